@@ -1,0 +1,1 @@
+"""What one cell costs and scores: FLOPs, FPS, memory, AP."""
