@@ -1,0 +1,127 @@
+"""Files that are never half-written: a new name, fsync, rename; lines appended whole.
+
+Everything that one process writes and another reads goes through here, so a killed job leaves
+either the old file or the new one, also on a network file system.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from core.errors import UserError
+
+
+def write_atomic(path: Path, content: bytes | str) -> None:
+    """Write ``path`` as a whole or not at all; parent folders are made.
+
+    Of several writers at once the last one to finish wins; readers see one whole file.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_name(path)
+    data = content.encode() if isinstance(content, str) else content
+    try:
+        # not tempfile: its 0600 would hide the file from colleagues; this obeys the umask
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as f:
+            f.write(data)
+            f.flush()
+            os.fsync(f.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def write_json(path: Path, value: Any, *, indent: int | None = 1) -> None:
+    """Write ``value`` as JSON, atomically.
+
+    Raises:
+        ValueError: the value holds NaN or an infinity, which JSON cannot say: write ``None``.
+        TypeError: the value is not made of plain JSON types.
+    """
+    write_atomic(path, json.dumps(value, indent=indent, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file.
+
+    Raises:
+        UserError: the file is missing, unreadable or not JSON; the message names it.
+    """
+    try:
+        return json.loads(Path(path).read_bytes())
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not a text file: {error}") from error
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"{path}: not valid JSON at line {error.lineno}, column {error.colno}: {error.msg}"
+        ) from error
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append one line to ``path``, whole, also while other processes append to it.
+
+    A line that a killed writer left unfinished is closed first, so it spoils itself alone.
+
+    Raises:
+        ValueError: ``line`` holds a line break.
+    """
+    if "\n" in line:
+        raise ValueError(f"one line at a time, not {line!r}")
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666), "rb+", 0) as f:
+        # O_APPEND alone does not order writers on NFS; a POSIX lock does
+        with contextlib.suppress(OSError):
+            fcntl.lockf(f, fcntl.LOCK_EX)
+        size = os.fstat(f.fileno()).st_size
+        unfinished = size > 0 and os.pread(f.fileno(), 1, size - 1) != b"\n"
+        _write_all(f.fileno(), (b"\n" if unfinished else b"") + line.encode() + b"\n")
+        os.fsync(f.fileno())
+
+
+def read_json_lines(path: Path) -> Iterator[Any]:
+    """The values of a file of JSON lines; lines that a killed writer left broken are skipped.
+
+    A file that does not exist has no lines.
+    """
+    try:
+        lines = Path(path).read_bytes().splitlines()
+    except FileNotFoundError:
+        return
+    for line in lines:
+        with contextlib.suppress(json.JSONDecodeError, UnicodeDecodeError):
+            if line.strip():
+                yield json.loads(line)
+
+
+def temporary_name(path: Path) -> Path:
+    """A hidden name beside ``path`` that no other process on any host uses."""
+    return path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename inside ``folder`` survive a power cut, where the file system can."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _write_all(handle: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(handle, data) :]
