@@ -11,9 +11,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-PVTName = Literal[
-    "pvt_v2_b0", "pvt_v2_b1", "pvt_v2_b2", "pvt_v2_b3", "pvt_v2_b4", "pvt_v2_b5"
-]
+PVTName = Literal["pvt_v2_b0", "pvt_v2_b1", "pvt_v2_b2", "pvt_v2_b3", "pvt_v2_b4", "pvt_v2_b5"]
 ResNetName = Literal["resnet50", "resnet101"]
 SwinName = Literal["swin_t", "swin_s", "swin_b", "swin_l"]
 
@@ -37,7 +35,7 @@ class Section(BaseModel):
 class BackboneConfig(Section):
     """The network that turns each frame into four feature maps (strides 4 to 32)."""
 
-    name: PVTName | ResNetName | SwinName = Field(
+    name: Literal[PVTName, ResNetName, SwinName] = Field(
         "pvt_v2_b1", description="architecture and variant"
     )
     width: Annotated[int, Field(ge=8, multiple_of=8)] | None = Field(
@@ -150,9 +148,7 @@ class SyntheticConfig(Section):
     hidden: Fraction = Field(
         0.0, description="share of frames in which an instance's class evidence is hidden"
     )
-    lookalikes: Fraction = Field(
-        0.0, description="share of videos whose instances look the same"
-    )
+    lookalikes: Fraction = Field(0.0, description="share of videos whose instances look the same")
     motion_classes: bool = Field(False, description="classes differ by motion alone")
 
 

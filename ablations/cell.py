@@ -1,0 +1,40 @@
+"""One cell of a grid: a resolved config and the name of the run that computes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from ablations.canonical import signature
+from core.config import Config
+
+Measurement = Literal["ap", "flops", "fps"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A point of the grid and a seed.
+
+    Attributes:
+        name: unique in its grid, made of the labels and the seed; safe in a shell and a path.
+        config: every field resolved and validated, the seed included.
+        axes: axis to the label of this cell's value, in the grid's order.
+        measure: what is to be measured, of "ap", "flops", "fps".
+    """
+
+    name: str
+    config: Config
+    axes: Mapping[str, str]
+    measure: tuple[Measurement, ...]
+
+    @property
+    def seed(self) -> int:
+        """The seed, which is part of the config."""
+        return self.config.seed
+
+    @cached_property
+    def signature(self) -> str:
+        """16 hex digits; cells of any grid that share it share one run."""
+        return signature(self.config)
