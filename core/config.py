@@ -36,18 +36,23 @@ class BackboneConfig(Section):
     """The network that turns each frame into four feature maps (strides 4 to 32)."""
 
     name: Literal[PVTName, ResNetName, SwinName] = Field(
-        "pvt_v2_b1", description="architecture and variant"
+        default="pvt_v2_b1", description="architecture and variant"
     )
     width: Annotated[int, Field(ge=8, multiple_of=8)] | None = Field(
-        None, description="channels of the first stage; none: the variant's own"
+        default=None, description="channels of the first stage; none: the variant's own"
     )
-    drop_path: Fraction = Field(0.1, description="largest stochastic-depth rate (last block)")
+    drop_path: Fraction = Field(
+        default=0.1, description="largest stochastic-depth rate (last block)"
+    )
     frozen_stages: Annotated[int, Field(ge=-1, le=4)] = Field(
-        -1, description="stages that are not trained: -1 none, 0 the stem, 1 also stage 1, ..."
+        default=-1,
+        description="stages that are not trained: -1 none, 0 the stem, 1 also stage 1, ...",
     )
-    norm_eval: bool = Field(False, description="keep batch norm in eval mode while training")
+    norm_eval: bool = Field(
+        default=False, description="keep batch norm in eval mode while training"
+    )
     pretrained: Path | None = Field(
-        None, description="weights file of the backbone, in its public format"
+        default=None, description="weights file of the backbone, in its public format"
     )
 
     @model_validator(mode="after")
@@ -65,15 +70,15 @@ class MessengerConfig(Section):
     """Messenger tokens of the backbone and their shift along time (paper, section 3.2)."""
 
     tokens: Annotated[int, Field(ge=0)] = Field(
-        32, description="messenger tokens a frame; 0: none (a plain backbone)"
+        default=32, description="messenger tokens a frame; 0: none (a plain backbone)"
     )
-    shift: bool = Field(True, description="roll the tokens along time; false: they stay")
+    shift: bool = Field(default=True, description="roll the tokens along time; false: they stay")
     shift_steps: tuple[int, ...] | tuple[tuple[int, ...], ...] = Field(
-        (1, -1, 2, -2),
+        default=(1, -1, 2, -2),
         description="one list for all stages, or four lists, one a stage",
     )
     stages: tuple[Annotated[int, Field(ge=1, le=4)], ...] = Field(
-        (1, 2, 3, 4), description="consecutive stages that carry messengers"
+        default=(1, 2, 3, 4), description="consecutive stages that carry messengers"
     )
 
     @model_validator(mode="after")
@@ -89,12 +94,12 @@ class MessengerConfig(Section):
 
     @model_validator(mode="after")
     def _four_lists_of_steps(self) -> Self:
-        if self.shift_steps and isinstance(self.shift_steps[0], tuple):
-            if len(self.shift_steps) != 4:
-                raise ValueError(
-                    "messenger.shift_steps has a list for each stage, so it needs 4 lists, "
-                    f"not {len(self.shift_steps)}"
-                )
+        by_stage = bool(self.shift_steps) and isinstance(self.shift_steps[0], tuple)
+        if by_stage and len(self.shift_steps) != 4:
+            raise ValueError(
+                "messenger.shift_steps has a list for each stage, so it needs 4 lists, "
+                f"not {len(self.shift_steps)}"
+            )
         return self
 
     def steps_of_stage(self, stage: int) -> tuple[int, ...]:
@@ -103,30 +108,36 @@ class MessengerConfig(Section):
             return ()
         steps = self.shift_steps
         chosen = steps[stage - 1] if isinstance(steps[0], tuple) else steps
-        return tuple(int(s) for s in chosen)  # type: ignore[union-attr]
+        return tuple(int(s) for s in chosen)
 
 
 class HeadConfig(Section):
     """The query head: a cascade of box and mask heads over shared queries (section 3.3)."""
 
     kind: Literal["stqi", "per_frame", "stqi_unshared"] = Field(
-        "stqi",
+        default="stqi",
         description="stqi: attention over queries and, with the same weights, over time; "
         "per_frame: no attention over time; stqi_unshared: over time with weights of its own",
     )
-    queries: Count = Field(100, description="object queries a clip")
-    stages: Count = Field(6, description="cascade stages, each with weights of its own")
-    classes: Count = Field(40, description="object categories")
+    queries: Count = Field(default=100, description="object queries a clip")
+    stages: Count = Field(default=6, description="cascade stages, each with weights of its own")
+    classes: Count = Field(default=40, description="object categories")
     channels: Annotated[int, Field(ge=8)] = Field(
-        256, description="channels of the FPN and of the queries"
+        default=256, description="channels of the FPN and of the queries"
     )
-    attention_heads: Count = Field(8, description="heads of the queries' self-attention")
-    ffn_channels: Count = Field(2048, description="hidden channels of the feed-forward network")
-    dynamic_channels: Count = Field(64, description="hidden channels of the dynamic convolution")
+    attention_heads: Count = Field(default=8, description="heads of the queries' self-attention")
+    ffn_channels: Count = Field(
+        default=2048, description="hidden channels of the feed-forward network"
+    )
+    dynamic_channels: Count = Field(
+        default=64, description="hidden channels of the dynamic convolution"
+    )
     roi_base: Annotated[float, Field(gt=0)] = Field(
-        56.0, description="box size (pixels) below which RoIAlign reads the finest level"
+        default=56.0, description="box size (pixels) below which RoIAlign reads the finest level"
     )
-    mask_convs: Annotated[int, Field(ge=0)] = Field(4, description="3x3 convs of the mask head")
+    mask_convs: Annotated[int, Field(ge=0)] = Field(
+        default=4, description="3x3 convs of the mask head"
+    )
 
     @model_validator(mode="after")
     def _channels_divide(self) -> Self:
@@ -141,90 +152,117 @@ class HeadConfig(Section):
 class SyntheticConfig(Section):
     """The generated dataset; the last three are dials of how much time matters."""
 
-    videos: Annotated[int, Field(ge=2)] = Field(160, description="videos, both splits together")
-    frames: Annotated[int, Field(ge=1)] = Field(8, description="frames a video")
-    size: ImageSize = Field((64, 96), description="height, width of the frames")
-    seed: Annotated[int, Field(ge=0)] = Field(0, description="seed of the generator")
-    hidden: Fraction = Field(
-        0.0, description="share of frames in which an instance's class evidence is hidden"
+    videos: Annotated[int, Field(ge=2)] = Field(
+        default=160, description="videos, both splits together"
     )
-    lookalikes: Fraction = Field(0.0, description="share of videos whose instances look the same")
-    motion_classes: bool = Field(False, description="classes differ by motion alone")
+    frames: Annotated[int, Field(ge=1)] = Field(default=8, description="frames a video")
+    size: ImageSize = Field(default=(64, 96), description="height, width of the frames")
+    seed: Annotated[int, Field(ge=0)] = Field(default=0, description="seed of the generator")
+    hidden: Fraction = Field(
+        default=0.0, description="share of frames in which an instance's class evidence is hidden"
+    )
+    lookalikes: Fraction = Field(
+        default=0.0, description="share of videos whose instances look the same"
+    )
+    motion_classes: bool = Field(default=False, description="classes differ by motion alone")
 
 
 class DataConfig(Section):
     """Which videos, which split, and how clips are made of them."""
 
-    root: str = Field("synthetic", description="'synthetic', or a folder in YouTube-VIS format")
+    root: str = Field(
+        default="synthetic", description="'synthetic', or a folder in YouTube-VIS format"
+    )
     annotations: str | None = Field(
-        None, description="annotation file, from root; none: found by its usual names"
+        default=None, description="annotation file, from root; none: found by its usual names"
     )
     images: str | None = Field(
-        None, description="image folder, from root; none: found by its usual names"
+        default=None, description="image folder, from root; none: found by its usual names"
     )
     holdout: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.2, description="share of the videos held out for scoring"
+        default=0.2, description="share of the videos held out for scoring"
     )
-    split_seed: Annotated[int, Field(ge=0)] = Field(0, description="seed of the held-out split")
+    split_seed: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="seed of the held-out split"
+    )
     split_file: Path | None = Field(
-        None, description="a recorded split (JSON); none: drawn from holdout and split_seed"
+        default=None, description="a recorded split (JSON); none: drawn from holdout and split_seed"
     )
-    clip_length: Count = Field(5, description="frames of a training clip")
+    clip_length: Count = Field(default=5, description="frames of a training clip")
     clip_order: Literal["random", "sorted"] = Field(
-        "random", description="order of a training clip's frames; published: random"
+        default="random", description="order of a training clip's frames; published: random"
     )
     train_sizes: tuple[ImageSize, ...] = Field(
-        ((640, 360), (960, 480)), min_length=1, description="(long side, short side) to resize to"
+        default=((640, 360), (960, 480)),
+        min_length=1,
+        description="(long side, short side) to resize to",
     )
     train_resize: Literal["range", "choice"] = Field(
-        "range",
+        default="range",
         description="range: a scale between the first and the last size; choice: one of the sizes",
     )
-    test_size: ImageSize = Field((640, 360), description="(long side, short side) when predicting")
-    flip: Fraction = Field(0.5, description="share of training clips mirrored left to right")
-    workers: Annotated[int, Field(ge=0)] = Field(2, description="decoding processes")
+    test_size: ImageSize = Field(
+        default=(640, 360), description="(long side, short side) when predicting"
+    )
+    flip: Fraction = Field(
+        default=0.5, description="share of training clips mirrored left to right"
+    )
+    workers: Annotated[int, Field(ge=0)] = Field(default=2, description="decoding processes")
     synthetic: SyntheticConfig = SyntheticConfig()
 
 
 class TrainConfig(Section):
     """Optimisation, as published unless a field says otherwise."""
 
-    steps: Count = Field(9200, description="optimiser steps")
-    clips: Count = Field(2, description="clips a process and forward pass")
-    accumulate: Count = Field(1, description="forward passes an optimiser step")
-    lr: Annotated[float, Field(gt=0)] = Field(2.5e-4, description="peak learning rate")
+    steps: Count = Field(default=9200, description="optimiser steps")
+    clips: Count = Field(default=2, description="clips a process and forward pass")
+    accumulate: Count = Field(default=1, description="forward passes an optimiser step")
+    lr: Annotated[float, Field(gt=0)] = Field(default=2.5e-4, description="peak learning rate")
     backbone_lr: Annotated[float, Field(ge=0)] = Field(
-        0.1, description="multiplier of lr for the backbone"
+        default=0.1, description="multiplier of lr for the backbone"
     )
-    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
-    clip_norm: Annotated[float, Field(gt=0)] = Field(0.1, description="largest gradient norm")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(
+        default=1e-4, description="decoupled weight decay (AdamW)"
+    )
+    clip_norm: Annotated[float, Field(gt=0)] = Field(
+        default=0.1, description="largest gradient norm"
+    )
     schedule: Literal["step", "one_cycle"] = Field(
-        "step", description="step: warm-up, then /10 at the milestones; one_cycle: up and down"
+        default="step",
+        description="step: warm-up, then /10 at the milestones; one_cycle: up and down",
     )
-    warmup: Annotated[int, Field(ge=0)] = Field(770, description="steps of linear warm-up")
-    milestones: tuple[Count, ...] = Field((6100, 8500), description="steps of the /10 drops")
-    precision: Literal["fp32", "bf16"] = "fp32"
+    warmup: Annotated[int, Field(ge=0)] = Field(default=770, description="steps of linear warm-up")
+    milestones: tuple[Count, ...] = Field(
+        default=(6100, 8500), description="steps of the /10 drops"
+    )
+    precision: Literal["fp32", "bf16"] = Field(
+        default="fp32", description="bf16: mixed precision (autocast)"
+    )
     init: Path | None = Field(
-        None, description="checkpoint to start from (ours or a published .pth)"
+        default=None, description="checkpoint to start from (ours or a published .pth)"
     )
-    checkpoint_every: Count = Field(500, description="steps between checkpoints")
-    log_every: Count = Field(10, description="steps between lines of the metric history")
+    checkpoint_every: Count = Field(default=500, description="steps between checkpoints")
+    log_every: Count = Field(default=10, description="steps between lines of the metric history")
 
 
 class InferenceConfig(Section):
     """How a video becomes tracks."""
 
     mode: Literal["offline", "near_online"] = Field(
-        "offline", description="offline: the video is one clip; near_online: stitched clips"
+        default="offline", description="offline: the video is one clip; near_online: stitched clips"
     )
-    clip_length: Count = Field(36, description="near_online: frames a clip")
-    stride: Count = Field(18, description="near_online: frames from one clip to the next")
-    top_k: Count = Field(10, description="instances a clip (pairs of query and class)")
-    mask_threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    clip_length: Count = Field(default=36, description="near_online: frames a clip")
+    stride: Count = Field(default=18, description="near_online: frames from one clip to the next")
+    top_k: Count = Field(default=10, description="instances a clip (pairs of query and class)")
+    mask_threshold: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.5, description="mask probability from which a pixel belongs to the instance"
+    )
     match_threshold: Fraction = Field(
-        0.3, description="near_online: least mask overlap that joins two clips' tracks"
+        default=0.3, description="near_online: least mask overlap that joins two clips' tracks"
     )
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["fp32", "bf16"] = Field(
+        default="fp32", description="bf16: mixed precision (autocast)"
+    )
 
     @model_validator(mode="after")
     def _clips_overlap(self) -> Self:
@@ -260,7 +298,9 @@ class Config(ModelConfig):
     data: DataConfig = DataConfig()
     train: TrainConfig = TrainConfig()
     inference: InferenceConfig = InferenceConfig()
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="seed of initial weights, clips and augmentation"
+    )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types, defaults included; ``Config(**d)`` gives the value back."""
