@@ -4,30 +4,40 @@ from __future__ import annotations
 
 import copy
 import difflib
-from collections.abc import Iterable, Mapping
+import functools
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from core.config import Config
 from core.errors import UserError
+from core.yaml_file import YamlError, parse_yaml
 
 
 class ConfigError(UserError, ValueError):
     """A field that does not exist, or a value that it does not take."""
 
 
-def field_names(model: type[BaseModel] = Config, prefix: str = "") -> list[str]:
-    """Dotted names of every leaf field, in the order of their definition."""
-    names: list[str] = []
+@functools.cache
+def fields() -> dict[str, FieldInfo]:
+    """Dotted name to definition of every leaf field, in the order of their definition."""
+    return dict(_walk(Config, ""))
+
+
+def _walk(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInfo]]:
     for name, info in model.model_fields.items():
         kind = info.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            names += field_names(kind, f"{prefix}{name}.")
+            yield from _walk(kind, f"{prefix}{name}.")
         else:
-            names.append(prefix + name)
-    return names
+            yield prefix + name, info
+
+
+def field_names() -> list[str]:
+    """Dotted names of every leaf field, in the order of their definition."""
+    return list(fields())
 
 
 def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
@@ -44,10 +54,32 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
         if name in values:
             raise ConfigError(f"{name} is given twice")
         try:
-            values[name] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"{name}: {text!r} is not a YAML value: {error}") from error
+            values[name] = parse_yaml(text, f"{name}={text}")
+        except YamlError as error:
+            raise ConfigError(str(error)) from error
     return values
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested and dotted names, mixed as one likes, as dotted names alone.
+
+    Raises:
+        ConfigError: a field that is given in both forms, a name that is not text.
+
+    Example:
+        >>> flatten({"head": {"kind": "stqi"}, "messenger.tokens": 8})
+        {'head.kind': 'stqi', 'messenger.tokens': 8}
+    """
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if not isinstance(key, str):
+            raise ConfigError(f"{prefix}{key!r}: field names are text")
+        name = prefix + key
+        found = flatten(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+        for twice in sorted(flat.keys() & found.keys()):
+            raise ConfigError(f"{twice} is given twice")
+        flat |= found
+    return flat
 
 
 def override(config: Config, values: Mapping[str, Any]) -> Config:
@@ -74,32 +106,44 @@ def config_from_dict(data: Mapping[str, Any]) -> Config:
         raise ConfigError(explain(error)) from error
 
 
-def _merged(tree: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    tree = copy.deepcopy(tree)
-    valid = field_names()
-    for name, value in values.items():
-        if name not in valid:
-            raise ConfigError(_unknown(name, valid))
-        *sections, leaf = name.split(".")
-        node = tree
-        for section in sections:
-            node = node[section]
-        node[leaf] = value
-    return tree
+def set_field(tree: dict[str, Any], name: str, value: Any) -> None:
+    """Put ``value`` in the place of the dotted ``name`` in a nested tree (in place)."""
+    *sections, leaf = name.split(".")
+    for section in sections:
+        tree = tree[section]
+    tree[leaf] = value
 
 
-def _unknown(name: str, valid: list[str]) -> str:
-    section = name.rpartition(".")[0]
-    siblings = [v for v in valid if v.rpartition(".")[0] == section] if section else []
+def unknown(kind: str, name: str, valid: Iterable[str]) -> str:
+    """``unknown KIND NAME (did you mean ...?); valid ...``, for every name that a user types."""
+    valid = list(valid)
     close = difflib.get_close_matches(name, valid, n=1)
     hint = f" (did you mean {close[0]}?)" if close else ""
-    return f"unknown field {name}{hint}; valid fields: {', '.join(siblings or valid)}"
+    return f"unknown {kind} {name}{hint}; valid {kind}s: {', '.join(valid)}"
+
+
+def unknown_field(name: str) -> str:
+    """:func:`unknown` for a field; lists the fields of its section where there is such a one."""
+    valid = field_names()
+    section, dot, _ = name.rpartition(".")
+    siblings = [v for v in valid if v.startswith(section + dot)] if dot else []
+    close = difflib.get_close_matches(name, valid, n=1)
+    return unknown("field", name, siblings + [c for c in close if c not in siblings] or valid)
 
 
 def explain(error: ValidationError) -> str:
     """One line a fault: field, value, what is valid."""
-    lines: list[str] = []
-    valid = field_names()
+    return "\n".join(dict.fromkeys(message for _, message in field_faults(error)))
+
+
+def field_faults(error: ValidationError) -> list[tuple[str, str]]:
+    """Each fault as (dotted field or section, message that names field, value and what is valid).
+
+    The field is empty, or a section, where a rule between fields is broken; the message then
+    names the fields.
+    """
+    found: list[tuple[str, str]] = []
+    valid = set(field_names())
     for fault in error.errors():
         path = [str(part) for part in fault["loc"]]
         # pydantic appends the members of a union and list indices; the field is the known prefix
@@ -108,11 +152,21 @@ def explain(error: ValidationError) -> str:
             ".".join(path),
         )
         if fault["type"] == "extra_forbidden":
-            line = _unknown(name, valid)
-        elif not path or fault["type"] == "value_error":
-            line = str(fault["msg"]).removeprefix("Value error, ")
+            message = unknown_field(name)
+        elif fault["type"] == "value_error":
+            message = str(fault["msg"]).removeprefix("Value error, ")
         else:
-            line = f"{name}={fault['input']!r}: {fault['msg']}"
-        if line not in lines:
-            lines.append(line)
-    return "\n".join(lines)
+            place = "".join(f"[{part}]" for part in fault["loc"] if isinstance(part, int))
+            message = f"{name or 'config'}{place}={fault['input']!r}: {fault['msg']}"
+        found.append((name, message))
+    return found
+
+
+def _merged(tree: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    tree = copy.deepcopy(tree)
+    valid = set(field_names())
+    if wrong := [name for name in values if name not in valid]:
+        raise ConfigError("\n".join(unknown_field(name) for name in wrong))
+    for name, value in values.items():
+        set_field(tree, name, value)
+    return tree
