@@ -1,7 +1,46 @@
-"""The TeViT model, and what turns videos into predictions."""
+"""The TeViT model, and what turns videos into predictions.
+
+What needs torch is imported on first use, so that planning a grid or reading its status does
+not wait for it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from core.config import Config, ModelConfig
 from core.overrides import ConfigError, override
 from core.presets import PRESETS, preset
 
-__all__ = ["PRESETS", "Config", "ConfigError", "ModelConfig", "override", "preset"]
+if TYPE_CHECKING:
+    from core.structures import ClipTargets, Detections, Instances
+    from core.tevit import TeViT, build_model
+
+_NEED_TORCH = {
+    "ClipTargets": "core.structures",
+    "Detections": "core.structures",
+    "Instances": "core.structures",
+    "TeViT": "core.tevit",
+    "build_model": "core.tevit",
+}
+
+__all__ = [
+    "PRESETS",
+    "ClipTargets",
+    "Config",
+    "ConfigError",
+    "Detections",
+    "Instances",
+    "ModelConfig",
+    "TeViT",
+    "build_model",
+    "override",
+    "preset",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _NEED_TORCH:
+        return getattr(import_module(_NEED_TORCH[name]), name)
+    raise AttributeError(f"module 'core' has no attribute {name!r}")
