@@ -1,0 +1,259 @@
+"""Checkpoints: ours, written whole and resumed exactly, and the published .pth files, read safely.
+
+Ours are files of the same shape as mmcv's (``meta``, ``state_dict``, ``optimizer``) plus ``rng``,
+so one reader serves both and other tools can read our weights.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import random
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from core.errors import UserError
+from core.files import sync_folder, temporary_name
+
+FORMAT = "tevit"
+LAST, PREVIOUS = "last.pt", "previous.pt"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What became of a weights file.
+
+    Attributes:
+        source: the file.
+        loaded: names of the model that the file filled.
+        missing: names of the model that the file lacks: they keep their initial values.
+        unexpected: names of the file that the model lacks.
+        other_shape: name to (shape in the file, shape in the model): skipped.
+    """
+
+    source: Path
+    loaded: tuple[str, ...]
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    other_shape: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every weight of the model came from the file."""
+        return not self.missing and not self.other_shape
+
+    def summary(self, names: int = 8) -> str:
+        """A few lines for people; at most ``names`` names a kind."""
+        lines = [f"{self.source}: {len(self.loaded)} of the model's tensors loaded"]
+        shapes = tuple(
+            f"{name} ({_shape(theirs)} in the file, {_shape(ours)} here)"
+            for name, (theirs, ours) in self.other_shape.items()
+        )
+        for title, items in (
+            ("not in the file", self.missing),
+            ("not in the model", self.unexpected),
+            ("of another shape, skipped", shapes),
+        ):
+            if items:
+                more = f", and {len(items) - names} more" if len(items) > names else ""
+                lines.append(f"  {len(items)} {title}: {', '.join(items[:names])}{more}")
+        return "\n".join(lines)
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "scalar"
+
+
+def read_file(path: Path) -> Any:
+    """The contents of a .pth or .pt file, without running any code that it may hold.
+
+    Numpy scalars and arrays are let in, since mmcv's ``meta`` may hold them.
+
+    Raises:
+        UserError: no such file, not a checkpoint, broken, or holding objects of unknown classes.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such checkpoint file")
+    try:
+        with torch.serialization.safe_globals(_harmless_globals()):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "GLOBAL " not in str(error):
+            raise UserError(f"{path}: not a checkpoint, or a broken one: {error}") from error
+        unsafe = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+        raise UserError(
+            f"{path}: refused, because it holds objects of {', '.join(unsafe) or 'unknown classes'}"
+            ", and loading those could run code. Where you trust the file, open it once with "
+            "torch.load(file, weights_only=False) and save its state_dict alone"
+        ) from error
+    except (RuntimeError, EOFError, OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: not a checkpoint, or a broken one: {error}") from error
+
+
+def _harmless_globals() -> list[Any]:
+    scalar, reconstruct = np.float64().__reduce__()[0], np.empty(0).__reduce__()[0]
+    dtypes = {type(np.dtype(code)) for code in np.typecodes["All"]}
+    # files written before numpy 2 call the module by its old name
+    old = [
+        (scalar, "numpy.core.multiarray.scalar"),
+        (reconstruct, "numpy.core.multiarray._reconstruct"),
+    ]
+    return [scalar, reconstruct, np.ndarray, np.dtype, *dtypes, *old]
+
+
+def state_dict_of(contents: Any, path: Path) -> dict[str, Tensor]:
+    """Names and tensors in a file's contents, wherever its author put them.
+
+    Raises:
+        UserError: there are none.
+    """
+    for key in ("state_dict", "model", "model_state_dict"):
+        if isinstance(contents, Mapping) and isinstance(contents.get(key), Mapping):
+            contents = contents[key]
+            break
+    state = (
+        {str(name): value for name, value in contents.items() if isinstance(value, Tensor)}
+        if isinstance(contents, Mapping)
+        else {}
+    )
+    if not state:
+        raise UserError(f"{path}: holds no named tensors")
+    if all(name.startswith("module.") for name in state):  # saved from a parallel wrapper
+        state = {name.removeprefix("module."): value for name, value in state.items()}
+    return state
+
+
+def load_state(model: nn.Module, state: Mapping[str, Tensor], source: Path) -> LoadReport:
+    """Copy the tensors of ``state`` whose name and shape ``model`` has.
+
+    Raises:
+        UserError: not one fits.
+    """
+    ours = model.state_dict()
+    other_shape = {
+        name: (tuple(value.shape), tuple(ours[name].shape))
+        for name, value in state.items()
+        if name in ours and value.shape != ours[name].shape
+    }
+    fitting = {n: v for n, v in state.items() if n in ours and n not in other_shape}
+    report = LoadReport(
+        source=source,
+        loaded=tuple(fitting),
+        # counters of batch norm, which nothing reads; old files lack them
+        missing=tuple(
+            name for name in ours if name not in state and not name.endswith("num_batches_tracked")
+        ),
+        unexpected=tuple(name for name in state if name not in ours),
+        other_shape=other_shape,
+    )
+    if not fitting:
+        raise UserError(
+            f"{source}: nothing in it fits the model: it has names such as "
+            f"{', '.join(list(state)[:3])}; the model such as {', '.join(list(ours)[:3])}"
+        )
+    model.load_state_dict(fitting, strict=False)
+    return report
+
+
+def load_weights(model: nn.Module, path: Path) -> LoadReport:
+    """Load the weights in ``path`` (ours, or a published .pth) as far as they fit.
+
+    Raises:
+        UserError: the file is missing, broken, unsafe, or nothing in it fits.
+    """
+    path = Path(path)
+    return load_state(model, state_dict_of(read_file(path), path), path)
+
+
+def rng_state() -> dict[str, Any]:
+    """State of python's, numpy's and torch's random generators, in plain types."""
+    version, internal, gauss = random.getstate()
+    kind, key, position, has_gauss, cached = np.random.get_state()
+    return {
+        "python": (version, list(internal), gauss),
+        "numpy": (
+            str(kind),
+            np.asarray(key).tolist(),
+            int(position),
+            int(has_gauss),
+            float(cached),
+        ),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def set_rng_state(state: Mapping[str, Any]) -> None:
+    """Put the generators back to what :func:`rng_state` saw."""
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    kind, key, *rest = state["numpy"]
+    np.random.set_state((kind, np.array(key, dtype=np.uint32), *rest))
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def save_checkpoint(folder: Path, contents: Mapping[str, Any]) -> Path:
+    """Write ``folder/last.pt`` whole or not at all; the one before becomes ``previous.pt``.
+
+    A kill between the two renames leaves ``previous.pt`` alone, which :func:`find_checkpoint`
+    accepts.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    last = folder / LAST
+    temporary = temporary_name(last)
+    try:
+        with temporary.open("xb") as file:
+            torch.save(dict(contents), file)
+            file.flush()
+            os.fsync(file.fileno())
+        if last.exists():
+            last.replace(folder / PREVIOUS)
+        temporary.replace(last)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(folder)
+    return last
+
+
+def find_checkpoint(folder: Path) -> Path | None:
+    """The newest whole checkpoint of ``folder``, or none.
+
+    A broken one is set aside as ``*.broken`` with a warning, so that it is never written over a
+    good one.
+    """
+    for name in (LAST, PREVIOUS):
+        path = folder / name
+        if not path.exists():
+            continue
+        fault = _fault(path)
+        if fault is None:
+            if name == PREVIOUS:
+                log.warning("%s is missing or broken; going on from %s", folder / LAST, path)
+            return path
+        log.warning("%s is broken (%s); set aside", path, fault)
+        path.replace(path.with_name(path.name + ".broken"))
+    return None
+
+
+def _fault(path: Path) -> str | None:
+    """What is wrong with a checkpoint of ours; reads all of it and checks its checksums."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()
+    except (zipfile.BadZipFile, OSError, EOFError) as error:
+        return str(error)
+    return None if broken is None else f"wrong checksum of {broken}"
