@@ -1,0 +1,153 @@
+"""Grids: from a file (or a dict) to resolved, validated, named cells.
+
+    grid = load_grid("components", scale="tiny")
+    for cell in grid.cells: ...
+
+Everything is settled here, before anything runs; what is wrong comes as one
+:class:`~ablations.faults.GridError` that names every fault.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ablations.cell import Cell, Measurement
+from ablations.cells import resolve
+from ablations.faults import Fault, GridError
+from ablations.plan import make_plan
+from ablations.spec import GridSpec, Table, read_spec
+from core.overrides import unknown
+from core.yaml_file import read_yaml
+
+SHIPPED = Path(__file__).parent / "grids"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A resolved grid.
+
+    Attributes:
+        name: names its manifest; with ``-SCALE`` appended where a scale was asked for.
+        description: the question that it answers.
+        cells: in the order of the axes, the seed innermost.
+        axes: axis to its labels, in the order of the file.
+        measure: what each cell needs.
+        table: the specification of its table(s), as written.
+        source: the file, if it comes from one.
+        scale: the scale, if one was asked for.
+    """
+
+    name: str
+    description: str
+    cells: tuple[Cell, ...]
+    axes: Mapping[str, tuple[str, ...]]
+    measure: tuple[Measurement, ...]
+    table: Table | None
+    source: Path | None = None
+    scale: str | None = None
+
+    @cached_property
+    def runs(self) -> dict[str, tuple[Cell, ...]]:
+        """Signature to the cells that it computes: more than one where they share a run."""
+        runs: defaultdict[str, list[Cell]] = defaultdict(list)
+        for cell in self.cells:
+            runs[cell.signature].append(cell)
+        return {signature: tuple(cells) for signature, cells in runs.items()}
+
+
+def shipped_grids() -> list[str]:
+    """Names of the grids that come with the package."""
+    return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
+
+
+def find_grid(name_or_path: str | Path) -> Path:
+    """The file of a shipped grid's name, or the path itself.
+
+    Raises:
+        GridError: neither a file nor a shipped grid.
+    """
+    path = Path(name_or_path).expanduser()
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        if path.is_file():
+            return path
+        raise GridError(str(path), [Fault("(file)", "no such file")])
+    if str(name_or_path) in shipped_grids():
+        return SHIPPED / f"{name_or_path}.yaml"
+    message = f"{unknown('grid', str(name_or_path), shipped_grids())}, or a path ending in .yaml"
+    raise GridError(str(name_or_path), [Fault("(file)", message)])
+
+
+def load_grid(
+    name_or_path: str | Path,
+    *,
+    scale: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    seeds: Sequence[int] | None = None,
+    name: str | None = None,
+) -> Grid:
+    """The grid of a file, or a shipped one by name, resolved and validated as a whole.
+
+    Args:
+        scale: a key of the grid's ``scales``; none: the grid as it is.
+        overrides: dotted field to value, on top of the grid's own, in every cell.
+        seeds: in place of the grid's own.
+        name: in place of the grid's own.
+
+    Raises:
+        GridError: with every fault, by file and field.
+        YamlError: the file is not YAML.
+    """
+    path = find_grid(name_or_path)
+    return build_grid(
+        read_yaml(path), source=path, scale=scale, overrides=overrides, seeds=seeds, name=name
+    )
+
+
+def build_grid(
+    data: Mapping[str, Any] | GridSpec,
+    *,
+    source: Path | None = None,
+    scale: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    seeds: Sequence[int] | None = None,
+    name: str | None = None,
+) -> Grid:
+    """The same from Python: ``data`` has the keys of a grid file.
+
+    Raises:
+        GridError: with every fault, by field.
+    """
+    spec, faults = read_spec(data)
+    cells: tuple[Cell, ...] = ()
+    plan = None
+    if spec is not None:
+        whole = not faults  # otherwise keys are missing, and combinations would mislead
+        plan, more = make_plan(
+            spec,
+            scale=scale,
+            overrides=overrides,
+            seeds=seeds,
+            folder=source.parent if source else None,
+        )
+        faults += more
+        if plan is not None and whole:
+            cells, more = resolve(plan)
+            faults += more
+    if spec is None or plan is None or faults:
+        raise GridError(str(source or name or "(from Python)"), faults)
+    stem = name or spec.name or (source.stem if source else "grid")
+    return Grid(
+        name=f"{stem}-{scale}" if scale and not name else stem,
+        description=spec.description,
+        cells=cells,
+        axes={axis.name: axis.labels for axis in plan.axes},
+        measure=plan.measure,
+        table=plan.table,
+        source=source,
+        scale=scale,
+    )

@@ -1,0 +1,144 @@
+"""The shape of a grid file, key by key; what its values mean is settled in grid.py."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Annotated, Any, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from ablations.cell import Measurement
+from ablations.faults import Fault
+from core.overrides import unknown
+
+
+def _seed_list(value: Any) -> Any:
+    """``3`` as seeds 0, 1, 2."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        if value < 1:
+            raise ValueError(f"{value}: at least one seed, as a count or a list of seeds")
+        return tuple(range(value))
+    if isinstance(value, list | tuple) and len(set(map(str, value))) < len(value):
+        raise ValueError(f"{list(value)}: a seed is given twice")
+    return value
+
+
+Seed = Annotated[int, Field(ge=0, strict=True)]
+Seeds = Annotated[
+    tuple[Seed, ...],
+    BeforeValidator(_seed_list),
+    Field(min_length=1, description="a count n (seeds 0 to n-1) or a list of seeds"),
+]
+Measure = Annotated[
+    tuple[Measurement, ...],
+    Field(min_length=1, description="what each cell needs, of " + ", ".join(get_args(Measurement))),
+]
+Values = Annotated[list[Any], Field(min_length=1)]
+Zip = Annotated[
+    list[Annotated[list[str], Field(min_length=2)]],
+    Field(description="groups of axes that advance together instead of being crossed"),
+]
+Exclude = Annotated[
+    list[Annotated[dict[str, Any], Field(min_length=1)]],
+    Field(description="combinations left out: axis to a label, or to a list of labels"),
+]
+Table = dict[str, Any] | list[dict[str, Any]]
+
+
+class Strict(BaseModel):
+    """A part of the file that refuses keys it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ScaleSpec(Strict):
+    """Another size of the same question: what differs from the grid itself."""
+
+    base: str | None = Field(
+        default=None, description="preset or config file instead of the grid's"
+    )
+    overrides: dict[str, Any] = Field(default={}, description="on top of the grid's overrides")
+    axes: dict[str, Values] = Field(default={}, description="other values for axes of the grid")
+    zip: Zip | None = None
+    exclude: Exclude | None = None
+    seeds: Seeds | None = None
+    measure: Measure | None = None
+    table: Table | None = None
+
+
+class GridSpec(Strict):
+    """A grid file as written."""
+
+    name: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        description="letters, digits, . _ - (it names a file); default: the file's stem",
+    )
+    description: str = Field(default="", description="the question that the grid answers")
+    base: str = Field(
+        default="tevit_msgshift", description="preset, or config file beside the grid"
+    )
+    overrides: dict[str, Any] = Field(
+        default={}, description="fields of the base to replace, in every cell"
+    )
+    axes: dict[str, Values] = Field(default={}, description="what varies: see docs/grids.md")
+    zip: Zip = []
+    exclude: Exclude = []
+    seeds: Seeds = (0,)
+    measure: Measure = get_args(Measurement)
+    scales: dict[str, ScaleSpec] = Field(
+        default={}, description="name to what differs at that scale (--scale NAME)"
+    )
+    table: Table | None = Field(default=None, description="how reports lay the grid out")
+
+
+def read_spec(data: Any) -> tuple[GridSpec | None, list[Fault]]:
+    """``data`` checked against the shape.
+
+    Where entries are at fault the rest is returned nevertheless, so that one error can tell of
+    everything; none where nothing is left to check.
+    """
+    if isinstance(data, GridSpec):
+        return data, []
+    if not isinstance(data, Mapping):
+        return None, [Fault("(file)", f"a mapping of keys is expected, not {data!r:.80}")]
+    data = copy.deepcopy(dict(data))
+    faults: list[Fault] = []
+    while True:
+        try:
+            return GridSpec.model_validate(data), faults
+        except ValidationError as error:
+            for item in error.errors():
+                faults.append(Fault(_field(item["loc"]), _message(item)))
+                _prune(data, item["loc"])
+
+
+def _prune(data: dict[Any, Any], loc: tuple[str | int, ...]) -> None:
+    """Remove the entry at fault: an axis, an override or a scale alone, else the whole key."""
+    entries = data.get(loc[0])
+    if len(loc) > 1 and isinstance(entries, dict) and loc[0] in ("axes", "overrides"):
+        entries.pop(loc[1], None)
+    else:
+        data.pop(loc[0], None)
+
+
+def _field(loc: tuple[str | int, ...]) -> str:
+    """``axes.head.kind[1]`` of pydantic's location; its tags of dictionary keys left out."""
+    text = ""
+    for part in loc:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        elif part != "[key]":
+            text += f".{part}" if text else part
+    return text
+
+
+def _message(fault: Any) -> str:
+    if fault["type"] == "extra_forbidden":
+        *parents, name = fault["loc"]
+        model = ScaleSpec if parents else GridSpec
+        return unknown("key", str(name), model.model_fields)
+    if fault["type"] == "value_error":
+        return str(fault["msg"]).removeprefix("Value error, ")
+    return f"{fault['input']!r:.80}: {fault['msg']}"
