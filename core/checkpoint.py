@@ -26,6 +26,8 @@ from core.files import sync_folder, temporary_name
 FORMAT = "tevit"
 LAST, PREVIOUS = "last.pt", "previous.pt"
 
+_NOT_LEARNED = ("num_batches_tracked", "relative_position_index")
+
 log = logging.getLogger(__name__)
 
 
@@ -36,7 +38,7 @@ class LoadReport:
     Attributes:
         source: the file.
         loaded: names of the model that the file filled.
-        missing: names of the model that the file lacks: they keep their initial values.
+        missing: learned tensors of the model that the file lacks: they keep their initial values.
         unexpected: names of the file that the model lacks.
         other_shape: name to (shape in the file, shape in the model): skipped.
     """
@@ -150,17 +152,14 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor], source: Path) -> L
     report = LoadReport(
         source=source,
         loaded=tuple(fitting),
-        # counters of batch norm, which nothing reads; old files lack them
-        missing=tuple(
-            name for name in ours if name not in state and not name.endswith("num_batches_tracked")
-        ),
+        missing=tuple(n for n in ours if n not in state and not n.endswith(_NOT_LEARNED)),
         unexpected=tuple(name for name in state if name not in ours),
         other_shape=other_shape,
     )
     if not fitting:
         raise UserError(
-            f"{source}: nothing in it fits the model: it has names such as "
-            f"{', '.join(list(state)[:3])}; the model such as {', '.join(list(ours)[:3])}"
+            f"{source}: nothing in it fits the model, which has names such as "
+            f"{', '.join(list(ours)[:3])}\n{report.summary()}"
         )
     model.load_state_dict(fitting, strict=False)
     return report

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 import torch
 from hypothesis import given
@@ -22,8 +24,8 @@ def test_one_cycle_goes_up_then_down_to_nearly_nothing():
     train = TrainConfig(schedule="one_cycle", steps=100, warmup=10)
     rates = [lr_factor(i, train) for i in range(100)]
     assert rates.index(max(rates)) == 10 and max(rates) == 1
-    assert all(a < b for a, b in zip(rates[:10], rates[1:11], strict=True))
-    assert all(a > b for a, b in zip(rates[10:], rates[11:], strict=False))
+    assert all(a < b for a, b in itertools.pairwise(rates[:11]))
+    assert all(a > b for a, b in itertools.pairwise(rates[10:]))
     assert rates[-1] < 1e-3
 
 
@@ -34,9 +36,7 @@ def test_one_cycle_goes_up_then_down_to_nearly_nothing():
     st.lists(st.integers(1, 400), max_size=3),
 )
 def test_factors_lie_between_zero_and_one(schedule, steps, warmup, milestones):
-    train = TrainConfig(
-        schedule=schedule, steps=steps, warmup=warmup, milestones=tuple(milestones)
-    )
+    train = TrainConfig(schedule=schedule, steps=steps, warmup=warmup, milestones=tuple(milestones))
     for step in {0, steps // 2, steps - 1}:
         assert 0 <= lr_factor(step, train) <= 1
 
