@@ -7,73 +7,103 @@ something twice.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from typing import Any
 
 from ablations.fingerprint import file_identity, folder_identity
-from core.config import Config
+from core.config import (
+    BackboneConfig,
+    Config,
+    DataConfig,
+    InferenceConfig,
+    MessengerConfig,
+    Section,
+    TrainConfig,
+)
 
 SCHEMA = 1
 """Raise it when the same config comes to mean something else; every signature changes."""
 
+SECTIONS = ("backbone", "messenger", "head", "data", "train", "inference")
 _DIGITS = 16
 
 
 def signature(config: Config) -> str:
     """16 hex digits that name the run of ``config``: schema version, fields with effect, seed."""
-    payload = {"schema": SCHEMA, "config": canonical(config)}
-    text = json.dumps(payload, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
+    parts = [_text(getattr(config, name)) for name in SECTIONS]
+    parts.append(_json({"schema": SCHEMA, "seed": config.seed, **_files(config)}))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:_DIGITS]
 
 
 def canonical(config: Config) -> dict[str, Any]:
-    """``config`` as plain values without the fields that cannot change a result.
+    """What the signature is made of, as plain values.
 
-    Files (weights, split, annotations) stand by what they hold, not by their path.
+    Files (weights, a split) stand by what they hold, not by their path.
     """
-    tree = config.to_dict()
-    tree["messenger"] = _messenger(config)
-    _backbone(tree["backbone"], config)
-    _data(tree["data"], config)
-    _train(tree["train"], config)
-    if config.inference.mode == "offline":
-        for name in ("clip_length", "stride", "match_threshold"):
-            del tree["inference"][name]
-    return tree
+    sections = {name: effective(getattr(config, name)) for name in SECTIONS}
+    return {**sections, "schema": SCHEMA, "seed": config.seed, **_files(config)}
 
 
-def _messenger(config: Config) -> dict[str, Any]:
-    messenger = config.messenger
-    if not messenger.tokens:
-        return {"tokens": 0}
-    steps = [messenger.steps_of_stage(stage) for stage in (1, 2, 3, 4)]
-    return {"tokens": messenger.tokens, "stages": messenger.stages, "steps": steps}
-
-
-def _backbone(section: dict[str, Any], config: Config) -> None:
-    if config.backbone.name.startswith("resnet"):
-        del section["drop_path"]  # a ResNet has no stochastic depth
-    else:
-        del section["norm_eval"]  # a transformer has no batch norm
-    section["pretrained"] = file_identity(config.backbone.pretrained)
-
-
-def _data(section: dict[str, Any], config: Config) -> None:
+def _files(config: Config) -> dict[str, str | None]:
+    """What files and folders hold; looked at each time, since they can change."""
     data = config.data
-    del section["workers"]  # a clip is a function of seed and index alone
+    return {
+        "backbone.pretrained": file_identity(config.backbone.pretrained),
+        "train.init": file_identity(config.train.init),
+        "data.split_file": file_identity(data.split_file),
+        "data.root": None if data.root == "synthetic" else folder_identity(data.root),
+    }
+
+
+@functools.lru_cache(maxsize=4096)
+def _text(section: Section) -> str:
+    # the cells of a grid share most of their sections, so each is written once
+    return _json(effective(section))
+
+
+def _json(values: dict[str, Any]) -> str:
+    return json.dumps(values, sort_keys=True, separators=(",", ":"))
+
+
+def effective(section: Section) -> dict[str, Any]:
+    """The section's fields that can change a result, without those that name files."""
+    match section:
+        case BackboneConfig():
+            # a ResNet has no stochastic depth, a transformer no batch norm
+            other = "drop_path" if section.name.startswith("resnet") else "norm_eval"
+            return _without(section, other, "pretrained")
+        case MessengerConfig():
+            return _messenger(section)
+        case DataConfig():
+            return _without(section, *_idle_data(section))
+        case TrainConfig():
+            idle = ["milestones"] if section.schedule == "one_cycle" else []
+            return _without(section, "init", "checkpoint_every", "log_every", *idle)
+        case InferenceConfig(mode="offline"):
+            return _without(section, "clip_length", "stride", "match_threshold")
+        case _:
+            return _without(section)
+
+
+def _without(section: Section, *names: str) -> dict[str, Any]:
+    return section.model_dump(mode="json", exclude=set(names))
+
+
+def _messenger(section: MessengerConfig) -> dict[str, Any]:
+    if not section.tokens:
+        return {"tokens": 0}
+    steps = [section.steps_of_stage(stage) for stage in (1, 2, 3, 4)]
+    return {"tokens": section.tokens, "stages": section.stages, "steps": steps}
+
+
+def _idle_data(data: DataConfig) -> list[str]:
+    idle = ["workers", "split_file"]  # a clip is a function of seed and index alone
     if data.root == "synthetic":
-        del section["annotations"], section["images"]
+        idle += ["annotations", "images"]
     else:
-        del section["synthetic"]
-        section["root"] = folder_identity(data.root)
+        idle += ["root", "synthetic"]
     if data.split_file is not None:
-        del section["holdout"], section["split_seed"]
-        section["split_file"] = file_identity(data.split_file)
-
-
-def _train(section: dict[str, Any], config: Config) -> None:
-    del section["checkpoint_every"], section["log_every"]
-    if config.train.schedule == "one_cycle":
-        del section["milestones"]
-    section["init"] = file_identity(config.train.init)
+        idle += ["holdout", "split_seed"]
+    return idle

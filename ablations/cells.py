@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ablations.axes import AxisValue, name_piece
+from ablations.canonical import SECTIONS
 from ablations.cell import Cell
 from ablations.faults import Fault
 from ablations.plan import Plan, with_fields
@@ -20,22 +21,25 @@ from core.overrides import field_faults, field_names
 LIMIT = 100_000
 """Cells a grid: beyond it a forgotten zip is likelier than a purpose."""
 
+_TYPES = {name: type(getattr(Config(), name)) for name in SECTIONS}
 Combination = tuple[AxisValue, ...]
 
 
 def resolve(plan: Plan) -> tuple[tuple[Cell, ...], list[Fault]]:
     """Every cell of the plan, validated in full, and every fault on the way."""
-    count = math.prod(len(plan.axes[g[0]].values) for g in plan.groups) * len(plan.seeds)
+    sizes = [len(plan.axes[group[0]].values) for group in plan.groups]
+    count = math.prod(sizes) * len(plan.seeds)
     if count > LIMIT:
         message = f"{count} cells are more than a grid may have ({LIMIT}); zip axes or split it"
         return (), [Fault("axes", message)]
     combinations, faults = _combinations(plan)
     cells: list[Cell] = []
+    sections = Sections(plan.tree)
     for combination in combinations:
         if all(value.usable for value in combination):
-            cells += _cells(plan, combination, faults)
+            cells += _cells(plan, sections, combination, faults)
     faults += _same_names(cells)
-    if not cells and not faults:
+    if not combinations:
         faults.append(Fault("exclude", "every combination is excluded; nothing is left to run"))
     return tuple(cells), faults
 
@@ -66,22 +70,51 @@ def _indices(plan: Plan) -> Iterator[tuple[int, ...]]:
         yield tuple(chosen[group_of[axis]] for axis in range(len(plan.axes)))
 
 
-def _cells(plan: Plan, combination: Combination, faults: list[Fault]) -> list[Cell]:
+def _cells(
+    plan: Plan, sections: Sections, combination: Combination, faults: list[Fault]
+) -> list[Cell]:
     """The combination with every seed; its faults are appended."""
     labels = {a.name: v.label for a, v in zip(plan.axes, combination, strict=True)}
     stem = ",".join(name_piece(axis, label) for axis, label in labels.items())
     sets, clashes = _sets(combination)
     faults += clashes
-    cells = []
-    for seed in plan.seeds:
-        try:
-            config = Config.model_validate(with_fields(plan.tree, {**sets, "seed": seed}))
-        except ValidationError as error:
-            faults += _explain(error, plan, combination, stem)
-            break
-        name = f"{stem},s{seed}" if stem else f"s{seed}"
-        cells.append(Cell(name, config, labels, plan.measure))
-    return cells
+    try:
+        common = sections.of(sets)
+        configs = [Config.model_validate({**common, "seed": seed}) for seed in plan.seeds]
+    except ValidationError:
+        faults += _explain(plan, combination, stem)
+        return []
+    names = [f"{stem},s{seed}" if stem else f"s{seed}" for seed in plan.seeds]
+    return [
+        Cell(name, config, labels, plan.measure)
+        for name, config in zip(names, configs, strict=True)
+    ]
+
+
+class Sections:
+    """Validated sections, so that cells that agree in one share it instead of repeating it."""
+
+    def __init__(self, tree: Mapping[str, Any]) -> None:
+        self._tree = tree
+        self._known: dict[tuple[str, str], Any] = {}
+
+    def of(self, sets: Mapping[str, Any]) -> dict[str, Any]:
+        """The tree's top-level values with the dotted fields in ``sets`` replaced.
+
+        Raises:
+            ValidationError: a section breaks a rule.
+        """
+        by_section: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
+        for name, value in sets.items():
+            by_section[name.partition(".")[0]][name] = value
+        return {name: self._section(name, values) for name, values in by_section.items()}
+
+    def _section(self, name: str, values: Mapping[str, Any]) -> Any:
+        key = (name, repr(sorted(values.items())))
+        if key not in self._known:
+            tree = with_fields({name: self._tree[name]}, values)
+            self._known[key] = _TYPES[name].model_validate(tree[name])
+        return self._known[key]
 
 
 def _sets(combination: Combination) -> tuple[dict[str, Any], list[Fault]]:
@@ -98,15 +131,16 @@ def _sets(combination: Combination) -> tuple[dict[str, Any], list[Fault]]:
     return sets, faults
 
 
-def _explain(
-    error: ValidationError, plan: Plan, combination: Combination, name: str
-) -> Iterator[Fault]:
+def _explain(plan: Plan, combination: Combination, cell: str) -> Iterator[Fault]:
     """Rules between fields are named after the axis values and overrides that take part."""
-    for _, message in field_faults(error):
-        named = set(re.findall(r"[a-z_]+(?:\.[a-z_]+)+", message)) & set(field_names())
-        origins = [value.origin for value in combination if named & value.sets.keys()]
-        origins += [origin for field, origin in plan.origins.items() if field in named]
-        yield Fault(" with ".join(dict.fromkeys(origins)) or f"cell {name}", message)
+    try:
+        Config.model_validate(with_fields(plan.tree, _sets(combination)[0]))
+    except ValidationError as error:
+        for _, message in field_faults(error):
+            named = set(re.findall(r"[a-z_]+(?:\.[a-z_]+)+", message)) & set(field_names())
+            origins = [value.origin for value in combination if named & value.sets.keys()]
+            origins += [origin for field, origin in plan.origins.items() if field in named]
+            yield Fault(" with ".join(dict.fromkeys(origins)) or f"cell {cell}", message)
 
 
 def _same_names(cells: list[Cell]) -> list[Fault]:

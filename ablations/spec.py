@@ -6,11 +6,11 @@ import copy
 from collections.abc import Mapping
 from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from ablations.cell import Measurement
 from ablations.faults import Fault
-from core.overrides import unknown
+from core.overrides import root_faults, unknown
 
 
 def _seed_list(value: Any) -> Any:
@@ -32,6 +32,7 @@ Seeds = Annotated[
 ]
 Measure = Annotated[
     tuple[Measurement, ...],
+    AfterValidator(lambda names: tuple(dict.fromkeys(names))),
     Field(min_length=1, description="what each cell needs, of " + ", ".join(get_args(Measurement))),
 ]
 Values = Annotated[list[Any], Field(min_length=1)]
@@ -109,7 +110,7 @@ def read_spec(data: Any) -> tuple[GridSpec | None, list[Fault]]:
         try:
             return GridSpec.model_validate(data), faults
         except ValidationError as error:
-            for item in error.errors():
+            for item in root_faults(error):
                 faults.append(Fault(_field(item["loc"]), _message(item)))
                 _prune(data, item["loc"])
 

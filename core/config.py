@@ -9,14 +9,25 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 PVTName = Literal["pvt_v2_b0", "pvt_v2_b1", "pvt_v2_b2", "pvt_v2_b3", "pvt_v2_b4", "pvt_v2_b5"]
 ResNetName = Literal["resnet50", "resnet101"]
 SwinName = Literal["swin_t", "swin_s", "swin_b", "swin_l"]
 
-Count = Annotated[int, Field(ge=1)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
+
+def _not_boolean(value: Any) -> Any:
+    """Python counts true as 1; a user who writes it for a number has erred."""
+    if isinstance(value, bool):
+        raise PydanticCustomError("boolean_number", "Input should be a number, not true or false")
+    return value
+
+
+Integer = Annotated[int, BeforeValidator(_not_boolean)]
+Number = Annotated[float, BeforeValidator(_not_boolean)]
+Count = Annotated[Integer, Field(ge=1)]
+Fraction = Annotated[Number, Field(ge=0, le=1)]
 ImageSize = tuple[Count, Count]
 
 
@@ -38,13 +49,13 @@ class BackboneConfig(Section):
     name: Literal[PVTName, ResNetName, SwinName] = Field(
         default="pvt_v2_b1", description="architecture and variant"
     )
-    width: Annotated[int, Field(ge=8, multiple_of=8)] | None = Field(
+    width: Annotated[Integer, Field(ge=8, multiple_of=8)] | None = Field(
         default=None, description="channels of the first stage; none: the variant's own"
     )
     drop_path: Fraction = Field(
         default=0.1, description="largest stochastic-depth rate (last block)"
     )
-    frozen_stages: Annotated[int, Field(ge=-1, le=4)] = Field(
+    frozen_stages: Annotated[Integer, Field(ge=-1, le=4)] = Field(
         default=-1,
         description="stages that are not trained: -1 none, 0 the stem, 1 also stage 1, ...",
     )
@@ -69,15 +80,15 @@ class BackboneConfig(Section):
 class MessengerConfig(Section):
     """Messenger tokens of the backbone and their shift along time (paper, section 3.2)."""
 
-    tokens: Annotated[int, Field(ge=0)] = Field(
+    tokens: Annotated[Integer, Field(ge=0)] = Field(
         default=32, description="messenger tokens a frame; 0: none (a plain backbone)"
     )
     shift: bool = Field(default=True, description="roll the tokens along time; false: they stay")
-    shift_steps: tuple[int, ...] | tuple[tuple[int, ...], ...] = Field(
+    shift_steps: tuple[Integer, ...] | tuple[tuple[Integer, ...], ...] = Field(
         default=(1, -1, 2, -2),
         description="one list for all stages, or four lists, one a stage",
     )
-    stages: tuple[Annotated[int, Field(ge=1, le=4)], ...] = Field(
+    stages: tuple[Annotated[Integer, Field(ge=1, le=4)], ...] = Field(
         default=(1, 2, 3, 4), description="consecutive stages that carry messengers"
     )
 
@@ -122,7 +133,7 @@ class HeadConfig(Section):
     queries: Count = Field(default=100, description="object queries a clip")
     stages: Count = Field(default=6, description="cascade stages, each with weights of its own")
     classes: Count = Field(default=40, description="object categories")
-    channels: Annotated[int, Field(ge=8)] = Field(
+    channels: Annotated[Integer, Field(ge=8)] = Field(
         default=256, description="channels of the FPN and of the queries"
     )
     attention_heads: Count = Field(default=8, description="heads of the queries' self-attention")
@@ -132,10 +143,10 @@ class HeadConfig(Section):
     dynamic_channels: Count = Field(
         default=64, description="hidden channels of the dynamic convolution"
     )
-    roi_base: Annotated[float, Field(gt=0)] = Field(
+    roi_base: Annotated[Number, Field(gt=0)] = Field(
         default=56.0, description="box size (pixels) below which RoIAlign reads the finest level"
     )
-    mask_convs: Annotated[int, Field(ge=0)] = Field(
+    mask_convs: Annotated[Integer, Field(ge=0)] = Field(
         default=4, description="3x3 convs of the mask head"
     )
 
@@ -152,12 +163,12 @@ class HeadConfig(Section):
 class SyntheticConfig(Section):
     """The generated dataset; the last three are dials of how much time matters."""
 
-    videos: Annotated[int, Field(ge=2)] = Field(
+    videos: Annotated[Integer, Field(ge=2)] = Field(
         default=160, description="videos, both splits together"
     )
-    frames: Annotated[int, Field(ge=1)] = Field(default=8, description="frames a video")
+    frames: Annotated[Integer, Field(ge=1)] = Field(default=8, description="frames a video")
     size: ImageSize = Field(default=(64, 96), description="height, width of the frames")
-    seed: Annotated[int, Field(ge=0)] = Field(default=0, description="seed of the generator")
+    seed: Annotated[Integer, Field(ge=0)] = Field(default=0, description="seed of the generator")
     hidden: Fraction = Field(
         default=0.0, description="share of frames in which an instance's class evidence is hidden"
     )
@@ -179,10 +190,10 @@ class DataConfig(Section):
     images: str | None = Field(
         default=None, description="image folder, from root; none: found by its usual names"
     )
-    holdout: Annotated[float, Field(gt=0, lt=1)] = Field(
+    holdout: Annotated[Number, Field(gt=0, lt=1)] = Field(
         default=0.2, description="share of the videos held out for scoring"
     )
-    split_seed: Annotated[int, Field(ge=0)] = Field(
+    split_seed: Annotated[Integer, Field(ge=0)] = Field(
         default=0, description="seed of the held-out split"
     )
     split_file: Path | None = Field(
@@ -207,7 +218,7 @@ class DataConfig(Section):
     flip: Fraction = Field(
         default=0.5, description="share of training clips mirrored left to right"
     )
-    workers: Annotated[int, Field(ge=0)] = Field(default=2, description="decoding processes")
+    workers: Annotated[Integer, Field(ge=0)] = Field(default=2, description="decoding processes")
     synthetic: SyntheticConfig = SyntheticConfig()
 
 
@@ -217,21 +228,23 @@ class TrainConfig(Section):
     steps: Count = Field(default=9200, description="optimiser steps")
     clips: Count = Field(default=2, description="clips a process and forward pass")
     accumulate: Count = Field(default=1, description="forward passes an optimiser step")
-    lr: Annotated[float, Field(gt=0)] = Field(default=2.5e-4, description="peak learning rate")
-    backbone_lr: Annotated[float, Field(ge=0)] = Field(
+    lr: Annotated[Number, Field(gt=0)] = Field(default=2.5e-4, description="peak learning rate")
+    backbone_lr: Annotated[Number, Field(ge=0)] = Field(
         default=0.1, description="multiplier of lr for the backbone"
     )
-    weight_decay: Annotated[float, Field(ge=0)] = Field(
+    weight_decay: Annotated[Number, Field(ge=0)] = Field(
         default=1e-4, description="decoupled weight decay (AdamW)"
     )
-    clip_norm: Annotated[float, Field(gt=0)] = Field(
+    clip_norm: Annotated[Number, Field(gt=0)] = Field(
         default=0.1, description="largest gradient norm"
     )
     schedule: Literal["step", "one_cycle"] = Field(
         default="step",
         description="step: warm-up, then /10 at the milestones; one_cycle: up and down",
     )
-    warmup: Annotated[int, Field(ge=0)] = Field(default=770, description="steps of linear warm-up")
+    warmup: Annotated[Integer, Field(ge=0)] = Field(
+        default=770, description="steps of linear warm-up"
+    )
     milestones: tuple[Count, ...] = Field(
         default=(6100, 8500), description="steps of the /10 drops"
     )
@@ -254,7 +267,7 @@ class InferenceConfig(Section):
     clip_length: Count = Field(default=36, description="near_online: frames a clip")
     stride: Count = Field(default=18, description="near_online: frames from one clip to the next")
     top_k: Count = Field(default=10, description="instances a clip (pairs of query and class)")
-    mask_threshold: Annotated[float, Field(gt=0, lt=1)] = Field(
+    mask_threshold: Annotated[Number, Field(gt=0, lt=1)] = Field(
         default=0.5, description="mask probability from which a pixel belongs to the instance"
     )
     match_threshold: Fraction = Field(
@@ -298,7 +311,7 @@ class Config(ModelConfig):
     data: DataConfig = DataConfig()
     train: TrainConfig = TrainConfig()
     inference: InferenceConfig = InferenceConfig()
-    seed: Annotated[int, Field(ge=0)] = Field(
+    seed: Annotated[Integer, Field(ge=0)] = Field(
         default=0, description="seed of initial weights, clips and augmentation"
     )
 

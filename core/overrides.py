@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from core.config import Config
 from core.errors import UserError
@@ -119,7 +120,8 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> str:
     valid = list(valid)
     close = difflib.get_close_matches(name, valid, n=1)
     hint = f" (did you mean {close[0]}?)" if close else ""
-    return f"unknown {kind} {name}{hint}; valid {kind}s: {', '.join(valid)}"
+    kinds = "axes" if kind == "axis" else f"{kind}s"
+    return f"unknown {kind} {name}{hint}; valid {kinds}: {', '.join(valid)}"
 
 
 def unknown_field(name: str) -> str:
@@ -144,7 +146,7 @@ def field_faults(error: ValidationError) -> list[tuple[str, str]]:
     """
     found: list[tuple[str, str]] = []
     valid = set(field_names())
-    for fault in error.errors():
+    for fault in root_faults(error):
         path = [str(part) for part in fault["loc"]]
         # pydantic appends the members of a union and list indices; the field is the known prefix
         name = next(
@@ -160,6 +162,13 @@ def field_faults(error: ValidationError) -> list[tuple[str, str]]:
             message = f"{name or 'config'}{place}={fault['input']!r}: {fault['msg']}"
         found.append((name, message))
     return found
+
+
+def root_faults(error: ValidationError) -> list[ErrorDetails]:
+    """The faults of ``error`` without "too short" for a list whose items are at fault."""
+    faults = error.errors()
+    inner = {fault["loc"][:k] for fault in faults for k in range(len(fault["loc"]))}
+    return [f for f in faults if f["type"] != "too_short" or f["loc"] not in inner]
 
 
 def _merged(tree: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
