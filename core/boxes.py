@@ -21,11 +21,6 @@ def scale_factors(size: tuple[int, int], like: Tensor) -> Tensor:
     return like.new_tensor([width, height, width, height])
 
 
-def normalised_cxcywh(boxes: Tensor, size: tuple[int, int]) -> Tensor:
-    """Boxes (..., 4) as centre and size in units of the frame."""
-    return box_convert(boxes, "xyxy", "cxcywh") / scale_factors(size, boxes)
-
-
 def proposal_boxes(normalised: Tensor, size: tuple[int, int]) -> Tensor:
     """Learned boxes (N, 4), normalised cx, cy, w, h, in pixels of a frame of ``size``."""
     return box_convert(normalised, "cxcywh", "xyxy") * scale_factors(size, normalised)

@@ -9,7 +9,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torchvision.ops import generalized_box_iou
 
-from core.boxes import normalised_cxcywh
+from core.boxes import scale_factors
 from core.structures import ClipTargets
 
 CLASS_COST, L1_COST, GIOU_COST = 2.0, 5.0, 2.0
@@ -48,8 +48,13 @@ def focal_cost(logits: Tensor, labels: Tensor) -> Tensor:
 def frame_cost(
     logits: Tensor, boxes: Tensor, labels: Tensor, target_boxes: Tensor, size: tuple[int, int]
 ) -> Tensor:
-    """Matching cost (N, I) of N queries and I instances in one frame of ``size``."""
-    l1 = torch.cdist(normalised_cxcywh(boxes, size), normalised_cxcywh(target_boxes, size), p=1)
+    """Matching cost (N, I) of N queries and I instances in one frame of ``size``.
+
+    The L1 distance is that of the corners in units of the frame: the published assignments follow
+    from it, and not from centres and sizes.
+    """
+    scale = scale_factors(size, boxes)
+    l1 = torch.cdist(boxes / scale, target_boxes / scale, p=1)
     giou = generalized_box_iou(boxes, target_boxes)
     return CLASS_COST * focal_cost(logits, labels) + L1_COST * l1 - GIOU_COST * giou
 
@@ -70,7 +75,7 @@ def match_clip(logits: Tensor, boxes: Tensor, targets: ClipTargets) -> Assignmen
             logits[t].float(),
             boxes[t].float(),
             targets.labels[seen],
-            targets.boxes[t, seen],
+            targets.boxes[t, seen].float(),
             targets.frame_size,
         )
     present = targets.present.any(dim=0).nonzero().squeeze(1)

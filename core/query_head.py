@@ -79,16 +79,17 @@ class QueryHead(nn.Module):
     def forward(self, pyramid: Pyramid, boxes: Tensor, queries: Tensor) -> list[StageOutput]:
         """Refine ``boxes`` (B, T, N, 4) and ``queries`` (B, T, N, C) stage by stage.
 
-        Each stage starts from the boxes of the one before, detached.
+        Each stage starts from the boxes of the one before, detached; only the first stage's
+        loss reaches the learned boxes.
         """
         frames = frame_index(boxes)
-        outputs = []
+        outputs: list[StageOutput] = []
         for head in self.bbox_head:
-            boxes = boxes.detach()
             pooled = roi_align(pyramid, boxes.flatten(0, 2), frames, BOX_BINS)
             out = head(queries, pooled)
-            boxes, queries = apply_deltas(boxes.float(), out.deltas.float()), out.queries
-            outputs.append(StageOutput(out.logits, boxes, queries, out.attention_features))
+            moved = apply_deltas(boxes.float(), out.deltas.float())
+            outputs.append(StageOutput(out.logits, moved, out.queries, out.attention_features))
+            boxes, queries = moved.detach(), out.queries
         return outputs
 
     def masks(
