@@ -1,0 +1,119 @@
+"""Timed calls, several variants taking turns, on the clock of the device."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+
+from core.errors import UserError
+
+Call = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long to measure.
+
+    Attributes:
+        warmup: untimed calls of each variant, with the shapes that are measured.
+        min_samples: timed calls of each variant, at least.
+        min_seconds: time of all variants' timed calls together, at least.
+        max_samples: timed calls of each variant, at most, however short they are.
+    """
+
+    warmup: int = 3
+    min_samples: int = 20
+    min_seconds: float = 5.0
+    max_samples: int = 2000
+
+    def __post_init__(self) -> None:
+        if self.warmup < 1 or self.min_samples < 1 or self.max_samples < self.min_samples:
+            raise UserError(
+                f"warmup={self.warmup}, min_samples={self.min_samples}, "
+                f"max_samples={self.max_samples}: each must be 1 or more, and max_samples no "
+                "less than min_samples"
+            )
+        if self.min_seconds < 0:
+            raise UserError(f"min_seconds={self.min_seconds} is negative")
+
+
+def interleaved(
+    calls: Mapping[str, Call], effort: Effort, device: torch.device
+) -> dict[str, list[float]]:
+    """Time every call in turns (A B A B ...), so that a drift of the machine hits all alike.
+
+    Args:
+        calls: variants by name.
+
+    Returns:
+        Milliseconds of each call, one list a variant; item k of every list is from round k.
+    """
+    for _ in range(effort.warmup):
+        for call in calls.values():
+            call()
+    clock: _Clock = _CudaClock() if device.type == "cuda" else _HostClock()
+    clock.wait()
+    start = time.perf_counter()
+    for done in range(effort.max_samples):
+        if done >= effort.min_samples and time.perf_counter() - start >= effort.min_seconds:
+            break
+        for name, call in calls.items():
+            clock.time(name, call)
+    return clock.read()
+
+
+class _Clock:
+    """Times calls; the samples are read once, at the end."""
+
+    def time(self, name: str, call: Call) -> None:
+        raise NotImplementedError
+
+    def read(self) -> dict[str, list[float]]:
+        raise NotImplementedError
+
+    def wait(self) -> None:
+        """Until the work handed out so far is done."""
+
+
+class _HostClock(_Clock):
+    def __init__(self) -> None:
+        self.samples: dict[str, list[float]] = {}
+
+    def time(self, name: str, call: Call) -> None:
+        start = time.perf_counter()
+        call()
+        self.samples.setdefault(name, []).append(1e3 * (time.perf_counter() - start))
+
+    def read(self) -> dict[str, list[float]]:
+        return self.samples
+
+
+class _CudaClock(_Clock):
+    """Events on the device's own clock and one synchronisation, when all calls are done.
+
+    The host runs ahead of the device as it does in use; a synchronisation a call would add the
+    launches' latency to every sample.
+    """
+
+    def __init__(self) -> None:
+        self.events: dict[str, list[tuple[torch.cuda.Event, torch.cuda.Event]]] = {}
+
+    def time(self, name: str, call: Call) -> None:
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+        start.record()
+        call()
+        end.record()
+        self.events.setdefault(name, []).append((start, end))
+
+    def read(self) -> dict[str, list[float]]:
+        self.wait()
+        return {
+            name: [start.elapsed_time(end) for start, end in pairs]
+            for name, pairs in self.events.items()
+        }
+
+    def wait(self) -> None:
+        torch.cuda.synchronize()
