@@ -1,0 +1,94 @@
+"""Where a process finds itself: which job of which scheduler, and which of its tasks."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+REQUEUE_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """A task's place.
+
+    Attributes:
+        scheduler: "slurm", "local" (submitit's local executor), or None (this process).
+        job_id: such as "123_4", or None.
+        restarts: how often the scheduler has started the job again.
+        rank: of the tasks of the job, 0 leads.
+        tasks: how many tasks work on the cell.
+        local_rank: of the tasks on this node.
+        node: the scheduler's name of the node, or None.
+    """
+
+    scheduler: Literal["slurm", "local"] | None = None
+    job_id: str | None = None
+    restarts: int = 0
+    rank: int = 0
+    tasks: int = 1
+    local_rank: int = 0
+    node: str | None = None
+
+    @classmethod
+    def detect(cls, environment: Mapping[str, str] = os.environ) -> Surroundings:
+        """What the environment variables of submitit and SLURM say."""
+        executor = environment.get("SUBMITIT_EXECUTOR")
+        if executor == "slurm":
+            return cls._slurm(environment)
+        if executor == "local":
+            return cls(
+                scheduler="local",
+                job_id=environment.get("SUBMITIT_LOCAL_JOB_ID"),
+                rank=int(environment.get("SUBMITIT_LOCAL_GLOBALID", 0)),
+                tasks=int(environment.get("SUBMITIT_LOCAL_NTASKS", 1)),
+                local_rank=int(environment.get("SUBMITIT_LOCAL_LOCALID", 0)),
+            )
+        return cls()
+
+    @classmethod
+    def _slurm(cls, environment: Mapping[str, str]) -> Surroundings:
+        array, index = (environment.get(f"SLURM_ARRAY_{x}_ID") for x in ("JOB", "TASK"))
+        return cls(
+            scheduler="slurm",
+            job_id=f"{array}_{index}" if array else environment["SLURM_JOB_ID"],
+            restarts=int(environment.get("SLURM_RESTART_COUNT", 0)),
+            rank=int(environment.get("SLURM_PROCID", 0)),
+            tasks=int(environment.get("SLURM_NTASKS", 1)),
+            local_rank=int(environment.get("SLURM_LOCALID", 0)),
+            node=environment.get("SLURMD_NODENAME"),
+        )
+
+    def facts(self) -> dict[str, Any]:
+        """For the claim on the run folder."""
+        return {
+            "scheduler": self.scheduler,
+            "job_id": self.job_id,
+            "restarts": self.restarts,
+            "tasks": self.tasks,
+            "node": self.node,
+        }
+
+    def is_mine(self, holder: Mapping[str, Any]) -> bool:
+        """Whether ``holder`` is a task of the same start of the same job."""
+        same = holder.get("job_id"), int(holder.get("restarts") or 0)
+        return same == (self.job_id, self.restarts)
+
+
+def requeue() -> str | None:
+    """Have SLURM start this job again; None, or why it will not."""
+    job_id = Surroundings.detect().job_id
+    try:
+        done = subprocess.run(
+            ["scontrol", "requeue", str(job_id)],
+            capture_output=True,
+            text=True,
+            timeout=REQUEUE_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    return None if done.returncode == 0 else done.stderr.strip() or f"exit {done.returncode}"

@@ -1,0 +1,56 @@
+"""Fixtures for launching: cells that take milliseconds, heartbeats that are quick."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from core import preset
+from core.files import write_json
+from launch import lease, stop
+from launch.store import Store
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+TOY = "toy_cells:count_steps"
+
+
+@pytest.fixture(autouse=True)
+def _toys_are_importable(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(HERE))
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Heartbeats of 20 ms, here and in processes started from here."""
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.02)
+    monkeypatch.setenv("TEVIT_HEARTBEAT", "0.1")
+
+
+@pytest.fixture
+def signals(monkeypatch):
+    """A fresh record of signals in place of the process's own."""
+    fresh = stop.Stop()
+    monkeypatch.setattr(stop, "install", lambda: fresh)
+    return fresh
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def make_run(store):
+    """``make_run("a", steps=3, raise_at=2)``: a run folder with a toy cell in it."""
+
+    def make(signature="a" * 16, *, measure=("ap",), name="cell", **toy):
+        run = store.run(signature)
+        run.create(schema=1, name=name, config=preset("tiny"), measure=measure)
+        write_json(run.path / "toy.json", toy)
+        return run
+
+    return make
