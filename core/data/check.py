@@ -1,0 +1,138 @@
+"""Everything that is wrong with a dataset, found before training starts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from core.data.annotations import Fault, parse
+from core.data.dataset import Video, VideoDataset
+from core.data.locate import find_annotations, find_images
+from core.errors import UserError
+from core.files import read_json
+
+Progress = Callable[[int, int], None]
+
+
+def check_dataset(
+    root: Path,
+    annotations: str | None = None,
+    images: str | None = None,
+    on_progress: Progress | None = None,
+) -> list[Fault]:
+    """All faults of the dataset at ``root``, a folder or an annotation file; empty: it is sound.
+
+    Reads every mask and the header of every image, no pixels.
+
+    Args:
+        on_progress: called with the images looked at and their number.
+
+    Raises:
+        UserError: there is no annotation file.
+    """
+    path = find_annotations(root, annotations)
+    try:
+        raw = read_json(path)
+    except UserError as error:
+        return [Fault(path, "", str(error).removeprefix(f"{path}: "))]
+    faults: list[Fault] = []
+    try:
+        folder = find_images(root, path, sample_names(raw), images)
+    except UserError as error:
+        faults.append(Fault(path, "", str(error).removeprefix(f"{path}: ")))
+        folder = None
+    parsed = parse(raw, path, folder or path.parent, root.name, check_masks=True)
+    faults += parsed.faults
+    if folder is not None:
+        missing = missing_images(parsed.dataset)
+        faults += missing
+        faults += wrong_images(parsed.dataset, {fault.file for fault in missing}, on_progress)
+    return faults
+
+
+def sample_names(raw: object, count: int = 20) -> list[str]:
+    """Some file names of an annotation file, spread over its videos, broken entries left out."""
+    videos = raw.get("videos") if isinstance(raw, dict) else None
+    videos = videos if isinstance(videos, list) else []
+    names = [v["file_names"] for v in videos if isinstance(v, dict) and v.get("file_names")]
+    names = [n[0] for n in names if isinstance(n, list) and isinstance(n[0], str)]
+    return names[:: max(1, len(names) // count)][:count]
+
+
+def missing_images(dataset: VideoDataset) -> list[Fault]:
+    """Frames that are not there; lists each folder once, which is quick on network file systems."""
+    listings: dict[Path, set[str]] = {}
+    faults: list[Fault] = []
+    for video in dataset.videos:
+        for frame, file in enumerate(video.files):
+            folder = file.parent
+            if folder not in listings:
+                listings[folder] = _listing(folder)
+            if file.name not in listings[folder]:
+                where = f"video {video.id} ({video.name}), frame {frame}"
+                faults.append(Fault(file, where, "no such image", video.id))
+    return faults
+
+
+def wrong_images(
+    dataset: VideoDataset, skip: set[Path], on_progress: Progress | None = None
+) -> list[Fault]:
+    """Frames that are no image, or of another size than their video's; reads headers alone."""
+    frames = [(v, n, f) for v in dataset.videos for n, f in enumerate(v.files) if f not in skip]
+    faults: list[Fault] = []
+    # threads hide the latency of network file systems
+    with ThreadPoolExecutor(8) as pool:
+        for done, fault in enumerate(pool.map(lambda frame: _image_fault(*frame), frames), 1):
+            if fault is not None:
+                faults.append(fault)
+            if on_progress is not None:
+                on_progress(done, len(frames))
+    return faults
+
+
+def _image_fault(video: Video, frame: int, file: Path) -> Fault | None:
+    where = f"video {video.id} ({video.name}), frame {frame}"
+    try:
+        with Image.open(file) as image:
+            width, height = image.size
+    except (OSError, ValueError, SyntaxError) as error:
+        return Fault(file, where, f"not an image: {error}", video.id)
+    if (width, height) == (video.width, video.height):
+        return None
+    what = f"image of {width}x{height}, but the annotation says {video.width}x{video.height}"
+    return Fault(file, where, what, video.id)
+
+
+def _listing(folder: Path) -> set[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.name for entry in entries}
+    except OSError:
+        return set()
+
+
+def sound_part(raw: dict[str, Any], faults: list[Fault]) -> dict[str, Any]:
+    """The annotation file's content without the videos and tracks that ``faults`` spoil.
+
+    Raises:
+        UserError: a fault spoils more than its video or track, or nothing is left.
+    """
+    for fault in faults:
+        if fault.video_id is None and fault.track_id is None:
+            raise UserError(f"cannot be left out, mend it by hand: {fault}")
+    videos = {fault.video_id for fault in faults if fault.video_id is not None}
+    tracks = {fault.track_id for fault in faults if fault.track_id is not None}
+    kept = [v for v in raw["videos"] if v["id"] not in videos]
+    if not kept:
+        raise UserError("no video is without faults")
+    sound = [
+        t
+        for t in raw.get("annotations") or []
+        if t["id"] not in tracks and t["video_id"] not in videos
+    ]
+    return {**raw, "videos": kept, "annotations": sound}

@@ -1,0 +1,141 @@
+"""Annotated videos as values: what every dataset becomes once it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from core.data.segmentation import Box, Rle
+
+
+@dataclass(frozen=True)
+class Video:
+    """One video: its frames' files in order, all of one size (pixels)."""
+
+    id: int
+    name: str
+    width: int
+    height: int
+    files: tuple[Path, ...]
+
+    @property
+    def length(self) -> int:
+        """Frames."""
+        return len(self.files)
+
+
+@dataclass(frozen=True)
+class Track:
+    """One instance through its video; the tuples have an entry a frame, ``None`` where absent.
+
+    Attributes:
+        segmentations: compressed RLE at the video's size.
+        boxes: (x, y, width, height) in pixels: the file's own, else around the mask.
+        areas: pixels: the file's own, else the mask's.
+        crowd: a group that is no target and that AP ignores.
+    """
+
+    id: int
+    video_id: int
+    category_id: int
+    segmentations: tuple[Rle | None, ...]
+    boxes: tuple[Box | None, ...]
+    areas: tuple[float | None, ...]
+    crowd: bool = False
+
+    def visible(self, frame: int) -> bool:
+        """Whether the frame shows the instance: a mask that is not empty, a box of a pixel."""
+        box, area = self.boxes[frame], self.areas[frame]
+        return bool(area) and box is not None and min(box[2:]) >= 1
+
+
+@dataclass(frozen=True)
+class VideoDataset:
+    """Videos, their tracks and their classes.
+
+    Attributes:
+        categories: name of each category id.
+        annotations_path: the file that they were read from.
+    """
+
+    name: str
+    videos: tuple[Video, ...]
+    tracks: tuple[Track, ...]
+    categories: dict[int, str]
+    annotations_path: Path
+
+    @cached_property
+    def labels(self) -> dict[int, int]:
+        """Category id to the model's class 0 to C - 1, in the order of the ids."""
+        return {category: label for label, category in enumerate(sorted(self.categories))}
+
+    @cached_property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the model's classes 0 to C - 1."""
+        return tuple(self.categories[category] for category in sorted(self.categories))
+
+    @cached_property
+    def by_id(self) -> dict[int, Video]:
+        """Videos by id."""
+        return {video.id: video for video in self.videos}
+
+    @cached_property
+    def _tracks_by_video(self) -> dict[int, tuple[Track, ...]]:
+        tracks: dict[int, list[Track]] = {video.id: [] for video in self.videos}
+        for track in self.tracks:
+            tracks[track.video_id].append(track)
+        return {video: tuple(group) for video, group in tracks.items()}
+
+    def tracks_of(self, video_id: int) -> tuple[Track, ...]:
+        """The video's tracks, crowds included."""
+        return self._tracks_by_video[video_id]
+
+    def subset(self, ids: Collection[int]) -> VideoDataset:
+        """The dataset with these videos alone; the classes stay.
+
+        Raises:
+            KeyError: an id that is none of the dataset's.
+        """
+        chosen = set(ids)
+        if unknown := chosen - self.by_id.keys():
+            raise KeyError(f"no such videos in {self.annotations_path}: {sorted(unknown)}")
+        return replace(
+            self,
+            videos=tuple(v for v in self.videos if v.id in chosen),
+            tracks=tuple(t for t in self.tracks if t.video_id in chosen),
+        )
+
+    def ground_truth(self) -> dict[str, Any]:
+        """The annotations in the published JSON layout, masks as compressed RLE, for scoring."""
+        return {
+            "videos": [self._video_entry(video) for video in self.videos],
+            "annotations": [self._track_entry(track) for track in self.tracks],
+            "categories": [{"id": i, "name": name} for i, name in sorted(self.categories.items())],
+        }
+
+    def _video_entry(self, video: Video) -> dict[str, Any]:
+        return {
+            "id": video.id,
+            "file_names": [f"{video.name}/{file.name}" for file in video.files],
+            "width": video.width,
+            "height": video.height,
+            "length": video.length,
+        }
+
+    def _track_entry(self, track: Track) -> dict[str, Any]:
+        video = self.by_id[track.video_id]
+        return {
+            "id": track.id,
+            "video_id": track.video_id,
+            "category_id": track.category_id,
+            "iscrowd": int(track.crowd),
+            "width": video.width,
+            "height": video.height,
+            "length": video.length,
+            "segmentations": list(track.segmentations),
+            "bboxes": [None if box is None else list(box) for box in track.boxes],
+            "areas": list(track.areas),
+        }
