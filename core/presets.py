@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from core.config import Config
-from core.overrides import ConfigError, override
+from core.overrides import ConfigError, override, unknown
 
 _NO_MESSENGERS = {"messenger.tokens": 0}
 
@@ -71,5 +71,5 @@ def preset(name: str, overrides: Mapping[str, Any] | None = None) -> Config:
         'per_frame'
     """
     if name not in PRESETS:
-        raise ConfigError(f"unknown preset {name!r}; valid presets: {', '.join(PRESETS)}")
+        raise ConfigError(unknown("preset", name, PRESETS))
     return override(Config(), {**PRESETS[name], **(overrides or {})})
