@@ -97,4 +97,4 @@ scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False)
     )
 )
 def test_what_is_written_is_read_back(value: object) -> None:
-    assert parse_yaml(yaml.safe_dump(value, allow_unicode=True)) == value
+    assert parse_yaml(yaml.safe_dump(value)) == value
