@@ -28,7 +28,7 @@ from PIL import Image
 
 from core.config import SyntheticConfig
 from core.data.segmentation import areas_of, boxes_of, encode
-from core.data.synthetic_paint import Masks, paint, paint_background, visible_masks
+from core.data.synthetic_paint import Masks, Painter
 from core.data.synthetic_scene import Scene, class_names, draw_scene, hidden_frames
 from core.errors import UserError
 from core.files import temporary_name, write_json
@@ -94,10 +94,11 @@ def _write_dataset(
     videos: list[dict[str, Any]] = []
     tracks: list[dict[str, Any]] = []
     for video in range(1, config.videos + 1):
-        scene, masks = _full_scene(config, video)
+        painter, masks = _full_scene(config, video)
+        scene = painter.scene
         visible = masks.sum((2, 3))
         hidden = hidden_frames(scene, visible, config.hidden)
-        videos.append(_write_video(scene, video, hidden, folder / "JPEGImages"))
+        videos.append(_write_video(painter, video, hidden, folder / "JPEGImages"))
         for actor, frames in enumerate(hidden):
             entry = _track(scene, actor, masks[actor], frames)
             tracks.append({"id": len(tracks) + 1, "video_id": video, **entry})
@@ -112,28 +113,28 @@ def _write_dataset(
     write_json(folder / "instances.json", record, indent=None)
 
 
-def _full_scene(config: SyntheticConfig, video: int) -> tuple[Scene, Masks]:
+def _full_scene(config: SyntheticConfig, video: int) -> tuple[Painter, Masks]:
     """A scene that shows each actor in two frames or more (or in all, if there are fewer)."""
     for attempt in range(ATTEMPTS):
-        scene = draw_scene(config, video, attempt)
-        masks = visible_masks(scene)
+        painter = Painter(draw_scene(config, video, attempt))
+        masks = painter.masks()
         frames = masks.any((2, 3)).sum(1)
         if frames.min() >= min(2, config.frames):
-            return scene, masks
+            return painter, masks
     height, width = config.size
     raise UserError(f"data.synthetic.size={height}x{width} is too small to show its instances")
 
 
 def _write_video(
-    scene: Scene, number: int, hidden: list[list[int]], images: Path
+    painter: Painter, number: int, hidden: list[list[int]], images: Path
 ) -> dict[str, Any]:
+    scene = painter.scene
     name = f"{number:04d}"
     (images / name).mkdir(parents=True)
-    background = paint_background(scene)
     names = [f"{name}/{frame:05d}.jpg" for frame in range(scene.frames)]
     for frame, file in enumerate(names):
         now = [actor for actor, frames in enumerate(hidden) if frame in frames]
-        image = Image.fromarray(paint(scene, frame, now, background))
+        image = Image.fromarray(painter.paint(frame, now))
         image.save(images / file, quality=95, subsampling=0)
     height, width = scene.size
     return {

@@ -16,42 +16,40 @@ GREY = (0.74, 0.74, 0.74)  # of an instance whose look is hidden; no background 
 Masks = npt.NDArray[np.bool_]
 
 
-def visible_masks(scene: Scene) -> Masks:
-    """(actors, F, H, W) bool: the pixels of each actor that no nearer one covers."""
-    shape = (len(scene.actors), scene.frames, *scene.size)
-    masks = np.zeros(shape, np.bool_)
-    for frame in range(scene.frames):
-        for i, actor in enumerate(scene.actors):
-            drawn = _Drawn(actor, frame, scene.size)
-            if drawn.inside.size:
-                own = drawn.coverage() >= 0.5
+class Painter:
+    """Paints a scene's frames and tells which pixels show which actor."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        self.background = paint_background(scene)
+        self.drawn = [
+            [_Drawn(actor, frame, scene.size) for actor in scene.actors]
+            for frame in range(scene.frames)
+        ]
+
+    def masks(self) -> Masks:
+        """(actors, F, H, W) bool: the pixels of each actor that no nearer one covers."""
+        masks = np.zeros((len(self.scene.actors), self.scene.frames, *self.scene.size), np.bool_)
+        for frame, actors in enumerate(self.drawn):
+            for i, drawn in enumerate(actors):
+                own = drawn.coverage >= 0.5
                 masks[:i, frame, drawn.rows, drawn.columns] &= ~own
                 masks[i, frame, drawn.rows, drawn.columns] = own
-    # slivers are nobody's: too small to be told from noise
-    masks[masks.sum((2, 3)) < 12 * unit(scene.size) ** 2] = False
-    return masks
+        # slivers are nobody's: too small to be told from noise
+        masks[masks.sum((2, 3)) < 12 * unit(self.scene.size) ** 2] = False
+        return masks
 
-
-def paint(
-    scene: Scene, frame: int, hidden: Collection[int], background: Floats
-) -> npt.NDArray[np.uint8]:
-    """(H, W, 3) RGB of a frame.
-
-    Args:
-        hidden: indices of the actors whose look is hidden in this frame.
-        background: (H, W, 3) from :func:`paint_background`.
-    """
-    image = background.copy()
-    for i, actor in enumerate(scene.actors):
-        drawn = _Drawn(actor, frame, scene.size)
-        if drawn.inside.size:
-            colour = drawn.colours(None if i in hidden else actor.look)
-            alpha = drawn.coverage()[..., None]
+    def paint(self, frame: int, hidden: Collection[int]) -> npt.NDArray[np.uint8]:
+        """(H, W, 3) RGB; the looks of the actors of index ``hidden`` do not show."""
+        image = self.background.copy()
+        for i, drawn in enumerate(self.drawn[frame]):
+            look = None if i in hidden else self.scene.actors[i].look
             window = image[drawn.rows, drawn.columns]
-            image[drawn.rows, drawn.columns] = window * (1 - alpha) + colour
-    rng = np.random.default_rng((*scene.texture_seed, frame))
-    image += rng.normal(0, 0.015, image.shape)  # the sensor's
-    return (image.clip(0, 1) * 255 + 0.5).astype(np.uint8)
+            window *= 1 - drawn.coverage[..., None]
+            window += drawn.colours(look)
+        rng = np.random.default_rng((*self.scene.texture_seed, frame))
+        image += rng.normal(0, 0.015, image.shape)  # the sensor's noise
+        return np.asarray((image.clip(0, 1) * 255 + 0.5).astype(np.uint8))
 
 
 def paint_background(scene: Scene) -> Floats:
@@ -89,10 +87,7 @@ class _Drawn:
         outline = 1 + a2 * np.cos(2 * theta + phase2) + a3 * np.cos(3 * theta + phase3)
         self.ratio = np.hypot(self.u, self.v) / outline  # 1 on the outline
         self.inside = self.ratio < 1
-
-    def coverage(self) -> Floats:
-        """Share of each pixel that the actor covers."""
-        return _pixels(self.inside.astype(np.float64))
+        self.coverage = _pixels(self.inside.astype(np.float64))  # share of each pixel
 
     def colours(self, look: Look | None) -> Floats:
         """(h, w, 3) colour times coverage; ``None`` paints it neutral, telling nothing."""
