@@ -1,0 +1,165 @@
+"""How each figure was measured, and whether two figures were measured alike.
+
+A protocol may differ between cells because the grid varies it (clip length, precision, ...):
+that is the experiment.  Any other difference makes figures incomparable, and is said.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+PER_RUN = frozenset({"seed", "command", "created", "host"})
+"""Fields that differ from run to run without making figures incomparable."""
+
+_TEST_INPUT = ("data.test_size", "data.root", "data.synthetic.size")
+_CLIP = ("inference.clip_length", "inference.mode", "data.clip_length", "data.synthetic.frames")
+_SPLIT = ("data.holdout", "data.split_seed", "data.split_file", "data.root", "data.annotations")
+
+VARIED_BY: dict[str, tuple[str, ...]] = {
+    "data": ("data.root", "data.annotations"),
+    "split": _SPLIT,
+    "videos": (*_SPLIT, "data.synthetic.videos"),
+    "instances": (*_SPLIT, "data.synthetic.videos", "data.synthetic.seed"),
+    "checkpoint": ("train.steps",),
+    "mode": ("inference.mode",),
+    "precision": ("inference.precision", "train.precision"),
+    "clip_length": _CLIP,
+    "frames": _CLIP,
+    "height": _TEST_INPUT,
+    "width": _TEST_INPUT,
+    "video_height": _TEST_INPUT,
+    "video_width": _TEST_INPUT,
+}
+"""Protocol field to the switches that are expected to change it."""
+
+Differences = dict[str, dict[str, list[str]]]
+"""Protocol field to its values, each with the names of the cells (or seeds) that have it."""
+
+
+def protocol_fields(frame: pd.DataFrame, kind: str) -> list[str]:
+    """Names of the protocol fields of ``kind`` that were collected, those of one run left out."""
+    prefix = f"{kind}.protocol."
+    names = [c.removeprefix(prefix) for c in frame.columns if c.startswith(prefix)]
+    return [name for name in names if name.partition(".")[0] not in PER_RUN]
+
+
+def measured(frame: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """The rows that have a record of ``kind``."""
+    column = f"{kind}.recorded"
+    return frame[frame[column].notna()] if column in frame else frame.iloc[:0]
+
+
+def common_protocol(frame: pd.DataFrame, kind: str) -> dict[str, Any]:
+    """The protocol fields that all records of ``kind`` in ``frame`` agree on."""
+    rows = measured(frame, kind)
+    found: dict[str, Any] = {}
+    for field in protocol_fields(rows, kind):
+        values = rows[f"{kind}.protocol.{field}"]
+        if len(rows) and values.nunique(dropna=False) == 1 and pd.notna(values.iloc[0]):
+            found[field] = values.iloc[0]
+    return found
+
+
+def mixed_within(frame: pd.DataFrame, kind: str) -> Differences:
+    """Fields in which the seeds of one cell differ, with the seeds of each value.
+
+    Args:
+        frame: the rows of one cell.
+    """
+    rows = measured(frame, kind)
+    return _differences(rows, kind, rows["seed"].map("seed {}".format))
+
+
+def differs_between(frame: pd.DataFrame, kind: str) -> tuple[Differences, Differences]:
+    """Fields in which cells differ: (because the grid varies them, for no such reason)."""
+    rows = measured(frame, kind)
+    varied: Differences = {}
+    unexplained: Differences = {}
+    for field, values in _differences(rows, kind, rows["cell"]).items():
+        (varied if _explained(rows, kind, field) else unexplained)[field] = values
+    return varied, unexplained
+
+
+def _differences(rows: pd.DataFrame, kind: str, names: pd.Series) -> Differences:
+    found: Differences = {}
+    for field in protocol_fields(rows, kind):
+        values = rows[f"{kind}.protocol.{field}"].map(show_value)
+        if values.nunique() > 1:
+            found[field] = {
+                value: list(dict.fromkeys(names[values == value])) for value in values.unique()
+            }
+    return found
+
+
+def _explained(rows: pd.DataFrame, kind: str, field: str) -> bool:
+    switches = [name for name in VARIED_BY.get(field, ()) if name in rows]
+    if not switches:
+        return False
+    setting = rows[switches].map(show_value).agg("|".join, axis=1)
+    values = rows[f"{kind}.protocol.{field}"].map(show_value)
+    return bool((values.groupby(setting).nunique() == 1).all())
+
+
+def show_value(value: Any) -> str:
+    """A protocol value or switch in words; absent values are ``none``."""
+    if value is None or pd.isna(value):
+        return "none"
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    text = str(value)
+    if text.startswith('["'):
+        return " + ".join(map(str, json.loads(text)))
+    return text
+
+
+def describe(kind: str, protocol: Mapping[str, Any]) -> str:
+    """A protocol as a list of short phrases, the best known fields first."""
+    rest = dict(protocol)
+    phrases = [phrase for phrase in _KNOWN[kind](rest) if phrase]
+    phrases += [f"{name.replace('_', ' ')} {show_value(value)}" for name, value in rest.items()]
+    return ", ".join(phrases)
+
+
+def _take(rest: dict[str, Any], template: str, *names: str) -> str:
+    """``template`` filled with the named fields, which leave ``rest``; empty if one is missing."""
+    if any(name not in rest for name in names):
+        return ""
+    return template.format(*(show_value(rest.pop(name)) for name in names))
+
+
+def _ap_phrases(rest: dict[str, Any]) -> Iterable[str]:
+    yield _take(rest, "{}", "data")
+    yield _take(rest, "{} split", "split")
+    yield _take(rest, "{} videos", "videos")
+    yield _take(rest, "{} instances", "instances")
+    yield _take(rest, "checkpoint: {}", "checkpoint")
+    yield _take(rest, "{}", "mode")
+
+
+def _input_phrases(rest: dict[str, Any]) -> Iterable[str]:
+    yield _take(rest, "input {}×{}", "height", "width")
+    yield _take(rest, "T={}", "clip_length")
+    yield _take(rest, "batch {}", "batch")
+
+
+def _flops_phrases(rest: dict[str, Any]) -> Iterable[str]:
+    yield _take(rest, "{} per {}", "unit", "per")
+    yield from _input_phrases(rest)
+    yield _take(rest, "counted by {}", "counters")
+
+
+def _fps_phrases(rest: dict[str, Any]) -> Iterable[str]:
+    yield _take(rest, "{}", "device")
+    yield _take(rest, "{}", "precision")
+    yield from _input_phrases(rest)
+    yield _take(rest, "masks at {}×{}", "video_height", "video_width")
+
+
+_KNOWN = {"ap": _ap_phrases, "flops": _flops_phrases, "fps": _fps_phrases}
