@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from core.config import Config
+from core.files import read_json
 from core.overrides import (
     ConfigError,
     config_from_dict,
@@ -37,7 +38,7 @@ def load_config(
 
     Raises:
         ConfigError: naming the file, each field at fault and the valid names or choices.
-        YamlError: the file is not YAML.
+        UserError: the file cannot be read, or is not YAML (a record: not JSON).
     """
     values = overrides if isinstance(overrides, Mapping) else parse_assignments(overrides)
     if str(name) in PRESETS:
@@ -62,11 +63,12 @@ def _find(name: str | Path, folder: Path | None) -> Path:
 
 
 def _read(path: Path) -> Config:
-    data = read_yaml(path)
+    recorded = path.suffix == ".json"
+    data = read_json(path) if recorded else read_yaml(path)
     if not isinstance(data, Mapping):
         raise ConfigError(f"{path}: expected fields and values, not {data!r:.80}")
     try:
-        if path.suffix == ".json":
+        if recorded:
             return config_from_dict(_recorded(data))
         values = dict(data)
         base = values.pop("preset", DEFAULT)

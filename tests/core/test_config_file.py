@@ -9,9 +9,9 @@ import pytest
 
 from core.config import Config
 from core.config_file import load_config
+from core.errors import UserError
 from core.overrides import ConfigError
 from core.presets import PRESETS, preset
-from core.yaml_file import YamlError
 
 
 def write(path: Path, text: str) -> Path:
@@ -139,5 +139,5 @@ def test_a_broken_record(run: Path) -> None:
     with pytest.raises(ConfigError, match=r"config=3: expected fields and values"):
         load_config(run)
     write(run / "config.json", '{"config": ')
-    with pytest.raises(YamlError, match=r"config.json: line 1"):
+    with pytest.raises(UserError, match=r"config.json: not valid JSON at line 1"):
         load_config(run)
