@@ -12,7 +12,7 @@ import hashlib
 import json
 from typing import Any
 
-from ablations.fingerprint import file_identity, folder_identity
+from ablations.fingerprint import data_identity, file_identity
 from core.config import (
     BackboneConfig,
     Config,
@@ -40,20 +40,18 @@ def signature(config: Config) -> str:
 def canonical(config: Config) -> dict[str, Any]:
     """What the signature is made of, as plain values.
 
-    Files (weights, a split) stand by what they hold, not by their path.
+    Files (weights, annotations, a split) stand by what they hold, not by their path.
     """
     sections = {name: effective(getattr(config, name)) for name in SECTIONS}
     return {**sections, "schema": SCHEMA, "seed": config.seed, **_files(config)}
 
 
-def _files(config: Config) -> dict[str, str | None]:
+def _files(config: Config) -> dict[str, Any]:
     """What files and folders hold; looked at each time, since they can change."""
-    data = config.data
     return {
-        "backbone.pretrained": file_identity(config.backbone.pretrained),
-        "train.init": file_identity(config.train.init),
-        "data.split_file": file_identity(data.split_file),
-        "data.root": None if data.root == "synthetic" else folder_identity(data.root),
+        "pretrained": file_identity(config.backbone.pretrained),
+        "init": file_identity(config.train.init),
+        **data_identity(config.data),
     }
 
 
@@ -99,10 +97,9 @@ def _messenger(section: MessengerConfig) -> dict[str, Any]:
 
 
 def _idle_data(data: DataConfig) -> list[str]:
-    idle = ["workers", "split_file"]  # a clip is a function of seed and index alone
-    if data.root == "synthetic":
-        idle += ["annotations", "images"]
-    else:
+    idle = ["annotations", "images", "split_file"]
+    idle.append("workers")  # a clip is a function of seed and index alone
+    if data.root != "synthetic":
         idle += ["root", "synthetic"]
     if data.split_file is not None:
         idle += ["holdout", "split_seed"]

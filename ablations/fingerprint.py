@@ -1,50 +1,70 @@
-"""What a file holds, in a few bytes, without reading gigabytes at each plan."""
+"""What files and folders hold, in a few bytes, without reading gigabytes at each plan."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
-import os
 from pathlib import Path
+
+from core.config import DataConfig
+from core.data.locate import find_annotations
+from core.errors import UserError
 
 _WHOLE = 64 * 2**20
 _BLOCK = 2**20
 _BLOCKS = 16
 
 
-def file_identity(path: Path | None) -> str | None:
+def file_identity(path: Path | None, *, whole: bool = False) -> str | None:
     """A name for the content of ``path``: the same for a copy, another after a change.
 
-    Up to 64 MiB are hashed whole.  Of a larger file the size, the first and the last MiB and
+    Up to 64 MiB are hashed whole.  Of larger weights the size, the first and the last MiB and
     14 MiB spread between them are: a checkpoint's last MiB is its table of contents, with a
     checksum of every tensor.  A file that cannot be read stands by its path.
+
+    Args:
+        whole: hash all of the file however large, for text in which each byte counts.
     """
     if path is None:
         return None
-    full = Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 (keeps links: stat follows)
+    full = path.expanduser().absolute()
     try:
         stat = full.stat()
+        return _digest(str(full), stat.st_size, stat.st_mtime_ns, whole)
     except OSError:
         return f"path:{full}"
-    return _digest(str(full), stat.st_size, stat.st_mtime_ns)
 
 
-def folder_identity(root: str) -> str:
-    """The folder's absolute path, symbolic links resolved."""
-    return _resolved(os.path.abspath(os.path.expanduser(root)))  # noqa: PTH100, PTH111
+def data_identity(data: DataConfig) -> dict[str, str | None]:
+    """What a dataset on disk is: its annotations by content, its images by folder.
+
+    Images are too many to look at: replacing them in place goes unnoticed, moving them does not.
+    """
+    if data.root == "synthetic":
+        return {"split_file": file_identity(data.split_file, whole=True)}
+    root = Path(data.root).expanduser().absolute()
+    try:
+        annotations = find_annotations(root, data.annotations)
+    except UserError:
+        annotations = root / (data.annotations or "")
+    return {
+        "annotations": file_identity(annotations, whole=True),
+        "images": str(_resolved(root) / (data.images or "")),
+        "split_file": file_identity(data.split_file, whole=True),
+    }
 
 
 @functools.lru_cache(maxsize=1024)
-def _resolved(path: str) -> str:
-    return os.path.realpath(path)
+def _resolved(path: Path) -> Path:
+    return path.resolve()
 
 
 @functools.lru_cache(maxsize=1024)
-def _digest(path: str, size: int, mtime_ns: int) -> str:
+def _digest(path: str, size: int, mtime_ns: int, whole: bool) -> str:
     """Hash of the content; size and time of change are there to make the cache forget."""
     digest = hashlib.sha256(str(size).encode())
     with Path(path).open("rb") as stream:
-        if size <= _WHOLE:
+        if whole or size <= _WHOLE:
             while block := stream.read(_BLOCK):
                 digest.update(block)
         else:

@@ -88,20 +88,15 @@ def test_files(tmp_path: Path) -> None:
 
 
 text = st.text(st.characters(categories=("L", "N", "P", "S", "Zs")))
-scalars = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | text
+numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+values = st.recursive(
+    st.none() | st.booleans() | numbers | text,
+    lambda inner: st.lists(inner) | st.dictionaries(text, inner),
+    max_leaves=8,
 )
 
 
 @settings(max_examples=200)
-@given(
-    st.recursive(
-        scalars, lambda inner: st.lists(inner) | st.dictionaries(text, inner), max_leaves=8
-    )
-)
+@given(values)
 def test_json_is_yaml(value: object) -> None:
     assert parse_yaml(json.dumps(value, ensure_ascii=False)) == value
