@@ -13,7 +13,8 @@ from core.errors import UserError
 from core.overrides import fields, flatten, unknown_field
 
 _KEYS = {"label", "set", "value"}
-_FILES = ("backbone.pretrained", "data.split_file", "train.init")
+PATHS = ("backbone.pretrained", "data.root", "data.split_file", "train.init")
+_SYNTHETIC = ("data.root", "synthetic")
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,6 @@ def label_text(value: Any) -> str:
     if isinstance(value, list | tuple):
         nested = any(isinstance(item, list | tuple) for item in value)
         return ",".join(f"[{label_text(v)}]" if nested else label_text(v) for v in value)
-    if isinstance(value, Path):
-        return str(value)
     return str(value)
 
 
@@ -142,16 +141,22 @@ def settable(origin: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], li
     return good, faults
 
 
+def absolute(name: str, value: Any) -> Any:
+    """The value; where ``name`` is a path, made absolute, as jobs may start in another folder."""
+    if name not in PATHS or not isinstance(value, str) or (name, value) == _SYNTHETIC:
+        return value
+    return str(Path(value).expanduser().absolute())
+
+
 def missing_file(name: str, value: Any) -> str | None:
     """A message where field ``name`` points to a file or folder that is not there."""
-    if not isinstance(value, str | Path):
+    if name not in PATHS or not isinstance(value, str) or (name, value) == _SYNTHETIC:
         return None
     path = Path(value).expanduser()
-    if name in _FILES and not path.is_file():
-        return f"{name}={str(value)!r}: no such file"
-    if name == "data.root" and value != "synthetic" and not path.is_dir():
-        return f"{name}={value!r}: no such folder, and not 'synthetic'"
-    return None
+    if name == "data.root":
+        hint = " (nor is it 'synthetic')"
+        return None if path.exists() else f"{name}={value!r}: no such folder{hint}"
+    return None if path.is_file() else f"{name}={value!r}: no such file"
 
 
 def name_piece(axis: str, label: str) -> str:

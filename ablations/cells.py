@@ -14,8 +14,9 @@ from ablations.axes import AxisValue, name_piece
 from ablations.canonical import SECTIONS
 from ablations.cell import Cell
 from ablations.faults import Fault
+from ablations.fingerprint import dataset_fault
 from ablations.plan import Plan, with_fields
-from core.config import Config
+from core.config import Config, DataConfig
 from core.overrides import field_faults, field_names
 
 LIMIT = 100_000
@@ -35,9 +36,12 @@ def resolve(plan: Plan) -> tuple[tuple[Cell, ...], list[Fault]]:
     combinations, faults = _combinations(plan)
     cells: list[Cell] = []
     sections = Sections(plan.tree)
+    datasets: set[DataConfig] = set()
     for combination in combinations:
         if all(value.usable for value in combination):
-            cells += _cells(plan, sections, combination, faults)
+            found = _cells(plan, sections, combination, faults)
+            faults += _dataset_faults(plan, combination, found, datasets)
+            cells += found
     faults += _same_names(cells)
     if not combinations:
         faults.append(Fault("exclude", "every combination is excluded; nothing is left to run"))
@@ -138,9 +142,25 @@ def _explain(plan: Plan, combination: Combination, cell: str) -> Iterator[Fault]
     except ValidationError as error:
         for _, message in field_faults(error):
             named = set(re.findall(r"[a-z_]+(?:\.[a-z_]+)+", message)) & set(field_names())
-            origins = [value.origin for value in combination if named & value.sets.keys()]
-            origins += [origin for field, origin in plan.origins.items() if field in named]
-            yield Fault(" with ".join(dict.fromkeys(origins)) or f"cell {cell}", message)
+            yield Fault(_origins(plan, combination, named) or f"cell {cell}", message)
+
+
+def _origins(plan: Plan, combination: Combination, fields: set[str]) -> str:
+    """Where the fields get their values: axis values and overrides; empty if from the base."""
+    origins = [value.origin for value in combination if fields & value.sets.keys()]
+    origins += [origin for field, origin in plan.origins.items() if field in fields]
+    return " with ".join(dict.fromkeys(origins))
+
+
+def _dataset_faults(
+    plan: Plan, combination: Combination, cells: list[Cell], known: set[DataConfig]
+) -> Iterator[Fault]:
+    """What is missing on disk, looked at once a dataset; ``known`` is added to."""
+    for data in {cell.config.data for cell in cells} - known:
+        known.add(data)
+        if message := dataset_fault(data):
+            fields = {"data.root", "data.annotations", "data.images"}
+            yield Fault(_origins(plan, combination, fields) or "base", message)
 
 
 def _same_names(cells: list[Cell]) -> list[Fault]:

@@ -44,7 +44,7 @@ def data_identity(data: DataConfig) -> dict[str, str | None]:
         return {"split_file": file_identity(data.split_file, whole=True)}
     root = Path(data.root).expanduser().absolute()
     try:
-        annotations = find_annotations(root, data.annotations)
+        annotations = _annotations(root, data.annotations)
     except UserError:
         annotations = root / (data.annotations or "")
     return {
@@ -52,6 +52,24 @@ def data_identity(data: DataConfig) -> dict[str, str | None]:
         "images": str(_resolved(root) / (data.images or "")),
         "split_file": file_identity(data.split_file, whole=True),
     }
+
+
+def dataset_fault(data: DataConfig) -> str | None:
+    """What is missing of the dataset on disk, without opening it; none: it can be started with."""
+    if data.root == "synthetic":
+        return None
+    root = Path(data.root).expanduser().absolute()
+    try:
+        _annotations(root, data.annotations)
+    except UserError as error:
+        return str(error)
+    folder = (root if root.is_dir() else root.parent) / (data.images or "")
+    return None if folder.is_dir() else f"{folder}: no such image folder (data.images)"
+
+
+@functools.lru_cache(maxsize=1024)
+def _annotations(root: Path, annotations: str | None) -> Path:
+    return find_annotations(root, annotations)
 
 
 @functools.lru_cache(maxsize=1024)

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from ablations.axes import Axis, AxisValue, label_text, missing_file, read_axis, settable
+from ablations.axes import (
+    PATHS,
+    Axis,
+    AxisValue,
+    absolute,
+    label_text,
+    missing_file,
+    read_axis,
+    settable,
+)
 from ablations.cell import Measurement
 from ablations.faults import Fault
 from ablations.spec import GridSpec, ScaleSpec, Table
@@ -72,6 +81,7 @@ def make_plan(
     origins = _apply(tree, "overrides", spec.overrides, faults)
     origins |= _apply(tree, f"{prefix}overrides", size.overrides, faults)
     origins |= _apply(tree, "override", overrides or {}, faults)
+    faults += _settle_paths(tree, origins, base)
     axes, value_faults = _axes(spec, size, prefix, tree, faults)
     _refuse_dead_overrides(origins, axes, faults)
     zipped = "zip" if size.zip is None else f"{prefix}zip"
@@ -134,7 +144,17 @@ def _value_fault(tree: Mapping[str, Any], name: str, value: Any) -> str | None:
         own = [message for field, message in field_faults(error) if field == name]
         if own:
             return "\n".join(dict.fromkeys(own))
-    return missing_file(name, value)
+    return None
+
+
+def _settle_paths(tree: dict[str, Any], origins: Mapping[str, str], base: str) -> Iterator[Fault]:
+    """Make the tree's paths absolute; what is not there is a fault."""
+    for name in PATHS:
+        section, field = name.split(".")
+        value = tree[section][field]
+        tree[section][field] = absolute(name, value)
+        if message := missing_file(name, value):
+            yield Fault(origins.get(name, base), message)
 
 
 def with_fields(tree: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -169,9 +189,14 @@ def _axes(
 
 
 def _checked(tree: Mapping[str, Any], value: AxisValue, faults: list[Fault]) -> AxisValue:
-    messages = [m for name, v in value.sets.items() if (m := _value_fault(tree, name, v))]
+    messages = [
+        message
+        for name, v in value.sets.items()
+        if (message := _value_fault(tree, name, v) or missing_file(name, v))
+    ]
     faults += [Fault(value.origin, message) for message in messages]
-    return replace(value, usable=value.usable and not messages)
+    sets = {name: absolute(name, v) for name, v in value.sets.items()}
+    return replace(value, sets=sets, usable=value.usable and not messages)
 
 
 def _refuse_dead_overrides(
