@@ -1,8 +1,7 @@
 """Operators that are no multiply-adds, named one by one.
 
 An operator that a model runs must be counted by a handle or stand in one of these two tables;
-any other is an error (:class:`benchmarks.flops.UncountedOperatorError`), so that nothing can be
-left out in silence.
+any other is an error (``UncountedOperatorError``), so that nothing can be left out in silence.
 
 The tables hold the names of traces (``softmax``) as well as those of the dispatcher
 (``_softmax``), without namespace, overload and the underscore of in-place variants.
@@ -49,8 +48,8 @@ ELEMENTWISE = _names(
     max_pool2d_with_indices maximum mean min minimum miopen_batch_norm mish mul
     _native_batch_norm_legit _native_batch_norm_legit_no_training native_batch_norm ne neg norm
     linalg_vector_norm nms pow prelu reciprocal remainder relu relu6 rms_norm round rsqrt rsub
-    sigmoid sign silu sin softmax _softmax _safe_softmax softplus special_expm1 sqrt square std sub sum tanh
-    true_divide trunc var var_mean where batch_norm_elemt fmod
+    sigmoid sign silu sin softmax _softmax _safe_softmax softplus special_expm1 sqrt square std sub
+    sum tanh true_divide trunc var var_mean where batch_norm_elemt fmod
     xlogy addcmul addcdiv native_dropout rand rand_like randn randn_like normal uniform bernoulli
     triu_indices tril_indices count_nonzero isclose prod
     """

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 import torchvision
 from torch import nn
 
-from benchmarks.flops import count
+from benchmarks.flop_counters import count
 
 
 class Function(nn.Module):

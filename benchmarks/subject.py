@@ -1,0 +1,209 @@
+"""What is measured: a model with input of a given shape, behind the same few calls for all.
+
+Our model is made here, mmdet's in :mod:`benchmarks.peers`; counting and timing know no more of
+either than this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from core.config import Config
+from core.data.transforms import padded_size, rescaled
+from core.errors import UserError
+from core.structures import Detections
+from core.tevit import TeViT, build_model, paste
+
+Size = tuple[int, int]
+DEFAULT_VIDEO_SIZE = (720, 1280)  # most videos of YouTube-VIS
+
+
+@dataclass(frozen=True)
+class ClipShape:
+    """Shape of the input: ``batch`` clips of ``clip_length`` frames.
+
+    Attributes:
+        height, width: of the frames that the model sees, padding included.
+        video_height, video_width: of the masks that are asked for, and of the image files.
+    """
+
+    clip_length: int
+    height: int
+    width: int
+    batch: int = 1
+    video_height: int = DEFAULT_VIDEO_SIZE[0]
+    video_width: int = DEFAULT_VIDEO_SIZE[1]
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if value < 1:
+                raise UserError(f"{name}={value}: must be 1 or more")
+        if self.height % 32 or self.width % 32:
+            raise UserError(
+                f"size {self.width}x{self.height}: the model's input is padded to multiples of 32, "
+                f"so measure at {-(-self.width // 32) * 32}x{-(-self.height // 32) * 32}"
+            )
+
+    @property
+    def frames(self) -> int:
+        """Frames of a call, each of them another frame of the video."""
+        return self.batch * self.clip_length
+
+    @property
+    def frame_size(self) -> Size:
+        """(height, width) that the video takes up inside the padded frame."""
+        size = rescaled((self.video_height, self.video_width), (self.width, self.height))
+        return size if padded_size([size]) == (self.height, self.width) else self.size
+
+    @property
+    def size(self) -> Size:
+        """(height, width) of the padded frames."""
+        return self.height, self.width
+
+
+def clip_shape(
+    config: Config,
+    *,
+    size: Size | None = None,
+    clip_length: int | None = None,
+    batch: int = 1,
+    video_size: Size | None = None,
+) -> ClipShape:
+    """The shape at which ``config`` is measured unless told otherwise.
+
+    Args:
+        config: gives what is not told: its test size, padded; the frames of its clips; the
+            generated videos' size, or 1280x720 for other data.
+        size: (height, width) of the padded frames.
+        clip_length: frames a clip.
+        batch: clips a call.
+        video_size: (height, width) of masks and image files.
+    """
+    if video_size is None:
+        synthetic = config.data.root == "synthetic" and size is None
+        video_size = config.data.synthetic.size if synthetic else DEFAULT_VIDEO_SIZE
+    if size is None:
+        size = padded_size([rescaled(video_size, config.data.test_size)])
+    if clip_length is None:
+        online = config.inference.mode == "near_online"
+        clip_length = config.inference.clip_length if online else config.data.clip_length
+    return ClipShape(clip_length, *size, batch, *video_size)
+
+
+@dataclass
+class Subject:
+    """A model with its input, ready to be counted and timed.
+
+    Attributes:
+        name: how tables call it.
+        model: holds the parameters.
+        traceable: ``traceable(frames)`` is the model alone and returns tensors.
+        parts: parts of ``traceable`` to report, by the names of their submodules.
+        detect: scope *model*: frames to boxes, classes and masks inside boxes.
+        segment: scope *postprocess*: the same and masks at the video's size.
+        end_to_end: scope *end to end*: image files to RLE results; none: not supported.
+        facts: for the protocol, such as where the weights come from.
+    """
+
+    name: str
+    shape: ClipShape
+    model: nn.Module
+    traceable: nn.Module
+    frames: Tensor
+    parts: Mapping[str, Sequence[str]]
+    detect: Callable[[], object]
+    segment: Callable[[], object]
+    end_to_end: Callable[[], object] | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def parameters(self) -> tuple[int, int]:
+        """Parameters: all, and those that are trained."""
+        parameters = list(self.model.parameters())
+        return (
+            sum(p.numel() for p in parameters),
+            sum(p.numel() for p in parameters if p.requires_grad),
+        )
+
+
+class DetectTensors(nn.Module):
+    """``detect`` of a TeViT as a module that returns tensors, so that it can be traced."""
+
+    def __init__(self, model: TeViT, frame_sizes: list[Size]) -> None:
+        super().__init__()
+        self.model = model
+        self.frame_sizes = frame_sizes
+
+    def forward(self, frames: Tensor) -> list[tuple[Tensor, ...]]:
+        """Frames (B, T, 3, H, W) to the tensors of each clip's detections."""
+        found = TeViT.detect(self.model, frames, self.frame_sizes)
+        return [(d.scores, d.labels, d.queries, d.boxes, d.mask_logits) for d in found]
+
+
+def tevit_subject(
+    config: Config, shape: ClipShape, device: torch.device, *, name: str, compiled: bool = False
+) -> Subject:
+    """Our model of ``config`` with initial weights (drawn by its seed) and random frames.
+
+    Args:
+        compiled: run ``detect`` through ``torch.compile``.
+    """
+    torch.manual_seed(config.seed)
+    model = build_model(config).to(device).eval()
+    frames = random_frames(shape, device)
+    sizes = [shape.frame_size] * shape.batch
+    video_size = (shape.video_height, shape.video_width)
+    if compiled:
+        model.detect = torch.compile(model.detect)  # type: ignore[method-assign]
+    precision = config.inference.precision
+
+    @torch.no_grad()
+    def detect() -> list[Detections]:
+        with autocast(device, precision):
+            return model.detect(frames, sizes)
+
+    @torch.no_grad()
+    def segment() -> object:
+        return [paste(d, video_size, config.inference.mask_threshold) for d in detect()]
+
+    return Subject(
+        name=name,
+        shape=shape,
+        model=model,
+        traceable=DetectTensors(model, sizes),
+        frames=frames,
+        parts=tevit_parts(model),
+        detect=detect,
+        segment=segment,
+        facts={"weights": f"initial, seed {config.seed}", "queries": config.head.queries},
+    )
+
+
+def tevit_parts(model: TeViT) -> dict[str, list[str]]:
+    """Backbone, neck, each stage's box head, and the mask head, inside :class:`DetectTensors`."""
+    stages = range(len(model.roi_head.bbox_head))
+    return {
+        "backbone": ["model.backbone"],
+        "neck": ["model.neck"],
+        **{f"box_head.{k}": [f"model.roi_head.bbox_head.{k}"] for k in stages},
+        "mask_head": [f"model.roi_head.mask_head.{k}" for k in stages],
+    }
+
+
+def random_frames(shape: ClipShape, device: torch.device) -> Tensor:
+    """Frames (B, T, 3, H, W) of noise, as normalised frames are: the same for the same shape."""
+    generator = torch.Generator().manual_seed(0)
+    frames = torch.randn(shape.batch, shape.clip_length, 3, *shape.size, generator=generator)
+    return frames.to(device)
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
+    """Mixed precision where ``precision`` is ``bf16``."""
+    if precision == "fp32":
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16)
