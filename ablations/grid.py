@@ -20,7 +20,8 @@ from ablations.cell import Cell, Measurement
 from ablations.cells import resolve
 from ablations.faults import Fault, GridError
 from ablations.plan import make_plan
-from ablations.spec import GridSpec, Table, read_spec
+from ablations.spec import GridSpec, read_spec
+from ablations.tables import table_faults
 from core.overrides import unknown
 from core.yaml_file import read_yaml
 
@@ -47,7 +48,7 @@ class Grid:
     cells: tuple[Cell, ...]
     axes: Mapping[str, tuple[str, ...]]
     measure: tuple[Measurement, ...]
-    table: Table | None
+    table: Any
     source: Path | None = None
     scale: str | None = None
 
@@ -138,6 +139,9 @@ def build_grid(
         if plan is not None and whole:
             cells, more = resolve(plan)
             faults += more
+            if plan.usable:
+                labels = [cell.axes for cell in cells if cell.seed == plan.seeds[0]]
+                faults += table_faults(plan.table, plan.table_origin, plan.axes, labels)
     if spec is None or plan is None or faults:
         raise GridError(str(source or name or "(from Python)"), faults)
     stem = name or spec.name or (source.stem if source else "grid")

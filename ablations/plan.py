@@ -21,7 +21,7 @@ from ablations.axes import (
 )
 from ablations.cell import Measurement
 from ablations.faults import Fault
-from ablations.spec import GridSpec, ScaleSpec, Table
+from ablations.spec import GridSpec, ScaleSpec
 from core.config import Config
 from core.config_file import load_config
 from core.errors import UserError
@@ -54,7 +54,13 @@ class Plan:
     exclusions: tuple[Exclusion, ...]
     seeds: tuple[int, ...]
     measure: tuple[Measurement, ...]
-    table: Table | None
+    table: Any
+    table_origin: str
+
+    @property
+    def usable(self) -> bool:
+        """Whether every value of every axis is without fault."""
+        return all(value.usable for axis in self.axes for value in axis.values)
 
 
 def make_plan(
@@ -97,6 +103,7 @@ def make_plan(
         seeds=tuple(seeds or size.seeds or spec.seeds),
         measure=size.measure or spec.measure,
         table=spec.table if size.table is None else size.table,
+        table_origin="table" if size.table is None else f"{prefix}table",
     )
     return (None if faults else plan), faults + value_faults
 

@@ -44,7 +44,6 @@ Exclude = Annotated[
     list[Annotated[dict[str, Any], Field(min_length=1)]],
     Field(description="combinations left out: axis to a label, or to a list of labels"),
 ]
-Table = dict[str, Any] | list[dict[str, Any]]
 
 
 class Strict(BaseModel):
@@ -65,7 +64,7 @@ class ScaleSpec(Strict):
     exclude: Exclude | None = None
     seeds: Seeds | None = None
     measure: Measure | None = None
-    table: Table | None = None
+    table: Any = None
 
 
 class GridSpec(Strict):
@@ -91,7 +90,9 @@ class GridSpec(Strict):
     scales: dict[str, ScaleSpec] = Field(
         default={}, description="name to what differs at that scale (--scale NAME)"
     )
-    table: Table | None = Field(default=None, description="how reports lay the grid out")
+    table: Any = Field(
+        default=None, description="how reports lay the grid out: one table, or a list of them"
+    )
 
 
 def read_spec(data: Any) -> tuple[GridSpec | None, list[Fault]]:
