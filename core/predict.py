@@ -1,0 +1,245 @@
+"""From videos to results: clips through the model, masks as RLE as they come, JSON on disk."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import numpy as np
+import torch
+from pycocotools import mask as coco
+from rich.progress import track
+from torch import Tensor
+
+from core.checkpoint import load_weights
+from core.config import Config
+from core.data.dataset import VideoDataset
+from core.data.segmentation import Rle
+from core.data.transforms import Size
+from core.distributed import default_device
+from core.errors import UserError
+from core.files import sync_folder, temporary_name
+from core.frames import FileFrames, Frames, clips_of, prepare
+from core.masks import paste_masks
+from core.near_online import ClipTracks, Stitcher
+from core.tevit import TeViT, build_model, rescale_boxes
+
+Result = dict[str, Any]
+"""One track: ``video_id``, ``category_id``, ``score``, ``segmentations`` (RLE or null a frame)."""
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+
+def load_model(config: Config, checkpoint: Path, device: torch.device | None = None) -> TeViT:
+    """The configured model with a checkpoint's weights (ours or a published .pth), to predict.
+
+    Raises:
+        UserError: the file is missing, broken or unsafe, or does not fill the whole model.
+    """
+    model = build_model(config)
+    report = load_weights(model, checkpoint)
+    if not report.complete:
+        raise UserError(f"the checkpoint is not of this config\n{report.summary()}")
+    log.info("%s", report.summary())
+    return model.to(device or default_device()).eval()
+
+
+@dataclass(frozen=True)
+class _Clip:
+    """A clip ready for the model: frames (T, 3, h, w) and their size before padding."""
+
+    video_id: int
+    video_size: Size
+    start: int
+    frames: Tensor
+    frame_size: Size
+
+
+def predict_videos(
+    model: TeViT,
+    sources: Iterable[tuple[int, Frames]],
+    config: Config,
+    category_ids: Mapping[int, int] | None = None,
+) -> Iterator[list[Result]]:
+    """Each video's tracks, best first, in the order of ``sources``.
+
+    The next clip is decoded while the model sees one.  Offline the whole video is one clip; near
+    online at most two clips' frames are held, whatever the video's length.
+
+    Args:
+        model: in eval mode.
+        sources: video ids and frames.
+        config: its sections ``data`` (size) and ``inference``.
+        category_ids: category id of each of the model's classes; classes that it lacks are left
+            out.  None: class + 1.
+    """
+    clips = ahead(_prepared(sources, config))
+    for video_id, group in groupby(clips, key=lambda clip: clip.video_id):
+        stitcher = Stitcher(config.inference.match_threshold, config.inference.top_k)
+        length = 0
+        for clip in group:
+            stitcher.add(_tracks_of(model, clip, config))
+            length = clip.start + len(clip.frames)
+        ids = category_ids or {label: label + 1 for label in range(model.config.head.classes)}
+        yield [
+            {
+                "video_id": video_id,
+                "category_id": ids[found.label],
+                "score": found.score,
+                "segmentations": found.padded(length),
+            }
+            for found in stitcher.finish()
+            if found.label in ids
+        ]
+
+
+def predict_video(
+    model: TeViT,
+    frames: Frames,
+    config: Config,
+    video_id: int = 1,
+    category_ids: Mapping[int, int] | None = None,
+) -> list[Result]:
+    """One video's tracks, best first (see :func:`predict_videos`)."""
+    return next(predict_videos(model, [(video_id, frames)], config, category_ids))
+
+
+def predict_dataset(
+    config: Config,
+    checkpoint: Path,
+    dataset: VideoDataset,
+    out: Path,
+    *,
+    progress: bool = True,
+    device: torch.device | None = None,
+) -> Path:
+    """Predict every video of ``dataset`` and write the results as YouTube-VIS JSON.
+
+    Returns:
+        ``out``, which is written whole or not at all.
+
+    Raises:
+        UserError: the checkpoint does not fit the config, or a frame cannot be read.
+    """
+    model = load_model(config, checkpoint, device)
+    sources = ((video.id, FileFrames(video)) for video in dataset.videos)
+    results = predict_videos(model, sources, config, category_ids_of(dataset))
+    with ResultsWriter(out) as writer:
+        for entries in track(
+            results, "predicting", total=len(dataset.videos), disable=not progress, transient=True
+        ):
+            writer.write(entries)
+    return out
+
+
+def category_ids_of(dataset: VideoDataset) -> dict[int, int]:
+    """Category id of each of the model's classes."""
+    return {label: category for category, label in dataset.labels.items()}
+
+
+def _prepared(sources: Iterable[tuple[int, Frames]], config: Config) -> Iterator[_Clip]:
+    inference = config.inference
+    length = inference.clip_length if inference.mode == "near_online" else None
+    for video_id, frames in sources:
+        for start, images in clips_of(frames, length, inference.stride):
+            prepared, size = prepare(images, config.data)
+            yield _Clip(video_id, frames.size, start, prepared, size)
+
+
+@torch.inference_mode()
+def _tracks_of(model: TeViT, clip: _Clip, config: Config) -> ClipTracks:
+    """The clip's tracks; masks are pasted and encoded frame by frame."""
+    device = next(model.parameters()).device
+    with torch.autocast(device.type, torch.bfloat16, enabled=config.inference.precision == "bf16"):
+        found = model.detect(clip.frames[None].to(device), [clip.frame_size])[0]
+    scores = found.scores.float().tolist()
+    if not all(map(math.isfinite, scores)):
+        raise UserError(
+            f"the model's scores for video {clip.video_id} are not numbers: its weights are broken"
+        )
+    boxes = rescale_boxes(found.boxes, clip.frame_size, clip.video_size)
+    threshold = config.inference.mask_threshold
+    by_frame = [
+        encode_masks(paste_masks(logits, frame_boxes, clip.video_size, threshold))
+        for logits, frame_boxes in zip(found.mask_logits, boxes, strict=True)
+    ]
+    return ClipTracks(
+        start=clip.start,
+        scores=scores,
+        labels=found.labels.tolist(),
+        frame_scores=[[score] * len(by_frame) for score in scores],
+        masks=[list(masks) for masks in zip(*by_frame, strict=True)],
+    )
+
+
+def encode_masks(masks: Tensor) -> list[Rle | None]:
+    """(K, H, W) bool masks as compressed RLE; ``None`` where empty."""
+    filled = masks.flatten(1).any(dim=1).tolist()
+    # RLE runs down the columns, so columns must lie together in memory
+    columns = masks.transpose(1, 2).contiguous().cpu().numpy()
+    rles = coco.encode(columns.view(np.uint8).transpose(2, 1, 0))  # type: ignore[no-untyped-call]
+    size = list(masks.shape[1:])
+    return [
+        Rle(size=size, counts=rle["counts"].decode("ascii")) if some else None
+        for rle, some in zip(rles, filled, strict=True)
+    ]
+
+
+def ahead(items: Iterator[T]) -> Iterator[T]:
+    """The same items, the next one made in a thread while one is used."""
+    end = object()
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(next, items, end)
+        while (item := future.result()) is not end:
+            future = pool.submit(next, items, end)
+            yield item  # type: ignore[misc]
+
+
+class ResultsWriter:
+    """Writes a JSON array entry by entry; the file appears, whole, when the block ends well."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self.count = 0
+
+    def __enter__(self) -> Self:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._temporary = temporary_name(self.path)
+        self._file = self._temporary.open("x", encoding="utf-8")
+        self._file.write("[")
+        return self
+
+    def write(self, entries: Iterable[Result]) -> None:
+        """Append tracks."""
+        for entry in entries:
+            text = json.dumps(entry, allow_nan=False, separators=(",", ":"))
+            self._file.write(f"{',' if self.count else ''}\n{text}")
+            self.count += 1
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self._file:
+            if kind is None:
+                self._file.write("\n]\n")
+                self._file.flush()
+                os.fsync(self._file.fileno())
+        if kind is not None:
+            self._temporary.unlink(missing_ok=True)
+            return
+        self._temporary.replace(self.path)
+        sync_folder(self.path.parent)
