@@ -251,6 +251,11 @@ class TrainConfig(Section):
     precision: Literal["fp32", "bf16"] = Field(
         default="fp32", description="bf16: mixed precision (autocast)"
     )
+    sync_batch_norm: bool = Field(
+        default=True,
+        description="several processes: batch norm over the clips of all of them, as one process "
+        "with all clips would; false, as published: over each process's own",
+    )
     init: Path | None = Field(
         default=None, description="checkpoint to start from (ours or a published .pth)"
     )
