@@ -9,6 +9,7 @@ Everything is settled here, before anything runs; what is wrong comes as one
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -88,7 +89,7 @@ def load_grid(
     *,
     scale: str | None = None,
     overrides: Mapping[str, Any] | None = None,
-    seeds: Sequence[int] | None = None,
+    seeds: Sequence[int] | int | None = None,
     name: str | None = None,
 ) -> Grid:
     """The grid of a file, or a shipped one by name, resolved and validated as a whole.
@@ -96,7 +97,7 @@ def load_grid(
     Args:
         scale: a key of the grid's ``scales``; none: the grid as it is.
         overrides: dotted field to value, on top of the grid's own, in every cell.
-        seeds: in place of the grid's own.
+        seeds: in place of the grid's own; a count or the seeds themselves.
         name: in place of the grid's own.
 
     Raises:
@@ -115,7 +116,7 @@ def build_grid(
     source: Path | None = None,
     scale: str | None = None,
     overrides: Mapping[str, Any] | None = None,
-    seeds: Sequence[int] | None = None,
+    seeds: Sequence[int] | int | None = None,
     name: str | None = None,
 ) -> Grid:
     """The same from Python: ``data`` has the keys of a grid file.
@@ -142,11 +143,11 @@ def build_grid(
             if plan.usable:
                 labels = [cell.axes for cell in cells if cell.seed == plan.seeds[0]]
                 faults += table_faults(plan.table, plan.table_origin, plan.axes, labels)
+    full_name = _name(spec, scale, source, name, faults)
     if spec is None or plan is None or faults:
         raise GridError(str(source or name or "(from Python)"), faults)
-    stem = name or spec.name or (source.stem if source else "grid")
     return Grid(
-        name=f"{stem}-{scale}" if scale and not name else stem,
+        name=full_name,
         description=spec.description,
         cells=cells,
         axes={axis.name: axis.labels for axis in plan.axes},
@@ -155,3 +156,19 @@ def build_grid(
         source=source,
         scale=scale,
     )
+
+
+def _name(
+    spec: GridSpec | None,
+    scale: str | None,
+    source: Path | None,
+    name: str | None,
+    faults: list[Fault],
+) -> str:
+    """The name asked for, else the file's with the scale; a bad one is a fault."""
+    stem = (spec.name if spec else None) or (source.stem if source else "grid")
+    full = name or (f"{stem}-{scale}" if scale else stem)
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", full):
+        message = f"{full!r} names a file: letters, digits, . _ - only, the first no sign"
+        faults.append(Fault("name", message))
+    return full

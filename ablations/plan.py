@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from ablations.axes import (
     PATHS,
@@ -21,11 +21,11 @@ from ablations.axes import (
 )
 from ablations.cell import Measurement
 from ablations.faults import Fault
-from ablations.spec import GridSpec, ScaleSpec
+from ablations.spec import GridSpec, ScaleSpec, Seeds, error_text
 from core.config import Config
 from core.config_file import load_config
 from core.errors import UserError
-from core.overrides import field_faults, set_field, unknown
+from core.overrides import field_faults, root_faults, set_field, unknown
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def make_plan(
     *,
     scale: str | None = None,
     overrides: Mapping[str, Any] | None = None,
-    seeds: Sequence[int] | None = None,
+    seeds: Sequence[int] | int | None = None,
     folder: Path | None = None,
 ) -> tuple[Plan | None, list[Fault]]:
     """Everything but the cells.
@@ -100,7 +100,7 @@ def make_plan(
         exclusions=_exclusions(
             axes, spec.exclude if size.exclude is None else size.exclude, excluded, faults
         ),
-        seeds=tuple(seeds or size.seeds or spec.seeds),
+        seeds=_seeds(seeds, faults) or size.seeds or spec.seeds,
         measure=size.measure or spec.measure,
         table=spec.table if size.table is None else size.table,
         table_origin="table" if size.table is None else f"{prefix}table",
@@ -117,6 +117,17 @@ def _scale(spec: GridSpec, scale: str | None, faults: list[Fault]) -> tuple[Scal
         faults.append(Fault("scales", unknown("scale", scale, valid)))
         return ScaleSpec(), ""
     return spec.scales[scale], f"scales.{scale}."
+
+
+def _seeds(given: Sequence[int] | int | None, faults: list[Fault]) -> tuple[int, ...]:
+    """Seeds asked for besides the file's; empty: none were."""
+    if given is None:
+        return ()
+    try:
+        return TypeAdapter[tuple[int, ...]](Seeds).validate_python(given)
+    except ValidationError as error:
+        faults += [Fault("seeds", error_text(item)) for item in root_faults(error)]
+        return ()
 
 
 def _base(name: str, origin: str, folder: Path | None, faults: list[Fault]) -> dict[str, Any]:

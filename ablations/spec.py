@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from ablations.cell import Measurement
 from ablations.faults import Fault
@@ -72,7 +73,6 @@ class GridSpec(Strict):
 
     name: str | None = Field(
         default=None,
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
         description="letters, digits, . _ - (it names a file); default: the file's stem",
     )
     description: str = Field(default="", description="the question that the grid answers")
@@ -112,7 +112,7 @@ def read_spec(data: Any) -> tuple[GridSpec | None, list[Fault]]:
             return GridSpec.model_validate(data), faults
         except ValidationError as error:
             for item in root_faults(error):
-                faults.append(Fault(_field(item["loc"]), _message(item)))
+                faults.append(Fault(_field(item["loc"]), error_text(item)))
                 _prune(data, item["loc"])
 
 
@@ -136,7 +136,8 @@ def _field(loc: tuple[str | int, ...]) -> str:
     return text
 
 
-def _message(fault: Any) -> str:
+def error_text(fault: ErrorDetails) -> str:
+    """One of pydantic's faults in a line: the value, and what is valid."""
     if fault["type"] == "extra_forbidden":
         *parents, name = fault["loc"]
         model = ScaleSpec if parents else GridSpec
