@@ -25,7 +25,12 @@ from core.files import write_atomic
 from reports.protocol import mixed_within
 from reports.runs import KINDS, CellRun, GridRuns
 
-_NOT_COLUMNS = frozenset({"kind", "schema", "created", "figures", "protocol", "per_video"})
+_NOT_COLUMNS = frozenset(
+    {
+        *("kind", "schema", "created", "name", "figures", "protocol"),
+        *("environment", "per_video", "by_operator", "by_counter"),
+    }
+)
 _LONG = frozenset({"samples_ms", "samples"})
 _GIT = ("commit", "branch", "dirty")
 

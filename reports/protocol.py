@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-PER_RUN = frozenset({"seed", "command", "created", "host"})
+PER_RUN = frozenset({"seed", "command", "created", "host", "weights"})
 """Fields that differ from run to run without making figures incomparable."""
 
 _TEST_INPUT = ("data.test_size", "data.root", "data.synthetic.size")
@@ -30,12 +30,15 @@ VARIED_BY: dict[str, tuple[str, ...]] = {
     "precision": ("inference.precision", "train.precision"),
     "clip_length": _CLIP,
     "frames": _CLIP,
+    "queries": ("head.queries",),
     "height": _TEST_INPUT,
     "width": _TEST_INPUT,
     "video_height": _TEST_INPUT,
     "video_width": _TEST_INPUT,
 }
 """Protocol field to the switches that are expected to change it."""
+
+_LONG = frozenset({"counted", "not_counted"})
 
 Differences = dict[str, dict[str, list[str]]]
 """Protocol field to its values, each with the names of the cells (or seeds) that have it."""
@@ -120,8 +123,8 @@ def show_value(value: Any) -> str:
 
 
 def describe(kind: str, protocol: Mapping[str, Any]) -> str:
-    """A protocol as a list of short phrases, the best known fields first."""
-    rest = dict(protocol)
+    """A protocol as a list of short phrases, the best known fields first, long texts left out."""
+    rest = {name: value for name, value in protocol.items() if name not in _LONG}
     phrases = [phrase for phrase in _KNOWN[kind](rest) if phrase]
     phrases += [f"{name.replace('_', ' ')} {show_value(value)}" for name, value in rest.items()]
     return ", ".join(phrases)

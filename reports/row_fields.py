@@ -16,6 +16,22 @@ from reports.table_spec import TableError, TableSpec
 _ABSENT = frozenset({"off", "no", "none", "false", "without", "0", "per_frame"})
 _PLAINLY_PRESENT = frozenset({"on", "yes", "true", "with"})
 _HEADS = {"stqi": "STQI", "per_frame": "per-frame", "stqi_unshared": "STQI, unshared"}
+_USUAL = {
+    "head": "Head",
+    "head.kind": "Head",
+    "per_frame": "per-frame",
+    "stqi": "STQI",
+    "stqi_unshared": "STQI, unshared",
+    "messenger=shift": "MsgShifT",
+    "messenger=on": "MsgShifT",
+    "messenger.tokens": "Messengers",
+    "head.queries": "Queries",
+    "head.stages": "Stages",
+    "data.clip_length": "Clip length",
+    "backbone": "Backbone",
+    "backbone.name": "Backbone",
+}
+"""What papers call these, unless the specification says otherwise."""
 DERIVED = ("method", "backbone", "cell")
 
 
@@ -42,7 +58,11 @@ class Field:
 
 def value_label(field: str, value: str, labels: Mapping[str, str]) -> str:
     """What is printed for ``field=value``."""
-    return labels.get(f"{field}={value}", labels.get(value, value))
+    for names in (labels, _USUAL):
+        for key in (f"{field}={value}", value):
+            if key in names:
+                return names[key]
+    return backbone_label(value)
 
 
 def field_value(cell: CellRows, name: str) -> str:
@@ -78,11 +98,16 @@ def make_field(name: str, cells: Sequence[CellRows], spec: TableSpec) -> Field:
 
 
 def _head(name: str, check: str | None, spec: TableSpec) -> str:
-    if name in spec.labels:
-        return spec.labels[name]
-    if check is not None and check not in _PLAINLY_PRESENT:
-        return value_label(name, check, spec.labels)
-    return name if name not in DERIVED else name.capitalize()
+    said = name in spec.labels or check is None
+    if not said and (check not in _PLAINLY_PRESENT or f"{name}={check}" in _USUAL):
+        return value_label(name, str(check), spec.labels)
+    return field_head(name, spec.labels)
+
+
+def field_head(name: str, labels: Mapping[str, str]) -> str:
+    """What is printed for an axis or a switch itself."""
+    usual = _USUAL.get(name) or (name.capitalize() if name in DERIVED else name)
+    return labels.get(name, usual)
 
 
 def _check_value(values: Sequence[str]) -> str | None:

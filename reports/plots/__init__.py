@@ -1,0 +1,1 @@
+"""Plots for papers: sized for a column, readable in grey, with the data behind each beside it."""

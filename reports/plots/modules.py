@@ -1,0 +1,91 @@
+"""Where the multiply-adds go: a stacked bar a cell."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+from matplotlib.figure import Figure as Canvas
+
+from reports.cells import CellRows
+from reports.plots.legend import patches_above
+from reports.plots.style import INK, Plot, looks
+
+_PREFIX = "flops.by_module."
+_NAMES = {"box_head": "box heads", "mask_head": "mask head"}
+
+
+def modules(cells: Sequence[CellRows], labels: Mapping[str, str]) -> Plot | None:
+    """Multiply-adds a frame by part of the model; None where none were counted.
+
+    Args:
+        labels: cell to what it is called in the plot.
+    """
+    rows = [row for cell in cells for row in _rows(cell, labels[cell.name])]
+    if not rows:
+        return None
+    count = len({row["cell"] for row in rows})
+    notes = ["The stages of the box head are added up; the CSV has each of them."]
+    return Plot(
+        "flops_by_module",
+        "Multiply-adds a frame by module",
+        pd.DataFrame(rows),
+        _draw,
+        aspect=min(0.25 + 0.06 * count, 1.3),
+        notes=tuple(notes),
+    )
+
+
+def _rows(cell: CellRows, label: str) -> list[dict[str, object]]:
+    if cell.mixed("flops"):
+        return []
+    rows = []
+    for column in cell.rows.columns:
+        values = cell.column(column) if column.startswith(_PREFIX) else []
+        if values:
+            module = column.removeprefix(_PREFIX)
+            part = re.sub(r"\.\d+$", "", module)
+            rows.append(
+                {
+                    "cell": cell.name,
+                    "label": label,
+                    "module": module,
+                    "part": _NAMES.get(part, part),
+                    "multiply-adds (G)": float(str(values[0])) * 1e-9,
+                }
+            )
+    return rows
+
+
+def _draw(data: pd.DataFrame, canvas: Canvas) -> None:
+    axes = canvas.subplots()
+    table = data.pivot_table(
+        index="label", columns="part", values="multiply-adds (G)", aggfunc="sum", sort=False
+    ).iloc[::-1]
+    unit = "G"
+    if table.sum(axis=1).max() < 1:
+        table, unit = table * 1000, "M"
+    styles = looks(list(table.columns))
+    left = pd.Series(0.0, index=table.index)
+    for part in table.columns:
+        style, width = styles[str(part)], table[part].fillna(0)
+        axes.barh(
+            table.index,
+            width,
+            left=left,
+            height=0.62,
+            facecolor=style.colour,
+            edgecolor="white",
+            hatch=style.hatch,
+            linewidth=0.4,
+        )
+        left = left + width
+    digits = 1 if left.max() >= 10 else 2
+    for place, total in enumerate(left):
+        axes.text(total, place, f" {total:.{digits}f}", va="center", fontsize=6.5, color=INK)
+    axes.set_xlim(0, float(left.max()) * 1.18)
+    axes.set_xlabel(f"multiply-adds a frame ({unit})")
+    axes.grid(axis="y", visible=False)
+    axes.tick_params(axis="y", length=0)
+    patches_above(canvas, styles)

@@ -1,0 +1,92 @@
+"""A figure along one axis of the grid (tokens, queries, clip length), with its seed spread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+
+from reports.cells import CellRows
+from reports.figures import Figure
+from reports.plots.legend import legend_above
+from reports.plots.style import Look, Plot, looks
+from reports.plots.words import Words
+from reports.row_fields import field_value
+from reports.statistics import summarise
+
+
+def sweep(cells: Sequence[CellRows], axis: str, figure: Figure, words: Words) -> Plot | None:
+    """``figure`` along ``axis``: the seeds as dots, their mean as a line, a line a setting of the
+    other axes; None where fewer than two values have the figure.
+
+    Args:
+        axis: one whose values are numbers.
+        words: what cells, axes and values are called.
+    """
+    words = replace(words, numeric=axis)
+    data = pd.DataFrame([row for cell in cells for row in _rows(cell, axis, figure, words)])
+    if data.empty or data[axis].nunique() < 2:
+        return None
+    notes = ["Small marks: single seeds. Large marks and lines: mean over seeds."]
+    left_out = sum(bool(cell.mixed(figure.kind)) for cell in cells)
+    if left_out:
+        notes.append(f"{left_out} cells of mixed protocol are left out (see table).")
+    if any(not cell.complete for cell in cells):
+        notes.append("Hollow: not all seeds are finished.")
+    return Plot(
+        f"{figure.key.lower()}_by_{axis.replace('.', '_')}",
+        f"{figure.label} by {words.head(axis)}",
+        data,
+        lambda data, canvas: _draw(data, canvas, axis, figure, words.head(axis)),
+        notes=tuple(notes),
+    )
+
+
+def _rows(cell: CellRows, axis: str, figure: Figure, words: Words) -> list[dict[str, object]]:
+    if cell.mixed(figure.kind):
+        return []
+    values = cell.values(figure)
+    summary = summarise(list(values.values()))
+    if summary is None:
+        return []
+    shared = {
+        "mean": summary.mean,
+        "std": summary.std,
+        "n": summary.n,
+        "seeds planned": cell.planned,
+    }
+    place = {axis: float(field_value(cell, axis)), "series": words.series(cell)}
+    return [{**place, "seed": seed, figure.key: v, **shared} for seed, v in values.items()]
+
+
+def _draw(data: pd.DataFrame, canvas: Canvas, axis: str, figure: Figure, head: str) -> None:
+    axes = canvas.subplots()
+    styles = looks(list(data["series"]))
+    for name, rows in data.groupby("series", sort=False):
+        _line(axes, rows, axis, figure.key, styles[str(name)])
+    number_axis(axes, sorted(data[axis].unique()))
+    axes.set_xlabel(head)
+    axes.set_ylabel(figure.label)
+    legend_above(canvas, styles)
+
+
+def _line(axes: Axes, rows: pd.DataFrame, axis: str, key: str, style: Look) -> None:
+    means = rows.drop_duplicates(axis).sort_values(axis)
+    axes.plot(means[axis], means["mean"], color=style.colour, linestyle=style.line)
+    axes.plot(rows[axis], rows[key], style.marker, color=style.colour, markersize=2, alpha=0.55)
+    for whole, group in means.groupby(means["n"] == means["seeds planned"]):
+        face = style.colour if whole else "white"
+        axes.plot(
+            group[axis], group["mean"], style.marker, color=style.colour, markerfacecolor=face
+        )
+
+
+def number_axis(axes: Axes, places: Sequence[float]) -> None:
+    """A tick at each value measured; on a logarithmic scale where the values span decades."""
+    if min(places) > 0 and max(places) >= 8 * min(places):
+        axes.set_xscale("log")
+    axes.set_xticks(places, [f"{place:g}" for place in places])
+    axes.set_xticks([], minor=True)
