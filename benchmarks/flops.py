@@ -9,7 +9,8 @@ import torch
 from benchmarks.environment import environment
 from benchmarks.flop_counters import FlopCount, count
 from benchmarks.records import record_head
-from benchmarks.subject import ClipShape, Subject, clip_shape, tevit_subject
+from benchmarks.subject import ClipShape, Subject, clip_shape
+from benchmarks.tevit_subject import tevit_subject
 from core.config import Config
 
 COUNTED = "matrix products, convolutions, attention, interpolation (RoIAlign, grid_sample)"

@@ -1,7 +1,7 @@
 """What is measured: a model with input of a given shape, behind the same few calls for all.
 
-Our model is made here, mmdet's in :mod:`benchmarks.peers`; counting and timing know no more of
-either than this.
+Our model is made in :mod:`benchmarks.tevit_subject`, mmdet's in :mod:`benchmarks.peers`; counting
+and timing know no more of either than this.
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ from torch import Tensor, nn
 from core.config import Config
 from core.data.transforms import padded_size, rescaled
 from core.errors import UserError
-from core.structures import Detections
-from core.tevit import TeViT, build_model, paste
 
 Size = tuple[int, int]
 DEFAULT_VIDEO_SIZE = (720, 1280)  # most videos of YouTube-VIS
@@ -108,6 +106,7 @@ class Subject:
         detect: scope *model*: frames to boxes, classes and masks inside boxes.
         segment: scope *postprocess*: the same and masks at the video's size.
         end_to_end: scope *end to end*: image files to RLE results; none: not supported.
+        video_frames: frames of the video that ``end_to_end`` reads, each counted once.
         facts: for the protocol, such as where the weights come from.
     """
 
@@ -120,6 +119,7 @@ class Subject:
     detect: Callable[[], object]
     segment: Callable[[], object]
     end_to_end: Callable[[], object] | None = None
+    video_frames: int = 0
     facts: dict[str, Any] = field(default_factory=dict)
 
     def parameters(self) -> tuple[int, int]:
@@ -129,70 +129,6 @@ class Subject:
             sum(p.numel() for p in parameters),
             sum(p.numel() for p in parameters if p.requires_grad),
         )
-
-
-class DetectTensors(nn.Module):
-    """``detect`` of a TeViT as a module that returns tensors, so that it can be traced."""
-
-    def __init__(self, model: TeViT, frame_sizes: list[Size]) -> None:
-        super().__init__()
-        self.model = model
-        self.frame_sizes = frame_sizes
-
-    def forward(self, frames: Tensor) -> list[tuple[Tensor, ...]]:
-        """Frames (B, T, 3, H, W) to the tensors of each clip's detections."""
-        found = TeViT.detect(self.model, frames, self.frame_sizes)
-        return [(d.scores, d.labels, d.queries, d.boxes, d.mask_logits) for d in found]
-
-
-def tevit_subject(
-    config: Config, shape: ClipShape, device: torch.device, *, name: str, compiled: bool = False
-) -> Subject:
-    """Our model of ``config`` with initial weights (drawn by its seed) and random frames.
-
-    Args:
-        compiled: run ``detect`` through ``torch.compile``.
-    """
-    torch.manual_seed(config.seed)
-    model = build_model(config).to(device).eval()
-    frames = random_frames(shape, device)
-    sizes = [shape.frame_size] * shape.batch
-    video_size = (shape.video_height, shape.video_width)
-    if compiled:
-        model.detect = torch.compile(model.detect)  # type: ignore[method-assign]
-    precision = config.inference.precision
-
-    @torch.no_grad()
-    def detect() -> list[Detections]:
-        with autocast(device, precision):
-            return model.detect(frames, sizes)
-
-    @torch.no_grad()
-    def segment() -> object:
-        return [paste(d, video_size, config.inference.mask_threshold) for d in detect()]
-
-    return Subject(
-        name=name,
-        shape=shape,
-        model=model,
-        traceable=DetectTensors(model, sizes),
-        frames=frames,
-        parts=tevit_parts(model),
-        detect=detect,
-        segment=segment,
-        facts={"weights": f"initial, seed {config.seed}", "queries": config.head.queries},
-    )
-
-
-def tevit_parts(model: TeViT) -> dict[str, list[str]]:
-    """Backbone, neck, each stage's box head, and the mask head, inside :class:`DetectTensors`."""
-    stages = range(len(model.roi_head.bbox_head))
-    return {
-        "backbone": ["model.backbone"],
-        "neck": ["model.neck"],
-        **{f"box_head.{k}": [f"model.roi_head.bbox_head.{k}"] for k in stages},
-        "mask_head": [f"model.roi_head.mask_head.{k}" for k in stages],
-    }
 
 
 def random_frames(shape: ClipShape, device: torch.device) -> Tensor:
