@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ablations.faults import Fault
+from ablations.spec import AT_FAULT
 from core.errors import UserError
 from core.overrides import fields, flatten, unknown_field
 
@@ -70,6 +71,8 @@ def read_axis(name: str, origin: str, values: list[Any]) -> tuple[Axis, list[Fau
     faults: list[Fault] = []
     for k, raw in enumerate(values):
         where = f"{origin}[{k}]"
+        if raw is AT_FAULT:
+            return Axis(name, origin, (AxisValue("", {}, where, usable=False),)), faults
         try:
             value = _read_value(name, where, raw)
             if value.label in found:

@@ -63,7 +63,8 @@ def _combinations(plan: Plan) -> tuple[list[Combination], list[Fault]]:
         if not matched:
             kept.append(tuple(a.values[i] for a, i in zip(plan.axes, indices, strict=True)))
     message = "matches no combination; what it names never occurs together"
-    return kept, [Fault(origin, message) for origin, count in taken.items() if not count]
+    unused = [origin for origin, count in taken.items() if not count and plan.usable]
+    return kept, [Fault(origin, message) for origin in unused]
 
 
 def _indices(plan: Plan) -> Iterator[tuple[int, ...]]:

@@ -222,7 +222,8 @@ def _refuse_dead_overrides(
 ) -> None:
     for name, origin in origins.items():
         for axis in axes:
-            if all(name in value.sets for value in axis.values if value.usable):
+            usable = [value for value in axis.values if value.usable]
+            if usable and all(name in value.sets for value in usable):
                 message = f"has no effect: every value of {axis.origin} sets {name}"
                 faults.append(Fault(origin, message))
 
@@ -244,7 +245,8 @@ def _groups(
             continue
         positions = tuple(sorted(names.index(name) for name in group))
         sizes = {axes[p].name: len(axes[p].values) for p in positions}
-        if len(set(sizes.values())) > 1:
+        readable = all(any(v.usable for v in axes[p].values) for p in positions)
+        if readable and len(set(sizes.values())) > 1:
             text = ", ".join(f"{name} has {size}" for name, size in sizes.items())
             message = f"zipped axes need equally many values: {text}"
             faults.append(Fault(f"{origin}[{k}]", message))

@@ -47,6 +47,10 @@ Exclude = Annotated[
 ]
 
 
+AT_FAULT = object()
+"""Stands for the values of an axis that are at fault and told of already."""
+
+
 class Strict(BaseModel):
     """A part of the file that refuses keys it does not know."""
 
@@ -117,9 +121,11 @@ def read_spec(data: Any) -> tuple[GridSpec | None, list[Fault]]:
 
 
 def _prune(data: dict[Any, Any], loc: tuple[str | int, ...]) -> None:
-    """Remove the entry at fault: an axis, an override or a scale alone, else the whole key."""
+    """Remove the entry at fault: an axis's values alone, else the whole key."""
     entries = data.get(loc[0])
-    if len(loc) > 1 and isinstance(entries, dict) and loc[0] in ("axes", "overrides"):
+    if loc[0] == "axes" and len(loc) == 2 and isinstance(entries, dict):
+        entries[loc[1]] = [AT_FAULT]
+    elif loc[0] == "axes" and isinstance(entries, dict):
         entries.pop(loc[1], None)
     else:
         data.pop(loc[0], None)

@@ -1,0 +1,162 @@
+"""The grids that come with the package: the study that each claims to be, and its toy size."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from ablations import Cell, Grid, load_grid, shipped_grids
+from ablations.grid import SHIPPED
+from core.config import Config
+from core.presets import preset
+from core.tevit import build_model
+from reports.table_spec import parse_specs
+
+NAMES = ["backbones", "clip_length", "components", "heads", "messengers", "queries"]
+SCALES = [None, "tiny"]
+
+
+def tiny_cells() -> dict[str, Cell]:
+    """Every run of the tiny grids, once."""
+    return {
+        f"{name}:{cells[0].name}": cells[0]
+        for name in NAMES
+        for cells in load_grid(name, scale="tiny").runs.values()
+    }
+
+
+def seed_0(grid: Grid) -> list[Cell]:
+    return [cell for cell in grid.cells if cell.seed == 0]
+
+
+def test_all_are_there_and_named_after_their_file() -> None:
+    assert shipped_grids() == NAMES
+    assert [load_grid(name).name for name in NAMES] == NAMES
+    assert load_grid("heads", scale="tiny").name == "heads-tiny"
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("scale", SCALES)
+def test_each_has_its_question_its_table_and_its_measurements(name: str, scale: str | None) -> None:
+    grid = load_grid(name, scale=scale)
+    assert len(grid.description) > 80
+    assert "Baseline" in grid.description
+    assert grid.measure == ("ap", "flops", "fps")
+    (table,) = parse_specs(grid.table, str(grid.source))
+    assert table.baseline is not None
+    assert table.title
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_seeds(name: str) -> None:
+    full, tiny = load_grid(name), load_grid(name, scale="tiny")
+    assert {cell.seed for cell in full.cells} == {0, 1, 2}
+    assert {cell.seed for cell in tiny.cells} == {0}
+    assert len(seed_0(full)) * 3 == len(full.cells)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("scale", SCALES)
+def test_no_cell_repeats_another(name: str, scale: str | None) -> None:
+    grid = load_grid(name, scale=scale)
+    assert len(grid.runs) == len(grid.cells)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_full_size_starts_from_the_published_model(name: str) -> None:
+    published = preset("tevit_msgshift", {"seed": 0})
+    configs = [cell.config for cell in seed_0(load_grid(name))]
+    assert published in configs
+    assert all(config.train == published.train for config in configs)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_grids_share_the_run_of_the_base(name: str) -> None:
+    """The published model (or the tiny one) is a cell of each grid and is run once for all."""
+    for scale, base in ((None, Config()), ("tiny", preset("tiny"))):
+        shared = load_grid("components", scale=scale).cells[-1 if scale else -3]
+        assert shared.config == base
+        assert shared.signature in load_grid(name, scale=scale).runs
+
+
+def test_components_is_two_by_two() -> None:
+    for scale in SCALES:
+        corners = {
+            (c.config.messenger.tokens > 0, c.config.head.kind): c
+            for c in seed_0(load_grid("components", scale=scale))
+        }
+        assert len(corners) == 4
+        neither = corners[False, "per_frame"].config
+        both = corners[True, "stqi"].config
+        assert neither.messenger.tokens == 0
+        assert both.messenger.steps_of_stage(1) == (1, -1, 2, -2)
+        assert neither.model_copy(update={"messenger": both.messenger, "head": both.head}) == both
+
+
+def test_messengers_vary_one_thing_at_a_time() -> None:
+    for scale, base in ((None, Config()), ("tiny", preset("tiny"))):
+        centre = base.messenger
+        for cell in seed_0(load_grid("messengers", scale=scale)):
+            messenger = cell.config.messenger
+            if not messenger.tokens:
+                assert cell.axes["shift"] == "none", "without tokens nothing is shifted"
+                continue
+            differing = [
+                messenger.tokens != centre.tokens,
+                (messenger.shift, messenger.shift_steps) != (centre.shift, centre.shift_steps),
+                messenger.stages != centre.stages,
+            ]
+            # with the shift off the steps stay as they are
+            assert sum(differing) <= 1
+    tokens = {c.config.messenger.tokens for c in load_grid("messengers").cells}
+    assert tokens == {0, 8, 16, 32, 64}
+
+
+def test_heads() -> None:
+    cells = seed_0(load_grid("heads"))
+    assert {c.config.head.kind for c in cells} == {"per_frame", "stqi", "stqi_unshared"}
+    stages = [c.config.head.stages for c in cells if c.config.head.kind == "stqi"]
+    assert stages == [1, 2, 3, 4, 6]
+
+
+def test_queries_and_clip_length() -> None:
+    queries = [c.config.head.queries for c in seed_0(load_grid("queries"))]
+    assert queries == sorted(queries)
+    assert {100, 300} <= set(queries)
+    lengths = [c.config.data.clip_length for c in seed_0(load_grid("clip_length"))]
+    assert lengths == [1, 3, 5, 7, 9]
+
+
+def test_backbones() -> None:
+    cells = seed_0(load_grid("backbones"))
+    names = {c.config.backbone.name for c in cells}
+    assert names == {"resnet50", "swin_t", "swin_l", "pvt_v2_b0", "pvt_v2_b1", "pvt_v2_b2"}
+    resnet = next(c.config for c in cells if c.config.backbone.name == "resnet50")
+    assert resnet.backbone == preset("tevit_r50").backbone
+    swin = next(c.config for c in cells if c.config.backbone.name == "swin_l")
+    assert swin.backbone == preset("tevit_swin_l").backbone
+
+
+@pytest.mark.parametrize("name", tiny_cells())
+def test_tiny_cells_are_toys_that_predict(name: str) -> None:
+    config = tiny_cells()[name].config
+    assert config.data.root == "synthetic"
+    assert config.train.steps <= 800
+    model = build_model(config).eval()
+    assert sum(p.numel() for p in model.parameters()) < 5e6
+    with torch.inference_mode():
+        found = model.detect(torch.zeros(1, 2, 3, 64, 96))[0]
+    assert found.boxes.shape == (2, len(found.scores), 4)
+
+
+def test_published_paper_sections_are_cited() -> None:
+    for name in ("components", "messengers", "heads", "queries"):
+        assert re.search(r"section 3\.\d", load_grid(name).description)
+
+
+def test_the_files_are_shipped_with_the_package() -> None:
+    listed = Path(SHIPPED.parents[1] / "setup.cfg").read_text()
+    assert re.search(r"^ablations = grids/\*\.yaml$", listed, re.MULTILINE)
