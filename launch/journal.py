@@ -111,6 +111,10 @@ class Journal:
         """Whether the batch is known to have come to nothing."""
         return (self.folder / f"{batch}.void.json").exists()
 
+    def is_settled(self, batch: str) -> bool:
+        """Whether it is known what became of the submission."""
+        return self.is_void(batch) or (self.folder / f"{batch}.job.json").exists()
+
     def ids(self) -> set[str]:
         """Every batch."""
         return {name for name, kind in self._files() if not kind}

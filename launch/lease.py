@@ -10,17 +10,17 @@ server's.
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import os
-import socket
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from core.files import temporary_name, write_json
+from launch.process import is_gone
 
 BEAT_SECONDS = float(os.environ.get("TEVIT_HEARTBEAT", "15"))
 """Seconds between two signs of life of a holder."""
@@ -45,7 +45,7 @@ class Claim:
 
     Attributes:
         number: rising from 1.
-        holder: what the holder said of itself (see :func:`myself`).
+        holder: what the holder said of itself (see :func:`launch.process.myself`).
         beat: time of the last sign of life, by the file server's clock (seconds).
         end: how it ended, or None while it is held.
     """
@@ -100,6 +100,28 @@ class Lease:
         write_json(self.folder / f"{self.number}.end.json", {"time": time.time(), **record})
 
 
+@contextlib.contextmanager
+def beating(lease: Lease, each: Callable[[bool], None] = lambda held: None) -> Iterator[None]:
+    """While in the block, give signs of life from a thread.
+
+    Args:
+        each: called after every beat, with whether the lease is still held.
+    """
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(BEAT_SECONDS):
+            each(lease.beat())
+
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
 def stale_after() -> float:
     """Seconds of silence after which a holder counts as dead."""
     return STALE_BEATS * BEAT_SECONDS
@@ -114,7 +136,7 @@ def acquire(
     watched until it either gives a sign of life or counts as dead.
 
     Args:
-        holder: facts of this process, from :func:`myself`.
+        holder: facts of this process, from :func:`launch.process.myself`.
         wait: False: do not watch; a holder not known to be dead keeps the lease.
 
     Raises:
@@ -159,25 +181,6 @@ def claims(folder: Path) -> list[Claim]:
     """Every claim on ``folder``, in order."""
     numbers, ended = _numbers(folder)
     return [read_claim(folder, n, ended=n in ended) for n in numbers]
-
-
-def myself(**facts: Any) -> dict[str, Any]:
-    """What tells this process from every other one, with ``facts`` added."""
-    return {
-        "host": socket.gethostname(),
-        "machine": _machine(),
-        "pid": os.getpid(),
-        "started": _start_time(os.getpid()),
-        "time": time.time(),
-        **facts,
-    }
-
-
-def is_gone(holder: Mapping[str, Any]) -> bool:
-    """Whether ``holder`` is a process of this machine that has ended (else: not known)."""
-    if not holder.get("machine") or holder["machine"] != _machine():
-        return False
-    return _start_time(int(holder["pid"])) != holder.get("started")
 
 
 def parse_numbers(names: list[str]) -> tuple[list[int], set[int]]:
@@ -269,22 +272,3 @@ def _server_time(folder: Path) -> float:
     finally:
         with contextlib.suppress(OSError):
             probe.unlink()
-
-
-@functools.cache
-def _machine() -> str | None:
-    """One boot of one kernel, and the process numbering in use there; None if not to be had."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot} {os.readlink('/proc/self/ns/pid')}"  # noqa: PTH115
-    except OSError:
-        return None
-
-
-def _start_time(pid: int) -> str | None:
-    """Start time of a process in clock ticks since boot; None if it is gone (or a zombie)."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] in "ZX" else fields[19]

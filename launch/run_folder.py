@@ -30,8 +30,12 @@ from core.errors import UserError
 from core.files import read_json, write_json
 from core.overrides import ConfigError, config_from_dict
 from launch import lease
+from launch.process import is_gone
 
 StateName = Literal["new", "queued", "running", "interrupted", "failed", "done"]
+
+FATAL = ("error", "out of memory", "disk full")
+"""Causes that would most likely strike again: a failure, not an interruption."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class RunState:
         attempt: number of the latest attempt; 0: none yet.
         holder: what the latest attempt said of itself: host, pid, job_id, batch, index, ...
         queued: the batch and index of the latest submission, where that has not begun.
+        certain: False: the cause is a guess from silence, of which a scheduler may know more.
     """
 
     name: StateName
@@ -52,6 +57,7 @@ class RunState:
     attempt: int = 0
     holder: Mapping[str, Any] | None = None
     queued: Mapping[str, Any] | None = None
+    certain: bool = True
 
     @property
     def submission(self) -> Mapping[str, Any] | None:
@@ -116,6 +122,11 @@ class RunFolder:
     def state_folder(self) -> Path:
         """Claims, marks and wishes."""
         return self.path / "state"
+
+    @property
+    def queued_path(self) -> Path:
+        """The submission that is to run the cell next, until an attempt takes it up."""
+        return self.state_folder / "queued.json"
 
     def log(self, attempt: int) -> Path:
         """Output of an attempt."""
@@ -203,8 +214,8 @@ class RunFolder:
             failure = self.failure()
             if failure and failure.get("attempt") == claim.number:
                 return RunState("failed", failure.get("cause"), claim.number, claim.holder)
-            gone = "died" if lease.is_gone(claim.holder) else "silent"
-            return RunState("interrupted", gone, claim.number, claim.holder)
+            gone = "died" if is_gone(claim.holder) else "silent"
+            return RunState("interrupted", gone, claim.number, claim.holder, certain=False)
         outcome, cause = end.get("outcome"), end.get("cause")
         if outcome == "requeued":
             return RunState("queued", cause, claim.number, claim.holder)
@@ -229,8 +240,11 @@ class RunFolder:
         """Note that the ``index``-th task of ``batch`` is to run this cell next."""
         with contextlib.suppress(FileNotFoundError):
             (self.state_folder / "cancel.json").unlink()
-        mark = {"batch": batch, "index": index, "time": time.time()}
-        write_json(self.state_folder / "queued.json", mark, indent=None)
+        self.write_queued({"batch": batch, "index": index, "time": time.time()})
+
+    def write_queued(self, mark: Mapping[str, Any]) -> None:
+        """Write the mark of a submission; one with a ``cause`` came to nothing."""
+        write_json(self.queued_path, dict(mark), indent=None)
 
     def mark_cancelled(self) -> None:
         """Ask whoever runs or is about to run the cell to leave it."""
@@ -244,7 +258,8 @@ class RunFolder:
 def _queued(mark: Mapping[str, Any], attempt: int, holder: Mapping[str, Any] | None) -> RunState:
     """A submission that no attempt has taken up: waiting, or known to have come to nothing."""
     if "cause" in mark:
-        return RunState("interrupted", mark["cause"], attempt, holder, mark)
+        name: StateName = "failed" if mark["cause"] in FATAL else "interrupted"
+        return RunState(name, mark["cause"], attempt, holder, mark)
     return RunState("queued", None, attempt, holder, mark)
 
 

@@ -10,10 +10,9 @@ import importlib
 import logging
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from typing import Any
 from core.errors import UserError
 from core.files import read_json, write_json
 from launch import failures, lease, stop
+from launch.process import myself
 from launch.run_folder import RunFolder, timestamp
 from launch.surroundings import Surroundings, requeue
 
@@ -101,7 +101,7 @@ def _lead(task: CellTask, run: RunFolder, where: Surroundings, signals: stop.Sto
         return "cancelled"
     facts = where.facts() | {"batch": task.batch, "index": task.index, "progress": progress(run)}
     try:
-        claim = lease.acquire(run.state_folder, lease.myself(**facts))
+        claim = lease.acquire(run.state_folder, myself(**facts))
     except lease.LeaseHeldError as held:
         logger.warning("%s: not run, it is %s", run.path, held)
         return "held by another"
@@ -139,7 +139,7 @@ def _work(
             if signals.reason == "terminated":
                 signals.withdraw("terminated")
                 continue
-        return _stopped(task, where, signals, claim, time.monotonic() - started)
+        return _stopped(task, run, where, signals, claim, time.monotonic() - started)
 
 
 def _publish(run: RunFolder, claim: lease.Lease) -> str:
@@ -171,6 +171,7 @@ def wall_seconds(run: RunFolder) -> tuple[float, int]:
 
 def _stopped(
     task: CellTask,
+    run: RunFolder,
     where: Surroundings,
     signals: stop.Stop,
     claim: lease.Lease,
@@ -181,7 +182,8 @@ def _stopped(
         _requeue(claim, warning_means(task, seconds))
         sys.exit(EXIT_REQUEUED)
     if reason != "lost":
-        cause = {"warned": "terminated", None: "terminated"}.get(reason, reason)
+        told = reason == "cancelled" or run.cancelled()
+        cause = "cancelled" if told else "terminated"
         claim.end({"outcome": "stopped", "cause": cause})
     return f"stopped: {reason}"
 
@@ -260,26 +262,18 @@ def progress(run: RunFolder) -> str:
     return " ".join(marks)
 
 
-@contextmanager
-def _heartbeat(claim: lease.Lease, run: RunFolder, signals: stop.Stop) -> Iterator[None]:
-    """Give signs of life from a thread, which also hears of a lost lease and of the user."""
-    over = threading.Event()
+def _heartbeat(
+    claim: lease.Lease, run: RunFolder, signals: stop.Stop
+) -> AbstractContextManager[None]:
+    """Signs of life, with an ear for a lost lease and for the user."""
 
-    def beat() -> None:
-        while not over.wait(lease.BEAT_SECONDS):
-            if not claim.beat():
-                signals.ask("lost")
-                return
-            if run.cancelled():
-                signals.ask("cancelled")
+    def each(held: bool) -> None:
+        if not held:
+            signals.ask("lost")
+        elif run.cancelled():
+            signals.ask("cancelled")
 
-    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
+    return lease.beating(claim, each)
 
 
 @contextmanager

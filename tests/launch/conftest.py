@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
+from fake_slurm import FakeSlurm
 
 from core import preset
 from core.files import write_json
-from launch import lease, stop
+from launch import lease, slurm, stop
 from launch.store import Store
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
-
-TOY = "toy_cells:count_steps"
 
 
 @pytest.fixture(autouse=True)
@@ -54,3 +51,27 @@ def make_run(store):
         return run
 
     return make
+
+
+@pytest.fixture
+def fake_slurm(tmp_path, monkeypatch):
+    """A SLURM of mocked commands on PATH."""
+    fake = FakeSlurm(tmp_path / "fake_slurm")
+    fake.install(monkeypatch)
+    slurm.settings.cache_clear()
+    slurm.cluster_name.cache_clear()
+    yield fake
+    slurm.settings.cache_clear()
+    slurm.cluster_name.cache_clear()
+
+
+@pytest.fixture
+def toys(store):
+    """``toys(grid, steps=3, ...)``: what every cell of the grid does when it runs."""
+
+    def prepare(grid, **toy):
+        for cell in grid.cells:
+            write_json(store.run(cell.signature).path / "toy.json", toy)
+        return grid
+
+    return prepare

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from launch import lease
+from launch import lease, process
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +20,7 @@ def quick(monkeypatch):
 
 def elsewhere(**facts):
     """A holder on another machine, about whose process nothing is known."""
-    return lease.myself(**facts) | {"machine": "another boot"}
+    return process.myself(**facts) | {"machine": "another boot"}
 
 
 def set_age(folder, number, seconds):
@@ -82,19 +82,19 @@ def test_a_holder_that_died_just_now_is_watched_until_it_is_stale(tmp_path):
 def test_a_dead_process_of_this_machine_is_replaced_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr(lease, "BEAT_SECONDS", 1000)
     code = (
-        "import sys; from pathlib import Path; from launch import lease;"
-        "lease.acquire(Path(sys.argv[1]), lease.myself())"
+        "import sys; from pathlib import Path; from launch import lease, process;"
+        "lease.acquire(Path(sys.argv[1]), process.myself())"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
-    assert lease.acquire(tmp_path, lease.myself(), wait=False).number == 2
+    assert lease.acquire(tmp_path, process.myself(), wait=False).number == 2
 
 
 def test_a_reused_process_id_is_not_the_holder():
-    mine = lease.myself()
-    assert not lease.is_gone(mine)
-    assert lease.is_gone(mine | {"started": "1"})
-    assert not lease.is_gone(mine | {"started": "1", "machine": "another"})
-    assert not lease.is_gone({"pid": 1})
+    mine = process.myself()
+    assert not process.is_gone(mine)
+    assert process.is_gone(mine | {"started": "1"})
+    assert not process.is_gone(mine | {"started": "1", "machine": "another"})
+    assert not process.is_gone({"pid": 1})
 
 
 def test_the_same_job_restarted_takes_over_at_once(tmp_path, monkeypatch):
@@ -193,6 +193,6 @@ def test_other_files_in_the_folder_are_not_claims(tmp_path):
 
 
 def test_a_claim_is_readable_json(tmp_path):
-    lease.acquire(tmp_path, lease.myself(job_id="1_2"))
+    lease.acquire(tmp_path, process.myself(job_id="1_2"))
     assert json.loads((tmp_path / "1.json").read_text())["job_id"] == "1_2"
     assert lease.claims(tmp_path / "nothing") == []

@@ -9,7 +9,7 @@ import pytest
 from core import preset
 from core.errors import UserError
 from core.files import write_json
-from launch import lease
+from launch import lease, process
 from launch.store import Manifest, ManifestCell, RunFolder, Store
 
 
@@ -26,7 +26,7 @@ def run(store):
 
 
 def attempt(run, **facts):
-    return lease.acquire(run.state_folder, lease.myself(**facts))
+    return lease.acquire(run.state_folder, process.myself(**facts))
 
 
 def die(claim, run, seconds=10_000.0):

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 import toy_cells
-from conftest import TOY
+from toy_grids import TOY
 
 from core.errors import UserError
 from core.files import read_json_lines, write_json
-from launch import lease, surroundings, task
+from launch import lease, process, surroundings, task
 from launch.surroundings import Surroundings
 from launch.task import CellTask
 
@@ -127,7 +127,7 @@ def test_ctrl_c_is_a_cancellation_not_a_failure(make_run, signals, monkeypatch):
 
 def test_two_copies_do_not_run_at_once(make_run, signals):
     run = make_run()
-    lease.acquire(run.state_folder, lease.myself())
+    lease.acquire(run.state_folder, process.myself())
     thread_result = cell(run)
     beats = threading.Event()
 
@@ -158,9 +158,7 @@ def test_a_warning_makes_it_checkpoint_and_requeue(make_run, signals, in_slurm):
     assert json.loads(run.checkpoint.read_text())["step"] == 1
 
 
-def test_a_requeue_that_is_refused_leaves_it_interrupted(
-    make_run, signals, in_slurm, monkeypatch
-):
+def test_a_requeue_that_is_refused_leaves_it_interrupted(make_run, signals, in_slurm, monkeypatch):
     monkeypatch.setattr(task, "requeue", lambda: "Requested operation is presently disabled")
     run = make_run()
     signals.ask("warned")
@@ -238,7 +236,7 @@ def test_a_replaced_copy_stops_and_publishes_nothing(make_run, signals, quick):
     thread.start()
     while not run.history.exists():
         time.sleep(0.01)
-    write_json(run.state_folder / "2.json", lease.myself())  # another took it over
+    write_json(run.state_folder / "2.json", process.myself())  # another took it over
     thread.join(timeout=30)
     assert results == ["stopped: lost"]
     assert run.state().name == "running"
@@ -309,7 +307,7 @@ def test_a_follower_waits_for_the_leader_of_the_same_start(make_run, signals, mo
     thread = threading.Thread(target=lambda: results.append(cell(run)()))
     thread.start()
     time.sleep(0.1)
-    lease.acquire(run.state_folder, lease.myself(job_id="77", restarts=0))
+    lease.acquire(run.state_folder, process.myself(job_id="77", restarts=0))
     thread.join(timeout=30)
     assert results == ["followed"]
     assert not run.history.exists()  # only the leader writes
@@ -318,7 +316,7 @@ def test_a_follower_waits_for_the_leader_of_the_same_start(make_run, signals, mo
 
 def test_a_failing_follower_leaves_the_failure(make_run, signals, monkeypatch):
     run = make_run(raise_at=1)
-    lease.acquire(run.state_folder, lease.myself(job_id="77", restarts=0))
+    lease.acquire(run.state_folder, process.myself(job_id="77", restarts=0))
     for name, value in (SLURM | {"SLURM_PROCID": "1", "SLURM_NTASKS": "2"}).items():
         monkeypatch.setenv(name, value)
     with pytest.raises(ValueError):
@@ -331,7 +329,7 @@ def test_a_follower_without_a_leader_gives_up(make_run, monkeypatch):
     run = make_run()
     where = Surroundings(scheduler="slurm", job_id="77", rank=1, tasks=2)
     assert task._leaders_claim(run, where, seconds=0.3) is None
-    lease.acquire(run.state_folder, lease.myself(job_id="77", restarts=1))  # another start
+    lease.acquire(run.state_folder, process.myself(job_id="77", restarts=1))  # another start
     assert task._leaders_claim(run, where, seconds=0.3) is None
     run.mark_cancelled()
     assert task._leaders_claim(run, where) is None

@@ -1,0 +1,111 @@
+"""Runs a local batch, N cells at a time: ``python -m launch.dispatcher ROOT BATCH``.
+
+Each cell is a job of submitit's local executor with GPUs of its own.  The dispatcher holds a
+lease with a heartbeat, so that others can tell whether cells that wait are still going to run.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from launch import lease, stop
+from launch.executors import tasks, worker_command
+from launch.journal import Batch, Journal
+from launch.process import myself
+from launch.store import Store
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.1
+FOREVER_MINUTES = 60 * 24 * 365
+
+
+@dataclass
+class Lane:
+    """A place where one cell at a time runs, with the GPUs that belong to it."""
+
+    executor: Any
+    job: Any = None
+
+    def free(self) -> bool:
+        """Whether the next cell can start here."""
+        return self.job is None or self.job.done()
+
+
+def lease_folder(journal: Journal, batch: str) -> Path:
+    """Where the dispatcher of a batch shows that it is alive."""
+    return journal.store.journal / "dispatch" / batch
+
+
+def is_dispatched(journal: Journal, batch: str) -> bool:
+    """Whether a dispatcher is at work on ``batch``."""
+    claim = lease.latest(lease_folder(journal, batch))
+    return claim is not None and claim.alive()
+
+
+def dispatch(journal: Journal, batch: Batch, *, poll: float = POLL_SECONDS) -> None:
+    """Run every cell of ``batch``; returns when the last one has ended.
+
+    Told to stop (SIGTERM), it starts no further cell and waits for those that run.
+    """
+    signals = stop.install()
+    claim = lease.acquire(lease_folder(journal, batch.id), myself())
+    with lease.beating(claim):
+        lanes = [_lane(journal, batch, gpus) for gpus in batch.parameters["gpus"]]
+        for task in tasks(journal, batch):
+            lane = _next_lane(lanes, signals, poll)
+            if lane is None:
+                break
+            if not journal.store.run(Path(task.folder).name).cancelled():
+                lane.job = lane.executor.submit(task)
+        while not all(lane.free() for lane in lanes):
+            time.sleep(poll)
+        report = batch.parameters.get("report")
+        if report and not signals():
+            os.spawnv(os.P_WAIT, report[0], report)
+    claim.end({"outcome": "done"})
+
+
+def _lane(journal: Journal, batch: Batch, gpus: list[str]) -> Lane:
+    import submitit
+
+    # submitit's own dealing knows numbers only, but a GPU may be named by its UUID
+    python = f"env CUDA_VISIBLE_DEVICES={shlex.quote(','.join(gpus))} " + worker_command(
+        journal.folder / f"{batch.id}.json"
+    )
+    executor = submitit.LocalExecutor(journal.submitit_folder(batch.id), python=python)
+    executor.update_parameters(
+        timeout_min=FOREVER_MINUTES, tasks_per_node=max(1, len(gpus)), stderr_to_stdout=True
+    )
+    executor._throttling = 0.0  # it is meant for schedulers
+    return Lane(executor)
+
+
+def _next_lane(lanes: list[Lane], signals: stop.Stop, poll: float) -> Lane | None:
+    while not signals():
+        for lane in lanes:
+            if lane.free():
+                return lane
+        time.sleep(poll)
+    return None
+
+
+def main(arguments: list[str]) -> None:
+    """Run the batch that the arguments name."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the terminal may close
+    root, batch_id = arguments
+    journal = Journal(Store(Path(root)))
+    dispatch(journal, journal.read(batch_id))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

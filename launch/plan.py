@@ -1,0 +1,192 @@
+"""What a launch would do: each cell's fate, and the jobs to submit; nothing is changed by it.
+
+``tevit plan`` stops here, ``tevit launch`` goes on with :func:`launch.launcher.commit`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ablations.cell import Cell
+from ablations.grid import Grid
+from core.errors import UserError
+from launch import slurm
+from launch.executors import deal_gpus, slurm_parameters, task_settings, visible_gpus
+from launch.journal import ExecutorName
+from launch.judge import CellStatus
+from launch.monitor import store_comment, survey
+from launch.profile import Profile, Shape
+from launch.retry import RetryRules
+from launch.store import Store
+from launch.task import RUN_CELL
+
+Action = Literal["new", "resume", "retry", "queued", "running", "done", "failed", "stopped"]
+
+SUBMITTED: tuple[Action, ...] = ("new", "resume", "retry")
+"""Actions that mean that the cell is submitted."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the cells are to run.
+
+    Attributes:
+        executor: "inline", "local" or "slurm".
+        profile: what a cell asks for.
+        jobs: cells at a time, for the local executor.
+        function: what a cell calls.
+    """
+
+    executor: ExecutorName
+    profile: Profile
+    jobs: int = 1
+    function: str = RUN_CELL
+
+
+@dataclass(frozen=True)
+class CellPlan:
+    """What is to be done about a cell.
+
+    Attributes:
+        action: "new", "resume" or "retry" (it is submitted); "queued", "running" or "done"
+            (nothing to do); "failed" or "stopped" (the retry rules leave it).
+        note: why, where that is not plain.
+        first: False: another cell of the grid has the same run.
+    """
+
+    cell: Cell
+    action: Action
+    note: str
+    status: CellStatus
+    first: bool = True
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """Cells to be submitted together, and what with."""
+
+    shape: Shape
+    cells: tuple[Cell, ...]
+    parameters: Mapping[str, Any]
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a launch of ``grid`` would do.
+
+    Attributes:
+        problems: what could not be found out about the cells.
+        strays: live jobs that belong to the store and that no record knows.
+    """
+
+    grid: Grid
+    target: Target
+    cells: tuple[CellPlan, ...]
+    batches: tuple[BatchPlan, ...]
+    problems: Sequence[str] = ()
+    strays: Sequence[slurm.SlurmJob] = ()
+
+    def counts(self) -> dict[Action, int]:
+        """How many runs have each action; cells that share a run count once."""
+        counts: dict[Action, int] = {}
+        for cell in self.cells:
+            if cell.first:
+                counts[cell.action] = counts.get(cell.action, 0) + 1
+        return counts
+
+
+def make_plan(
+    store: Store, grid: Grid, target: Target, rules: RetryRules, *, record: bool = False
+) -> Plan:
+    """Decide about every cell of ``grid``.
+
+    Args:
+        record: see :func:`launch.monitor.survey`; False: nothing is written anywhere.
+
+    Raises:
+        UserError: the target cannot run the cells.
+    """
+    measures = wanted(grid)
+    found = survey(store, measures, record=record)
+    cells, seen = [], set()
+    for cell in grid.cells:
+        status = found.cells[cell.signature]
+        action, note = _decide(store, cell, status, rules)
+        cells.append(CellPlan(cell, action, note, status, cell.signature not in seen))
+        seen.add(cell.signature)
+    chosen = [c.cell for c in cells if c.first and c.action in SUBMITTED]
+    batches = _batches(store, target, chosen)
+    return Plan(grid, target, tuple(cells), batches, found.problems, found.strays)
+
+
+def wanted(grid: Grid) -> dict[str, tuple[str, ...]]:
+    """Signature to the measurements that the grid needs of the run."""
+    measures: dict[str, set[str]] = {}
+    for cell in grid.cells:
+        measures.setdefault(cell.signature, set()).update(cell.measure)
+    return {signature: tuple(sorted(kinds)) for signature, kinds in measures.items()}
+
+
+def _decide(store: Store, cell: Cell, status: CellStatus, rules: RetryRules) -> tuple[Action, str]:
+    state = status.state
+    if state.name in ("new", "queued", "running", "done"):
+        return state.name, status.note
+    refusal = rules.refusal(store.run(cell.signature), state)
+    if refusal is not None:
+        return ("failed" if state.name == "failed" else "stopped"), refusal
+    if state.name == "failed":
+        return "retry", f"failed: {state.cause}"
+    return "resume", state.cause or "unfinished"
+
+
+def _batches(store: Store, target: Target, cells: list[Cell]) -> tuple[BatchPlan, ...]:
+    """One batch a resource shape, and as many as the site's array limit asks for."""
+    if not cells:
+        return ()
+    if target.executor != "slurm":
+        return (_batch_here(target, cells),)
+    if not slurm.is_here():
+        raise UserError(
+            "this machine has no SLURM (sbatch and srun are not found); "
+            "use --executor local or --executor inline"
+        )
+    groups: dict[str, list[Cell]] = {}
+    shapes: dict[str, Shape] = {}
+    for cell in cells:
+        shape = target.profile.shape(cell.config) if target.profile.rules else target.profile
+        key = shape.model_dump_json() if target.profile.rules else ""
+        shapes[key] = shape
+        groups.setdefault(key, []).append(cell)
+    limit = target.profile.max_array_size or _site_limit()
+    return tuple(
+        _batch(store, target, shapes[key], group[k : k + limit])
+        for key, group in groups.items()
+        for k in range(0, len(group), limit)
+    )
+
+
+def _batch(store: Store, target: Target, shape: Shape, cells: list[Cell]) -> BatchPlan:
+    parameters = slurm_parameters(target.profile, shape, store_comment(store))
+    return BatchPlan(shape, tuple(cells), parameters, task_settings(target.profile, shape))
+
+
+def _batch_here(target: Target, cells: list[Cell]) -> BatchPlan:
+    parameters: dict[str, Any] = {}
+    if target.executor == "local":
+        gpus = visible_gpus()
+        lanes = deal_gpus(gpus, min(target.jobs, len(cells)), target.profile.gpus)
+        parameters["gpus"] = lanes
+    return BatchPlan(target.profile, tuple(cells), parameters, {})
+
+
+def _site_limit() -> int:
+    try:
+        return slurm.largest_array()
+    except slurm.SlurmError as error:
+        raise UserError(
+            f"the site's MaxArraySize could not be read ({error}); "
+            "set max_array_size in the profile"
+        ) from error
