@@ -6,6 +6,7 @@ Rooms are imported inside the commands, so that ``tevit --help`` answers at once
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -31,9 +32,64 @@ Overrides = Annotated[
 
 # --- core: data ----------------------------------------------------------------------------------
 
+
+@data_app.command("export")
+def data_export(
+    annotations: Annotated[Path, typer.Argument(help="valid.json or test.json of the dataset")],
+    results: Annotated[Path, typer.Argument(help="predictions, as `tevit predict` writes them")],
+    out: Annotated[Path, typer.Argument(help="the zip to write")],
+    allow_missing: Annotated[
+        bool, typer.Option(help="write also if videos have no track (they count as missed)")
+    ] = False,
+) -> None:
+    """Check predictions and zip them for a YouTube-VIS or OVIS server.
+
+    `tevit data export ytvis_2019/valid.json predictions.json submission.zip`
+    """
+    from core.data.export import export_results
+
+    export = export_results(annotations, results, out, allow_missing=allow_missing)
+    for video in export.missing:
+        print(f"without a track: {video}")
+    print(f"{export.path}: {export.tracks} tracks of {export.videos} videos")
+
+
 # --- core: train, predict, eval ------------------------------------------------------------------
 
 # --- benchmarks: ap ------------------------------------------------------------------------------
+
+
+@app.command("ap")
+def average_precision(
+    ground_truth: Annotated[Path, typer.Argument(help="annotations in YouTube-VIS format")],
+    results: Annotated[Path, typer.Argument(help="predictions, as `tevit predict` writes them")],
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="write the record to this file")
+    ] = None,
+    resamples: Annotated[
+        int, typer.Option("--bootstrap", min=0, help="resamples over videos; 0: no intervals")
+    ] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="seed of the resamples")] = 0,
+) -> None:
+    """Score predictions: YouTube-VIS AP and AR, by size and by class.
+
+    `tevit ap heldout.json predictions.json --bootstrap 1000 --json ap.json`
+    """
+    from rich.console import Console
+
+    from benchmarks.ap import ap_record, evaluate
+    from benchmarks.ap_bootstrap import bootstrap
+    from benchmarks.ap_table import print_ap
+    from core.files import write_json
+
+    result = evaluate(ground_truth, results)
+    drawn = bootstrap(result, resamples, seed=seed) if resamples else None
+    if json_file is not None:
+        protocol = {"data": str(ground_truth), "results": str(results)}
+        spread = drawn.to_dict() if drawn else None
+        write_json(json_file, ap_record(result, protocol, spread))
+    print_ap(result, drawn, Console())
+
 
 # --- benchmarks: flops, fps ----------------------------------------------------------------------
 

@@ -144,7 +144,7 @@ def _tasks(truth: GroundTruth, results: list[Any]) -> list[VideoTask]:
 def _result(matches: Matches, truth: GroundTruth, tracks: int) -> ApResult:
     curves = accumulate(matches, np.ones((1, matches.videos), np.int64))
     per_class = _mean(np.moveaxis(curves.precision[0, 0], 0, 1)[:, None])
-    names = [truth.expected.categories[category] for category in matches.categories]
+    names = _class_names(truth.expected.categories)
     return ApResult(
         figures={name: _number(value[0]) for name, value in figures_of(curves).items()},
         per_class={name: _number(ap) for name, ap in zip(names, per_class, strict=True)},
@@ -153,6 +153,15 @@ def _result(matches: Matches, truth: GroundTruth, tracks: int) -> ApResult:
         tracks=tracks,
         matches=matches,
     )
+
+
+def _class_names(categories: Mapping[int, str]) -> list[str]:
+    """By rising id; a name that two categories share gets the id behind it."""
+    names = list(categories.values())
+    return [
+        name if names.count(name) == 1 else f"{name} ({category})"
+        for category, name in sorted(categories.items())
+    ]
 
 
 def _mean(values: Floats) -> Floats:
