@@ -42,7 +42,7 @@ class MultiheadAttention(nn.Module):
             bias_q, bias_kv = self.in_proj_bias.split((channels, 2 * channels))
             q = F.linear(query, weight_q, bias_q)
             k, v = F.linear(memory, weight_kv, bias_kv).chunk(2, dim=-1)
-        attended = F.scaled_dot_product_attention(*(self._split(x) for x in (q, k, v)))
+        attended = F.scaled_dot_product_attention(self._split(q), self._split(k), self._split(v))
         return self.out_proj(attended.transpose(1, 2).flatten(2))
 
     def _split(self, x: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -73,8 +74,8 @@ class QueryHead(nn.Module):
             if parameter.dim() > 1:
                 nn.init.xavier_uniform_(parameter)
         for head in self.bbox_head:
-            bias = head.fc_cls.bias
-            nn.init.constant_(bias, -math.log((1 - CLASS_PRIOR) / CLASS_PRIOR))  # type: ignore[arg-type]
+            fc_cls = cast(BoxHead, head).fc_cls
+            nn.init.constant_(fc_cls.bias, -math.log((1 - CLASS_PRIOR) / CLASS_PRIOR))
 
     def forward(self, pyramid: Pyramid, boxes: Tensor, queries: Tensor) -> list[StageOutput]:
         """Refine ``boxes`` (B, T, N, 4) and ``queries`` (B, T, N, C) stage by stage.

@@ -108,7 +108,7 @@ class TeViT(nn.Module):
     def losses(self, frames: Tensor, targets: list[ClipTargets]) -> dict[str, Tensor]:
         """Weighted losses of every stage; the total is the sum of those named ``loss``."""
         pyramid, outputs = self.stages(frames, [target.frame_size for target in targets])
-        losses = {}
+        losses: dict[str, Tensor] = {}
         for i, stage in enumerate(outputs):
             pairs = [
                 match_clip(stage.logits[clip], stage.boxes[clip], target)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from torch import nn
-
 from core.backbones.pvt_v2 import VARIANTS as PVT_VARIANTS
 from core.backbones.pvt_v2 import PVTv2
 from core.backbones.resnet import DEPTHS as RESNET_DEPTHS
@@ -24,15 +22,9 @@ def build_backbone(config: ModelConfig) -> Backbone:
     else:
         backbone = Swin(config.backbone)
     for stage in range(config.backbone.frozen_stages + 1):
-        for part in backbone.stage_parts(stage):
-            freeze(part)
+        for parameter in backbone.stage_parameters(stage):
+            parameter.requires_grad_(False)
     return backbone
-
-
-def freeze(module: nn.Module) -> None:
-    """Take ``module``'s parameters out of training."""
-    for parameter in module.parameters():
-        parameter.requires_grad_(False)
 
 
 __all__ = ["Backbone", "build_backbone"]

@@ -6,10 +6,13 @@ residuals treat them alike.  Only convolutions and the choice of keys tell them 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
@@ -99,25 +102,24 @@ class MixFFN(nn.Module):
 
     def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
-        # places 3 and 5 were dropouts of rate 0; the numbering of the published names stays
+        # place 3 was a dropout of rate 0; the numbering of the published names stays
         self.layers = nn.ModuleDict(
             {
                 "0": nn.Conv2d(channels, hidden, 1),
                 "1": nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden),
-                "2": nn.GELU(),
                 "4": nn.Conv2d(hidden, channels, 1),
             }
         )
 
     def forward(self, tokens: Tensor, size: tuple[int, int]) -> Tensor:
         """Tokens (B, H*W + M, C) to the same shape, before the residual."""
-        expand, depthwise, activation, reduce = self.layers.values()
+        expand, depthwise, reduce = (cast(nn.Conv2d, self.layers[name]) for name in "014")
         # a 1x1 convolution is a linear layer, and it takes patches and messengers together
         hidden = project_messengers(expand, tokens)
         image, messengers = split_tokens(hidden, size)
         if messengers.shape[1]:
             messengers = project_messengers(depthwise, messengers)
-        hidden = activation(join_tokens(depthwise(image), messengers))
+        hidden = F.gelu(join_tokens(depthwise(image), messengers))
         return project_messengers(reduce, hidden)
 
 
@@ -188,9 +190,15 @@ class PVTv2(nn.Module):
         if self.messenger.tokens:
             nn.init.trunc_normal_(self.msg_tokens, std=0.02)
 
-    def stage_parts(self, stage: int) -> list[nn.Module]:
-        """Modules of ``stage`` (0: the stem, which PVTv2 lacks; 1 to 4)."""
-        return [self.layers[stage - 1]] if stage else []  # type: ignore[list-item]
+    def stage_parameters(self, stage: int) -> Iterator[nn.Parameter]:
+        """Parameters of ``stage`` (0: the stem, which PVTv2 lacks; 1 to 4).
+
+        The messengers belong to the first stage that carries them.
+        """
+        if stage:
+            yield from self.layers[stage - 1].parameters()
+        if self.messenger.tokens and stage == self.messenger.stages[0]:
+            yield self.msg_tokens
 
     def forward(self, frames: Tensor) -> list[Tensor]:
         """Frames (B, T, 3, H, W) to four feature maps (B * T, C, H / stride, W / stride)."""
@@ -198,7 +206,9 @@ class PVTv2(nn.Module):
         image = frames.flatten(0, 1)
         messengers = image.new_empty(image.shape[0], 0, 1)
         features = []
-        for stage, (embed, blocks, norm) in enumerate(self.layers, start=1):  # type: ignore[misc]
+        for stage, parts in enumerate(self.layers, start=1):
+            embed, blocks, norm = cast(nn.ModuleList, parts)
+            blocks = cast(nn.ModuleList, blocks)
             messengers = self._messengers_into(stage, messengers, image.shape[0])
             tokens, size = embed(image, messengers)
             steps = self.messenger.steps_of_stage(stage)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck
 
@@ -44,9 +46,10 @@ class ResNet(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
-    def stage_parts(self, stage: int) -> list[nn.Module]:
-        """Modules of ``stage`` (0: the stem; 1 to 4)."""
-        return [self.get_submodule(f"layer{stage}")] if stage else [self.conv1, self.bn1]
+    def stage_parameters(self, stage: int) -> Iterator[nn.Parameter]:
+        """Parameters of ``stage`` (0: the stem; 1 to 4)."""
+        for name in [f"layer{stage}"] if stage else ["conv1", "bn1"]:
+            yield from self.get_submodule(name).parameters()
 
     def train(self, mode: bool = True) -> ResNet:
         """Train or eval mode; batch norm stays in eval mode where frozen or configured so."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -212,8 +213,8 @@ class Swin(nn.Module):
         width = config.width or variant.width
         self.channels = tuple(width * 2**i for i in range(4))
         self.patch_embed = PatchEmbed(width)
-        rates = np.linspace(0, config.drop_path, sum(variant.depths))
-        rates = np.split(rates, np.cumsum(variant.depths)[:-1])
+        block_rates = np.linspace(0, config.drop_path, sum(variant.depths))
+        rates = np.split(block_rates, np.cumsum(variant.depths)[:-1])
         self.stages = nn.ModuleList(
             SwinStage(self.channels[i], variant.heads[i], rates[i].tolist(), last=i == 3)
             for i in range(4)
@@ -226,11 +227,13 @@ class Swin(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
 
-    def stage_parts(self, stage: int) -> list[nn.Module]:
-        """Modules of ``stage`` (0: the patch embedding; 1 to 4)."""
+    def stage_parameters(self, stage: int) -> Iterator[nn.Parameter]:
+        """Parameters of ``stage`` (0: the patch embedding; 1 to 4)."""
         if stage == 0:
-            return [self.patch_embed]
-        return [self.stages[stage - 1], self.get_submodule(f"norm{stage - 1}")]
+            yield from self.patch_embed.parameters()
+        else:
+            yield from self.stages[stage - 1].parameters()
+            yield from self.get_submodule(f"norm{stage - 1}").parameters()
 
     def forward(self, frames: Tensor) -> list[Tensor]:
         """Frames (B, T, 3, H, W) to four feature maps (B * T, C, H / stride, W / stride)."""

@@ -22,7 +22,9 @@ def test_outputs_are_those_recorded(case: str):
     assert now["labels"] == then["labels"]
     for part in ("scores", "boxes", "mask_logits", "losses"):
         scale = np.abs(then[part]).max()
-        np.testing.assert_allclose(now[part], then[part], rtol=1e-4, atol=1e-4 * scale, err_msg=part)
+        np.testing.assert_allclose(
+            now[part], then[part], rtol=1e-4, atol=1e-4 * scale, err_msg=part
+        )
     np.testing.assert_allclose(now["gradient_norms"], then["gradient_norms"], rtol=5e-3)
 
 
