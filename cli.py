@@ -30,6 +30,29 @@ Overrides = Annotated[
 
 # --- core: model ---------------------------------------------------------------------------------
 
+
+@app.command("switches")
+def list_switches(
+    part: Annotated[
+        str, typer.Argument(help="only those whose name contains this: messenger, head.kind")
+    ] = "",
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="all, as the document docs/switches.md")
+    ] = False,
+) -> None:
+    """List every switch: its name and default, what it takes and what it does.
+
+    `tevit switches messenger`
+    """
+    from core.switches import switches, switches_markdown
+
+    if markdown:
+        print(switches_markdown(), end="")
+        return
+    for switch in switches(part):
+        print(f"{switch.name}={switch.default}  ({switch.takes})\n    {switch.description}")
+
+
 # --- core: data ----------------------------------------------------------------------------------
 
 

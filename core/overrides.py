@@ -120,7 +120,7 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> str:
     valid = list(valid)
     close = difflib.get_close_matches(name, valid, n=1)
     hint = f" (did you mean {close[0]}?)" if close else ""
-    kinds = "axes" if kind == "axis" else f"{kind}s"
+    kinds = {"axis": "axes", "switch": "switches"}.get(kind, f"{kind}s")
     return f"unknown {kind} {name}{hint}; valid {kinds}: {', '.join(valid)}"
 
 
