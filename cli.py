@@ -22,6 +22,8 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Datasets: check, split, make, export.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+make_app = typer.Typer(help="Write a dataset.", no_args_is_help=True)
+data_app.add_typer(make_app, name="make")
 
 Overrides = Annotated[
     list[str] | None,
@@ -54,6 +56,63 @@ def list_switches(
 
 
 # --- core: data ----------------------------------------------------------------------------------
+
+
+@data_app.command("check")
+def data_check(
+    path: Annotated[Path, typer.Argument(help="folder in YouTube-VIS format, or its JSON file")],
+    annotations: Annotated[str | None, typer.Option(help="annotation file, from PATH")] = None,
+    images: Annotated[str | None, typer.Option(help="image folder, from PATH")] = None,
+    sound_part: Annotated[
+        Path | None, typer.Option(help="write an annotation file without what is faulty")
+    ] = None,
+) -> None:
+    """List everything that is wrong with a dataset; exit status 1 if anything is.
+
+    `tevit data check ~/data/ytvis_2019`
+
+    `tevit data check ~/data/mine --sound-part ~/data/mine/sound.json`
+    """
+    from core.data import commands
+
+    if not commands.check(path, annotations, images, sound_part):
+        raise typer.Exit(1)
+
+
+@data_app.command("split")
+def data_split(
+    path: Annotated[Path, typer.Argument(help="folder in YouTube-VIS format, or its JSON file")],
+    out: Annotated[Path, typer.Option(help="the split's file (JSON)")] = Path("split.json"),
+    holdout: Annotated[float, typer.Option(help="share of the videos held out")] = 0.2,
+    seed: Annotated[int, typer.Option(help="another seed, another split")] = 0,
+) -> None:
+    """Draw a held-out split by video, stratified by class, and record it as lists of ids.
+
+    `tevit data split ~/data/ytvis_2019 --holdout 0.1 --out ytvis_2019_split.json`
+
+    Use it with `data.split_file=ytvis_2019_split.json`.
+    """
+    from core.data import commands
+
+    commands.split(path, out, holdout, seed)
+
+
+@make_app.command("synthetic")
+def data_make_synthetic(
+    out: Annotated[Path, typer.Argument(help="folder to write, which must not exist")],
+    dials: Annotated[
+        list[str] | None, typer.Argument(help="fields of data.synthetic: hidden=0.5 videos=40")
+    ] = None,
+) -> None:
+    """Write the generated dataset, with its dials as given, to a folder in YouTube-VIS format.
+
+    `tevit data make synthetic data/easy`
+
+    `tevit data make synthetic data/hard hidden=0.7 lookalikes=1 videos=400 seed=3`
+    """
+    from core.data import commands
+
+    commands.make_synthetic(out, dials or [])
 
 
 @data_app.command("export")
@@ -119,6 +178,60 @@ def average_precision(
 # --- launch: plan, launch, status, logs, cancel, failures, reproduce -----------------------------
 
 # --- reports -------------------------------------------------------------------------------------
+
+
+@app.command("report")
+def report_grid(
+    grid: Annotated[str, typer.Argument(help="name of a launched grid, or its file")],
+    store: Annotated[
+        Path | None, typer.Option(help="store of runs; default: $TEVIT_RUNS or ./runs")
+    ] = None,
+    scale: Annotated[str | None, typer.Option(help="scale that it was launched at")] = None,
+    formats: Annotated[
+        str, typer.Option("--format", help="of the tables: md,latex,csv,html")
+    ] = "md,latex,csv,html",
+    out: Annotated[
+        Path | None, typer.Option(help="folder to write to; default: STORE/reports/GRID")
+    ] = None,
+    table: Annotated[
+        Path | None, typer.Option(help="table specification (YAML) in place of the grid's own")
+    ] = None,
+    videos: Annotated[
+        str | None, typer.Option(help="videos whose masks the page shows: names or ids, a,b,c")
+    ] = None,
+    plots: Annotated[bool, typer.Option(help="draw plots")] = True,
+    page: Annotated[bool, typer.Option(help="write the HTML page")] = True,
+    clips: Annotated[bool, typer.Option(help="show masks in the page")] = True,
+) -> None:
+    """Make tables, plots and a page from the runs of a grid, whatever their state.
+
+    `tevit report components --scale tiny`
+
+    `tevit report components --format latex --no-plots --no-page --out paper/tables`
+    """
+    from rich.console import Console
+
+    from launch.store import Store
+    from reports.render_terminal import to_terminal
+    from reports.report import launched_name, make_report
+
+    console = Console()
+    report = make_report(
+        Store.default(store),
+        launched_name(grid, scale),
+        out=out,
+        formats=[name.strip() for name in formats.split(",") if name.strip()],
+        table_file=table,
+        plots=plots,
+        page=page,
+        clips=clips,
+        videos=[name.strip() for name in videos.split(",")] if videos else None,
+        show=lambda built: console.print(to_terminal(built), ""),
+    )
+    for note in report.notes:
+        console.print(f"Note: {note}", highlight=False, markup=False)
+    for label, path in report.places().items():
+        console.print(f"{label}: {path}", highlight=False, markup=False, soft_wrap=True)
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +20,36 @@ from core.files import read_json
 Progress = Callable[[int, int], None]
 
 
+@dataclass(frozen=True)
+class Examined:
+    """What a check found: the sound entries, and the faults of the others."""
+
+    dataset: VideoDataset
+    faults: list[Fault]
+
+
 def check_dataset(
     root: Path,
     annotations: str | None = None,
     images: str | None = None,
     on_progress: Progress | None = None,
 ) -> list[Fault]:
-    """All faults of the dataset at ``root``, a folder or an annotation file; empty: it is sound.
+    """All faults of the dataset at ``root``; see :func:`examine`."""
+    return examine(root, annotations, images, on_progress).faults
 
-    Reads every mask and the header of every image, no pixels.
+
+def examine(
+    root: Path,
+    annotations: str | None = None,
+    images: str | None = None,
+    on_progress: Progress | None = None,
+) -> Examined:
+    """Look through a dataset: every mask and the header of every image, no pixels.
 
     Args:
+        root: a folder in YouTube-VIS format, or its annotation file.
+        annotations: annotation file, from root; none: found by its usual names.
+        images: image folder, from root; none: found by its usual names.
         on_progress: called with the images looked at and their number.
 
     Raises:
@@ -39,12 +59,12 @@ def check_dataset(
     try:
         raw = read_json(path)
     except UserError as error:
-        return [Fault(path, "", str(error).removeprefix(f"{path}: "))]
+        return Examined(VideoDataset(root.name, (), (), {}, path), [_of_file(path, error)])
     faults: list[Fault] = []
     try:
         folder = find_images(root, path, sample_names(raw), images)
     except UserError as error:
-        faults.append(Fault(path, "", str(error).removeprefix(f"{path}: ")))
+        faults.append(_of_file(path, error))
         folder = None
     parsed = parse(raw, path, folder or path.parent, root.name, check_masks=True)
     faults += parsed.faults
@@ -52,7 +72,7 @@ def check_dataset(
         missing = missing_images(parsed.dataset)
         faults += missing
         faults += wrong_images(parsed.dataset, {fault.file for fault in missing}, on_progress)
-    return faults
+    return Examined(parsed.dataset, faults)
 
 
 def sample_names(raw: object, count: int = 20) -> list[str]:
@@ -106,6 +126,10 @@ def _image_fault(video: Video, frame: int, file: Path) -> Fault | None:
         return None
     what = f"image of {width}x{height}, but the annotation says {video.width}x{video.height}"
     return Fault(file, where, what, video.id)
+
+
+def _of_file(path: Path, error: UserError) -> Fault:
+    return Fault(path, "", str(error).removeprefix(f"{path}: "))
 
 
 def _listing(folder: Path) -> set[str]:

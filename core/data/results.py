@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco
 
-from core.data.segmentation import compress
+from core.data.segmentation import Rle, check_counts
 from core.errors import UserError
 
 KEYS = ("video_id", "category_id", "score", "segmentations")
@@ -194,9 +194,12 @@ def _mask_fault(mask: Any, height: int, width: int) -> str | None:
             "a mask is null or a compressed RLE {'size': [height, width], 'counts': string}, "
             f"not {_kind(mask)}"
         )
+    size = mask.get("size")
+    if size != [height, width] and size != (height, width):
+        return f"mask of size {size}, but the video has [{height}, {width}]"
     try:
-        compress(mask, height, width)
-    except (ValueError, TypeError, KeyError) as error:
+        check_counts(Rle(size=[height, width], counts=mask["counts"]))
+    except ValueError as error:
         return str(error)
     return None
 

@@ -96,22 +96,19 @@ class _Drawn:
         else:
             light = np.array(colorsys.hsv_to_rgb(look.hue, 0.45, 1.0))
             dark = np.array(colorsys.hsv_to_rgb(look.hue, 0.95, 0.55))
-            mark, ground = (dark, light) if look.dark else (light, dark)
-            body = np.where(self.pattern(look.pattern)[..., None], mark, ground)
+            body = np.where(self.pattern(look.pattern)[..., None], light, dark)
         body = body * np.where(self.ratio > 0.88, 0.7, 1.0)[..., None]  # a rim
         return _pixels(body * self.inside[..., None])
 
     def pattern(self, kind: int) -> Masks:
-        """Where the mark is."""
+        """Where the mark is: coarse enough for the frames' few pixels, at any angle."""
         if LOOKS[kind] == "striped":
-            return np.asarray(np.cos(2 * np.pi * self.v / 0.72) > 0)
+            return np.asarray(np.cos(2 * np.pi * self.v / 0.9) > 0)
         if LOOKS[kind] == "spotted":
-            spacing = 0.72
-            row = np.round(self.v / (spacing * 0.87))
-            column = np.round(self.u / spacing - 0.5 * (row % 2)) + 0.5 * (row % 2)
-            offset = np.hypot(self.u - column * spacing, self.v - row * spacing * 0.87)
-            return np.asarray(offset < 0.23)
-        return np.asarray((self.ratio > 0.3) & (self.ratio < 0.62))
+            row = np.round(self.v / 0.87)
+            column = np.round(self.u - 0.5 * (row % 2)) + 0.5 * (row % 2)
+            return np.asarray(np.hypot(self.u - column, self.v - row * 0.87) < 0.3)
+        return np.asarray((self.ratio > 0.3) & (self.ratio < 0.65))
 
 
 def _window(middle: float, reach: float, side: int) -> slice:

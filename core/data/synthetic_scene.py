@@ -29,14 +29,12 @@ class Look:
     Attributes:
         pattern: index into ``LOOKS``.
         hue: 0 to 1.
-        dark: the pattern is drawn dark on light, else light on dark.
         wobble: (4,) amplitudes and phases of the outline's second and third harmonic.
         radius: mean radius in pixels.
     """
 
     pattern: int
     hue: float
-    dark: bool
     wobble: tuple[float, float, float, float]
     radius: float
 
@@ -147,7 +145,6 @@ def _draw_looks(
         Look(
             pattern=int(pattern),
             hue=float((first + (i + 0.3 * rng.random()) / count) % 1),
-            dark=bool(rng.random() < 0.5),
             wobble=(
                 float(rng.uniform(0.05, 0.18)),
                 float(rng.uniform(0, 2 * math.pi)),
