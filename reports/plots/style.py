@@ -27,6 +27,7 @@ WIDTHS = {"column": 3.25, "text": 5.5}
 DPI = 300
 INK = "#1a1a1a"
 FAINT = "#8c8c8c"
+GRID = "#d9d9d9"
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Look:
     hatch: str
 
 
-_COLOURS = ("#0b3c5d", "#c43b4e", "#eab64d", "#4fa79a", "#5b3a8c", "#9aa5b1", "#5b2333", "#1f77b4")
+COLOURS = ("#0b3c5d", "#c43b4e", "#eab64d", "#4fa79a", "#5b3a8c", "#9aa5b1", "#5b2333", "#1f77b4")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _LINES = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)), (0, (3, 1, 1, 1, 1, 1)))
 _HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----", "++++", "oo")
@@ -65,7 +66,7 @@ _SETTINGS: Any = {
     "axes.spines.right": False,
     "axes.axisbelow": True,
     "axes.grid": True,
-    "grid.color": "#d9d9d9",
+    "grid.color": GRID,
     "grid.linewidth": 0.4,
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
@@ -109,8 +110,8 @@ class Plot:
 def look(index: int) -> Look:
     """The look of series number ``index``; after eight the pairs change."""
     return Look(
-        _COLOURS[index % len(_COLOURS)],
-        _MARKERS[(index + index // len(_COLOURS)) % len(_MARKERS)],
+        COLOURS[index % len(COLOURS)],
+        _MARKERS[(index + index // len(COLOURS)) % len(_MARKERS)],
         _LINES[index % len(_LINES)],
         _HATCHES[index % len(_HATCHES)],
     )
@@ -144,6 +145,7 @@ def save(plot: Plot, folder: Path) -> list[Path]:
             for kind in ("pdf", "png"):
                 paths.append(folder / f"{plot.name}_{label}.{kind}")
                 write_atomic(paths[-1], _bytes(figure, kind))
+                figure.set_layout_engine("none")  # the layout of the first one holds
     return paths
 
 

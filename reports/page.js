@@ -1,0 +1,67 @@
+"use strict";
+
+// Sorting: a click on a head sorts each group of rows; groups stay where they are.
+function keyOf(row, column) {
+  let place = 0;
+  for (const cell of row.cells) {
+    if (place === column) return cell.dataset.sort ?? (cell.classList.contains("number") ? "" : cell.textContent);
+    place += cell.colSpan;
+  }
+  return "";
+}
+
+function compare(a, b, sign) {
+  if (a === "" || b === "") return (a === "") - (b === ""); // what is missing comes last
+  const numbers = [Number(a), Number(b)];
+  if (numbers.every((n) => !Number.isNaN(n))) return sign * (numbers[0] - numbers[1]);
+  return sign * a.localeCompare(b, undefined, { numeric: true });
+}
+
+function sortBy(table, head, column) {
+  const descending = head.getAttribute("aria-sort") === "ascending" ||
+    (head.classList.contains("number") && head.getAttribute("aria-sort") !== "descending");
+  for (const other of table.tHead.querySelectorAll("th")) other.removeAttribute("aria-sort");
+  head.setAttribute("aria-sort", descending ? "descending" : "ascending");
+  const sign = descending ? -1 : 1;
+  for (const body of table.tBodies) {
+    const rows = [...body.rows];
+    rows.sort((a, b) => compare(keyOf(a, column), keyOf(b, column), sign));
+    body.append(...rows);
+  }
+}
+
+for (const table of document.querySelectorAll("table.figures")) {
+  const heads = table.tHead.rows[table.tHead.rows.length - 1].cells;
+  [...heads].forEach((head, column) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.title = "Sort";
+    const words = document.createElement("span");
+    words.append(...head.childNodes);
+    button.append(words);
+    head.append(button);
+    button.addEventListener("click", () => sortBy(table, head, column));
+  });
+}
+
+// Clips: all strips of a video play in step; the slider stops them at a frame.
+for (const video of document.querySelectorAll(".video")) {
+  const frames = Number(video.dataset.frames);
+  const [button, slider, output] = ["button", "input", "output"].map((name) => video.querySelector(name));
+  const show = (frame) => {
+    video.style.setProperty("--at", frames > 1 ? frame / (frames - 1) : 0);
+    output.textContent = `frame ${frame + 1} of ${frames}`;
+  };
+  const stop = (stopped) => {
+    video.classList.toggle("stopped", stopped);
+    button.textContent = stopped ? "Play" : "Pause";
+    output.textContent = "";
+    if (stopped) show(Number(slider.value));
+  };
+  button.addEventListener("click", () => stop(!video.classList.contains("stopped")));
+  slider.addEventListener("input", () => stop(true));
+  video.querySelector(".player").hidden = false;
+  if (matchMedia("(prefers-reduced-motion: reduce)").matches) stop(true);
+}
+
+document.documentElement.dataset.ready = "yes";

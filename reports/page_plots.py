@@ -1,0 +1,57 @@
+"""Plots inside the page: as SVG that takes the page's colours, light or dark."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from urllib.parse import quote
+
+from reports.html import Markup, join, tag
+from reports.plots.style import COLOURS, GRID, INK, Plot, svg
+
+_THEME = {
+    **{colour: f"var(--c{place})" for place, colour in enumerate(COLOURS)},
+    INK: "currentColor",
+    "#000000": "currentColor",
+    "#ffffff": "var(--paper)",
+    "white": "var(--paper)",
+    GRID: "var(--rule)",
+}
+_COLOUR = re.compile("|".join(map(re.escape, _THEME)))
+LARGEST_DATA = 200_000  # characters that are worth carrying in the page
+
+
+def plot_figures(plots: Sequence[Plot]) -> Markup:
+    """Every plot with title, notes and its data to download."""
+    return tag("div", *(_figure(plot) for plot in plots), class_="plots")
+
+
+def download(name: str, content: str, label: str, kind: str = "text/plain") -> Markup:
+    """A link that saves ``content``, which the page carries."""
+    return tag("a", label, download=name, href=f"data:{kind};charset=utf-8,{quote(content)}")
+
+
+def _figure(plot: Plot) -> Markup:
+    drawings = [
+        tag("div", _themed(svg(plot, width), f"{plot.name}-{where}"), class_=where)
+        for width, where in ((4.3, "wide"), (3.0, "narrow"))
+    ]
+    notes = tag("ul", *(tag("li", note) for note in plot.notes), class_="notes")
+    return tag("figure", tag("figcaption", plot.title), *drawings, notes, _data(plot))
+
+
+def _data(plot: Plot) -> Markup:
+    content = plot.data.to_csv(index=False)
+    if len(content) > LARGEST_DATA:
+        return tag("p", f"Data: plots/{plot.name}.csv beside this page.", class_="downloads")
+    link = download(f"{plot.name}.csv", content, "Data (CSV)", "text/csv")
+    return tag("p", link, class_="downloads")
+
+
+def _themed(drawing: str, name: str) -> Markup:
+    """The page's colours for the plot's, and ids that no other drawing of the page has."""
+    themed = _COLOUR.sub(lambda match: _THEME[match[0]], drawing)
+    themed = re.sub(r'\bid="', f'id="{name}-', themed)
+    themed = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", themed)
+    themed = re.sub(r"<metadata>.*?</metadata>", "", themed, flags=re.DOTALL)
+    return join([Markup(themed)])

@@ -1,0 +1,170 @@
+"""Everything that a grid's report consists of, written to a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ablations.grid import load_grid
+from core.errors import UserError
+from core.files import write_atomic
+from launch.store import Store
+from reports.cells import cells_of
+from reports.collect import collect, save_frame
+from reports.media import make_clips
+from reports.page import document, make_page
+from reports.plots.all import make_plots
+from reports.plots.style import save
+from reports.plots.words import words_for
+from reports.published import load_published
+from reports.render_csv import to_csv
+from reports.render_html import to_html
+from reports.render_latex import preview, to_latex
+from reports.render_markdown import to_markdown
+from reports.runs import GridRuns, read_grid
+from reports.table_model import Table
+from reports.table_spec import TableSpec, load_specs, parse_specs
+from reports.tables import build_table
+
+RENDERERS: dict[str, tuple[str, Callable[[Table], str]]] = {
+    "md": (".md", to_markdown),
+    "latex": (".tex", to_latex),
+    "csv": (".csv", to_csv),
+    "html": (".html", lambda table: document(table.title, to_html(table))),
+}
+"""Table format to the ending of its files and what writes it."""
+
+
+@dataclass
+class Report:
+    """What was written.
+
+    Attributes:
+        tables: as built, whatever the formats.
+        files: every file, in the order of writing.
+        page: the HTML page; none if it was not asked for.
+        notes: what the user should know, such as what could not be written.
+    """
+
+    folder: Path
+    tables: list[Table] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
+    page: Path | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def places(self) -> dict[str, Path]:
+        """Where to look, in words."""
+        plots = self.folder / "plots"
+        found = {"Data": self.folder / "runs.csv", "Tables": self.folder / "tables"}
+        if any(plots in path.parents for path in self.files):
+            found["Plots"] = plots
+        return found | ({"Page": self.page} if self.page else {})
+
+
+def make_report(
+    store: Store,
+    name: str,
+    *,
+    out: Path | None = None,
+    formats: Sequence[str] = tuple(RENDERERS),
+    table_file: Path | None = None,
+    plots: bool = True,
+    page: bool = True,
+    clips: bool = True,
+    videos: Sequence[str] | None = None,
+    show: Callable[[Table], object] | None = None,
+) -> Report:
+    """Read the runs of grid ``name`` and write data, tables, plots and page.
+
+    Files of an earlier report are replaced, each as a whole; others are left alone.
+
+    Args:
+        out: folder to write to; none: ``<store>/reports/<name>``.
+        formats: of the tables, keys of :data:`RENDERERS`.
+        table_file: table specification; none: the grid's own, or one made from its axes.
+        clips: whether the page shows clips of masks.
+        videos: names or ids of the videos to show; none: a few spread over those scored.
+        show: called with each table as soon as it is built, before the slower parts.
+
+    Raises:
+        UserError: the grid was not launched, or a format, field, figure or video is unknown.
+    """
+    check_formats(formats)
+    grid = read_grid(store, name)
+    specs = _specs(grid, table_file)
+    frame = collect(grid)
+    published = load_published()
+    report = Report(out or store.root / "reports" / name)
+    for spec in specs:
+        report.tables.append(build_table(frame, spec, published, name=_stem(name)))
+        if show is not None:
+            show(report.tables[-1])
+    labels = {key: text for spec in specs for key, text in spec.labels.items()}
+    drawn = make_plots(grid, frame, labels) if plots else []
+    words = words_for(cells_of(frame), labels)
+    names = {cell.name: words.cell(cell) for cell in cells_of(frame)}
+    shown = make_clips(grid.runs, names, videos) if page and clips else None
+
+    files, note = save_frame(frame, report.folder / "runs")
+    report.files += files
+    report.notes += [note] if note else []
+    report.files += _write_tables(report.tables, formats, report.folder / "tables")
+    for plot in drawn:
+        report.files += save(plot, report.folder / "plots")
+    if page:
+        report.page = report.folder / "index.html"
+        write_atomic(report.page, make_page(grid, frame, report.tables, drawn, shown, words))
+        report.files.append(report.page)
+        report.notes += [n for n in shown.notes if not shown.videos] if shown else []
+    return report
+
+
+def launched_name(grid: str, scale: str | None = None) -> str:
+    """The name under which a grid was launched.
+
+    Args:
+        grid: that name, or a grid file.
+        scale: as at launch.
+
+    Raises:
+        GridError: the file is not a grid.
+    """
+    if Path(grid).suffix in (".yaml", ".yml"):
+        return load_grid(grid, scale=scale).name
+    return f"{grid}-{scale}" if scale else grid
+
+
+def check_formats(formats: Sequence[str]) -> None:
+    """Refuse a table format that does not exist.
+
+    Raises:
+        UserError: naming it and the valid ones.
+    """
+    for name in formats:
+        if name not in RENDERERS:
+            raise UserError(f"unknown format {name!r}; valid formats: {', '.join(RENDERERS)}")
+
+
+def _specs(grid: GridRuns, table_file: Path | None) -> list[TableSpec]:
+    if table_file is not None:
+        return load_specs(table_file)
+    return parse_specs(grid.manifest.table, grid.source) or [TableSpec()]
+
+
+def _stem(name: str) -> str:
+    """A grid's name as the stem of a file that LaTeX can ``\\input``."""
+    return name.replace(".", "_")
+
+
+def _write_tables(tables: Sequence[Table], formats: Sequence[str], folder: Path) -> list[Path]:
+    written = []
+    for kind in formats:
+        ending, render = RENDERERS[kind]
+        for table in tables:
+            written.append(folder / f"{table.name}{ending}")
+            write_atomic(written[-1], render(table))
+    if "latex" in formats:
+        written.append(folder / "preview.tex")
+        write_atomic(written[-1], preview([f"{table.name}.tex" for table in tables]))
+    return written
