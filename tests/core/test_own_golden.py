@@ -19,13 +19,12 @@ def test_every_case_is_recorded():
 @pytest.mark.parametrize("case", CASES)
 def test_outputs_are_those_recorded(case: str):
     now, then = outputs(case), RECORDED[case]
-    assert now["labels"] == then["labels"]
     for part in ("scores", "boxes", "mask_logits", "losses"):
         scale = np.abs(then[part]).max()
         np.testing.assert_allclose(
             now[part], then[part], rtol=1e-4, atol=1e-4 * scale, err_msg=part
         )
-    np.testing.assert_allclose(now["gradient_norms"], then["gradient_norms"], rtol=5e-3)
+    np.testing.assert_allclose(now["gradient_norms"], then["gradient_norms"], rtol=1e-3)
 
 
 def test_the_cases_differ():
