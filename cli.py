@@ -55,6 +55,30 @@ def list_switches(
         print(f"{switch.name}={switch.default}  ({switch.takes})\n    {switch.description}")
 
 
+@app.command("model")
+def show_model(
+    config: Annotated[str, typer.Argument(help="a preset, a YAML file or a run folder")],
+    overrides: Overrides = None,
+    depth: Annotated[int, typer.Option(min=0, help="levels of modules to show")] = 3,
+) -> None:
+    """Print the module tree with the parameters of each module and the total.
+
+    `tevit model tevit_msgshift`
+    """
+    import torch
+    from rich import print as rich_print
+
+    from core.config_file import load_config
+    from core.model_tree import model_tree, parameter_count
+    from core.tevit import build_model
+
+    with torch.device("meta"):  # shapes only: no memory, no time
+        model = build_model(load_config(config, overrides or []))
+    rich_print(model_tree(model, depth))
+    total, trained = parameter_count(model), parameter_count(model, trainable=True)
+    print(f"{total:,} parameters, {trained:,} trained")
+
+
 # --- core: data ----------------------------------------------------------------------------------
 
 
@@ -138,6 +162,143 @@ def data_export(
 
 # --- core: train, predict, eval ------------------------------------------------------------------
 
+DataRoot = Annotated[
+    str | None,
+    typer.Option("--data", help="'synthetic', or a folder in YouTube-VIS format (data.root)"),
+]
+
+
+@app.command("train")
+def train_model(
+    config: Annotated[str, typer.Argument(help="a preset, a YAML file or a run folder")],
+    overrides: Overrides = None,
+    data: DataRoot = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="folder of the run; none: trained/CONFIG")
+    ] = None,
+) -> None:
+    """Train a model; the same command goes on where an interrupted run stopped.
+
+    `tevit train tiny --data synthetic --out trained/tiny head.kind=per_frame`
+
+    On several GPUs: `torchrun --nproc-per-node 8 -m cli train tevit_msgshift --data ytvis_2019`,
+    or one SLURM task a GPU: `srun --ntasks 8 tevit train ...`.
+    """
+    from core.config_file import load_config
+    from core.distributed import world_from_environment
+    from core.interrupt import stop_on_signals
+    from core.train import train
+    from core.training_setup import claim_folder
+
+    _log_to_stderr()
+    chosen = load_config(config, [*(overrides or []), *([f"data.root={data}"] if data else [])])
+    folder = out or Path("trained") / Path(config).stem
+    main_process = world_from_environment().main
+    if main_process:
+        claim_folder(folder, chosen, name=Path(config).stem)
+    with stop_on_signals() as should_stop:
+        result = train(chosen, folder, should_stop=should_stop)
+    if main_process and result.finished:
+        print(f"{result.step} steps done: {result.checkpoint}")
+        print(f"next: tevit eval {folder} {result.checkpoint}")
+    elif main_process:
+        print(f"stopped after step {result.step}; the same command goes on from there")
+
+
+@app.command("predict")
+def predict_videos(
+    config: Annotated[str, typer.Argument(help="a preset, a YAML file or a run folder")],
+    checkpoint: Annotated[Path, typer.Argument(help="ours (.pt) or a published .pth")],
+    videos: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="VIDEO... [FIELD=VALUE]...",
+            help="folders of frames, annotation files (.json), GIFs or video files; then switches",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="results, as JSON")] = Path("results.json"),
+    draw: Annotated[
+        Path | None, typer.Option("--draw", help="folder for videos with the tracks drawn in")
+    ] = None,
+    min_score: Annotated[float, typer.Option(help="of the tracks that are drawn")] = 0.3,
+    fps: Annotated[float, typer.Option(min=0.1, help="of the drawn videos")] = 6.0,
+) -> None:
+    """Find and track instances in videos.
+
+    `tevit predict trained/tiny trained/tiny/checkpoints/last.pt my_frames/ clip.mp4 --draw drawn`
+
+    A long video, in bounded memory: `... hour.mp4 inference.mode=near_online`.
+    """
+    from core.config_file import load_config
+    from core.predict_files import predict_files
+
+    overrides = [item for item in videos if "=" in item and not Path(item).exists()]
+    paths = [Path(item) for item in videos if item not in overrides]
+    if not paths:
+        raise UserError("no VIDEO given: a folder of frames, a .json, a .gif or a video file")
+    chosen = load_config(config, overrides)
+    for found in predict_files(
+        chosen, checkpoint, paths, out, draw=draw, min_score=min_score, fps=fps
+    ):
+        best = max((result["score"] for result in found.results), default=0.0)
+        print(
+            f"video {found.video_id} ({found.name}): {len(found.results)} tracks, "
+            f"best score {best:.2f}" + (f", drawn in {found.drawing}" if found.drawing else "")
+        )
+    print(f"results: {out}")
+
+
+@app.command("eval")
+def evaluate_model(
+    config: Annotated[str, typer.Argument(help="a preset, a YAML file or a run folder")],
+    checkpoint: Annotated[Path, typer.Argument(help="ours (.pt) or a published .pth")],
+    overrides: Overrides = None,
+    data: DataRoot = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="folder for predictions.json and ap.json")
+    ] = None,
+    resamples: Annotated[
+        int, typer.Option("--bootstrap", min=0, help="resamples over videos; 0: no intervals")
+    ] = 0,
+) -> None:
+    """Predict the held-out split and score it: AP, AR, by size and by class.
+
+    `tevit eval trained/tiny trained/tiny/checkpoints/last.pt --bootstrap 1000`
+    """
+    import tempfile
+
+    from rich.console import Console
+
+    from benchmarks.ap import ap_record, evaluate
+    from benchmarks.ap_bootstrap import bootstrap
+    from benchmarks.ap_table import print_ap
+    from core.config_file import load_config
+    from core.data.split import make_split
+    from core.data.youtube_vis import load_dataset
+    from core.files import write_json
+    from core.predict import ap_protocol, predict_dataset
+
+    chosen = load_config(config, [*(overrides or []), *([f"data.root={data}"] if data else [])])
+    dataset = load_dataset(chosen.data)
+    heldout = dataset.subset(make_split(dataset, chosen.data).heldout)
+    with tempfile.TemporaryDirectory() as temporary:
+        path = (out or Path(temporary)) / "predictions.json"
+        predict_dataset(chosen, checkpoint, heldout, path)
+        result = evaluate(heldout.ground_truth(), path)
+    drawn = bootstrap(result, resamples, seed=chosen.seed) if resamples else None
+    if out is not None:
+        protocol = ap_protocol(chosen, heldout, checkpoint)
+        record = ap_record(result, protocol, drawn.to_dict() if drawn else None)
+        write_json(out / "ap.json", record)
+    print_ap(result, drawn, Console())
+
+
+def _log_to_stderr() -> None:
+    import logging
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+
+
 # --- benchmarks: ap ------------------------------------------------------------------------------
 
 
@@ -174,6 +335,135 @@ def average_precision(
 
 
 # --- benchmarks: flops, fps ----------------------------------------------------------------------
+
+Configs = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="presets, YAML files or run folders, each with switches of its own after commas "
+        "(tevit_r50,head.kind=per_frame); and switches for all of them (head.classes=80)"
+    ),
+]
+Peers = Annotated[
+    list[str] | None,
+    typer.Option("--mmdet", help="mmdet configuration to measure, too: a file, or a shipped name"),
+]
+FrameSize = Annotated[
+    str | None, typer.Option("--size", help="padded frames, WIDTHxHEIGHT; none: the config's")
+]
+ClipLength = Annotated[int | None, typer.Option("--clip", help="frames a clip; none: the config's")]
+Batch = Annotated[int, typer.Option(help="clips a call")]
+JsonOut = Annotated[Path | None, typer.Option("--json", help="write the records to this file")]
+Device = Annotated[
+    str | None, typer.Option(help="cpu, cuda or cuda:1; none: the GPU if there is one")
+]
+
+
+@app.command("flops")
+def count_flops(
+    configs: Configs = None,
+    mmdet: Peers = None,
+    size: FrameSize = None,
+    clip: ClipLength = None,
+    batch: Batch = 1,
+    device: Annotated[str, typer.Option(help="where the model runs while counted")] = "cpu",
+    json_file: JsonOut = None,
+) -> None:
+    """Count multiply-adds a frame, by module, with two counters that must agree.
+
+    `tevit flops tevit_msgshift tevit_r50 --size 640x384 --clip 5 --json flops.json`
+
+    `tevit flops tevit_r50,head.kind=per_frame head.classes=80 --mmdet queryinst_r50_fpn_1x_coco`
+    """
+    from rich.console import Console
+
+    from benchmarks.cost_tables import flops_table
+    from benchmarks.fresh import Job, run_job
+    from benchmarks.job_request import Request, document
+    from core.files import write_json
+
+    request = Request(configs or (), mmdet or (), size, clip, batch)
+    records = run_job(Job("flops", request.subjects(), device))
+    if json_file is not None:
+        write_json(json_file, document(records))
+    Console().print(flops_table(records))
+
+
+@app.command("fps")
+def measure_fps(
+    configs: Configs = None,
+    mmdet: Peers = None,
+    size: FrameSize = None,
+    clip: ClipLength = None,
+    batch: Batch = 1,
+    video_size: Annotated[
+        str | None, typer.Option(help="masks and image files, WIDTHxHEIGHT; default 1280x720")
+    ] = None,
+    scope: Annotated[
+        list[str] | None, typer.Option(help="model, postprocess, end_to_end; default: all three")
+    ] = None,
+    samples: Annotated[int, typer.Option(help="timed calls of each config, at least")] = 20,
+    seconds: Annotated[float, typer.Option(help="timed seconds a scope, at least")] = 5.0,
+    warmup: Annotated[int, typer.Option(help="untimed calls of each config")] = 3,
+    device: Device = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads; none: torch's choice")] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="weights; none: initial ones")] = None,
+    compiled: Annotated[bool, typer.Option("--compile", help="use torch.compile")] = False,
+    memory_limit: Annotated[
+        float | None, typer.Option(help="GiB that a measuring process may use")
+    ] = None,
+    find_max_clip: Annotated[
+        bool, typer.Option("--find-max-clip", help="search the longest clip that fits instead")
+    ] = False,
+    most: Annotated[int, typer.Option(help="longest clip that the search tries")] = 1024,
+    curve: Annotated[
+        str | None,
+        typer.Option(help="measure at several values: clip_length=1,5,10, size=..., queries=..."),
+    ] = None,
+    json_file: JsonOut = None,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", help="write a curve's points to this file")
+    ] = None,
+) -> None:
+    """Measure video frames a second in three scopes, and memory, in fresh processes.
+
+    Several configs take turns in one process; the table gives ratios pair by pair.
+
+    `tevit fps tevit_msgshift tevit_r50 --size 640x384 --clip 5 --json fps.json`
+
+    `tevit fps tevit_r50,head.kind=per_frame head.classes=80 inference.top_k=100 --clip 1
+    --mmdet queryinst_r50_fpn_1x_coco`
+
+    `tevit fps tevit_msgshift --curve clip_length=1,2,5,10,20,36 --csv clips.csv`
+
+    `tevit fps tevit_msgshift --find-max-clip`
+    """
+    from benchmarks.fps import SCOPES
+    from benchmarks.fresh import Job
+    from benchmarks.job_request import Request
+    from benchmarks.measure import default_device
+    from benchmarks.session import Outputs, run_curve, run_fps, run_search
+    from benchmarks.timing import Effort
+
+    request = Request(
+        configs or (), mmdet or (), size, clip, batch, video_size, checkpoint, compiled
+    )
+    job = Job(
+        "fps",
+        request.subjects(),
+        device or default_device(),
+        Effort(warmup, samples, seconds),
+        tuple(scope or SCOPES),
+        threads,
+        None if memory_limit is None else int(memory_limit * 2**30),
+    )
+    outputs = Outputs(json_file, csv_file)
+    if find_max_clip:
+        run_search(job, most, outputs)
+    elif curve is not None:
+        run_curve(job, curve, outputs)
+    else:
+        run_fps(job, outputs)
+
 
 # --- launch: plan, launch, status, logs, cancel, failures, reproduce -----------------------------
 
@@ -226,7 +516,7 @@ def report_grid(
         page=page,
         clips=clips,
         videos=[name.strip() for name in videos.split(",")] if videos else None,
-        show=lambda built: console.print(to_terminal(built), ""),
+        show=lambda built: console.print(to_terminal(built, console.width), ""),
     )
     for note in report.notes:
         console.print(f"Note: {note}", highlight=False, markup=False)

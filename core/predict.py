@@ -20,7 +20,7 @@ from pycocotools import mask as coco
 from rich.progress import track
 from torch import Tensor
 
-from core.checkpoint import load_weights
+from core.checkpoint import load_state, read_file, state_dict_of
 from core.config import Config
 from core.data.dataset import VideoDataset
 from core.data.segmentation import Rle
@@ -41,18 +41,55 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Classes:
+    """What a model's classes stand for.
+
+    Attributes:
+        ids: category id of each class 0 to C - 1.
+        names: name of each category id, as far as they are known.
+    """
+
+    ids: Mapping[int, int]
+    names: Mapping[int, str]
+
+    @classmethod
+    def of_dataset(cls, dataset: VideoDataset) -> Self:
+        """The dataset's own."""
+        ids = {label: category for category, label in dataset.labels.items()}
+        return cls(ids, dict(dataset.categories))
+
+    @classmethod
+    def of_checkpoint(cls, contents: Mapping[str, Any], classes: int) -> Self:
+        """Those that a checkpoint was trained on (ours or mmdet's); else ids from 1, no names."""
+        meta = contents.get("meta") or {}
+        names = meta.get("classes") or meta.get("CLASSES") or ()
+        ids = meta.get("category_ids") or range(1, (len(names) or classes) + 1)
+        known = dict(zip(ids, map(str, names), strict=False))
+        return cls(dict(enumerate(ids)), known)
+
+
 def load_model(config: Config, checkpoint: Path, device: torch.device | None = None) -> TeViT:
     """The configured model with a checkpoint's weights (ours or a published .pth), to predict.
 
     Raises:
         UserError: the file is missing, broken or unsafe, or does not fill the whole model.
     """
+    return load_model_and_classes(config, checkpoint, device)[0]
+
+
+def load_model_and_classes(
+    config: Config, checkpoint: Path, device: torch.device | None = None
+) -> tuple[TeViT, Classes]:
+    """:func:`load_model`, and what its classes stand for as far as the file knows."""
     model = build_model(config)
-    report = load_weights(model, checkpoint)
+    contents = read_file(checkpoint)
+    report = load_state(model, state_dict_of(contents, checkpoint), checkpoint)
     if not report.complete:
         raise UserError(f"the checkpoint is not of this config\n{report.summary()}")
     log.info("%s", report.summary())
-    return model.to(device or default_device()).eval()
+    classes = Classes.of_checkpoint(contents, config.head.classes)
+    return model.to(device or default_device()).eval(), classes
 
 
 @dataclass(frozen=True)
@@ -134,7 +171,7 @@ def predict_dataset(
     """
     model = load_model(config, checkpoint, device)
     sources = ((video.id, FileFrames(video)) for video in dataset.videos)
-    results = predict_videos(model, sources, config, category_ids_of(dataset))
+    results = predict_videos(model, sources, config, Classes.of_dataset(dataset).ids)
     with ResultsWriter(out) as writer:
         for entries in track(
             results, "predicting", total=len(dataset.videos), disable=not progress, transient=True
@@ -143,9 +180,33 @@ def predict_dataset(
     return out
 
 
-def category_ids_of(dataset: VideoDataset) -> dict[int, int]:
-    """Category id of each of the model's classes."""
-    return {label: category for category, label in dataset.labels.items()}
+def ap_protocol(config: Config, dataset: VideoDataset, checkpoint: Path) -> dict[str, Any]:
+    """How an AP came about: what travels with the figure.
+
+    Args:
+        config: the cell's.
+        dataset: the held-out videos.
+        checkpoint: the file whose weights predicted.
+    """
+    contents = read_file(checkpoint)
+    step = (contents.get("meta") or {}).get("step") if isinstance(contents, Mapping) else None
+    inference = config.inference
+    protocol: dict[str, Any] = {
+        "data": dataset.name,
+        "split": f"held out: {config.data.holdout:g} of the videos, seed {config.data.split_seed}",
+        "seed": config.seed,
+        "checkpoint": checkpoint.stem if step is None else f"{checkpoint.stem}, step {step}",
+        "mode": inference.mode,
+        "top_k": inference.top_k,
+        "test_size": list(config.data.test_size),
+        "mask_size": "video",
+        "precision": inference.precision,
+    }
+    if config.data.split_file is not None:
+        protocol["split"] = f"held out: {config.data.split_file.name}"
+    if inference.mode == "near_online":
+        protocol |= {"clip_length": inference.clip_length, "stride": inference.stride}
+    return protocol
 
 
 def _prepared(sources: Iterable[tuple[int, Frames]], config: Config) -> Iterator[_Clip]:

@@ -244,7 +244,7 @@ class TrainingRun:
                 )
             losses = {name: value for name, value in outputs.items() if "loss" in name}
             total = torch.stack(list(losses.values())).sum()
-            (total / accumulate).backward()  # type: ignore[no-untyped-call]
+            (total / accumulate).backward()
         return losses
 
     def _stop_on_non_finite(self, losses: dict[str, float], batches: list[Batch]) -> None:

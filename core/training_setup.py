@@ -18,6 +18,7 @@ from core.config import Config
 from core.data.dataset import VideoDataset
 from core.distributed import World
 from core.errors import UserError
+from core.files import read_json, write_json
 from core.overrides import flatten
 from core.pretrained import load_pretrained
 from core.tevit import TeViT
@@ -60,6 +61,22 @@ def check_same_config(config: Config, saved: Mapping[str, Any], path: Path) -> N
         raise UserError(
             f"{path} is of another config: {', '.join(changed)}; train in another folder"
         )
+
+
+def claim_folder(folder: Path, config: Config, name: str) -> None:
+    """Make ``folder`` that of a run of ``config``, by its ``config.json``.
+
+    Raises:
+        UserError: it is already that of another config.
+    """
+    path = folder / "config.json"
+    if path.exists():
+        record = read_json(path)
+        check_same_config(config, record.get("config", record), path)
+    elif any((folder / "checkpoints").glob("*.pt")):
+        raise UserError(f"{folder}: holds checkpoints but no config.json; train in another folder")
+    else:
+        write_json(path, {"name": name, "config": config.to_dict()})
 
 
 def load_initial_weights(model: TeViT, config: Config) -> list[LoadReport]:
