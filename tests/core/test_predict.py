@@ -16,9 +16,9 @@ from core.errors import UserError
 from core.frames import FileFrames, prepare
 from core.overrides import override
 from core.predict import (
+    Classes,
     ResultsWriter,
     ahead,
-    category_ids_of,
     encode_masks,
     load_model,
     predict_dataset,
@@ -255,7 +255,7 @@ def test_a_broken_frame_leaves_no_results(tmp_path, model, dataset):
 def test_real_video(model):
     path = need(SHARED / "data" / "davis16_tiny" / "instances.json")
     dataset = load_folder(path)
-    ids = category_ids_of(dataset)
+    ids = Classes.of_dataset(dataset).ids
     assert ids == dict(enumerate(range(1, 8)))
     results = predict_video(model, FileFrames(dataset.videos[0]), near_online(TINY, 6, 3), 1, ids)
     expected = expected_of(dataset.ground_truth())

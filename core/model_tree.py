@@ -1,0 +1,61 @@
+"""A model as a tree of modules with their parameters."""
+
+from __future__ import annotations
+
+from rich.text import Text
+from rich.tree import Tree
+from torch import nn
+
+
+def parameter_count(module: nn.Module, trainable: bool = False) -> int:
+    """Parameters of a module, each once; ``trainable``: only those."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad or not trainable)
+
+
+def model_tree(model: nn.Module, depth: int = 3) -> Tree:
+    """Modules down to ``depth`` levels below the model, each with its parameters.
+
+    Equal neighbours (a cascade's stages, a stage's blocks) share a line.
+    """
+    tree = Tree(_label(type(model).__name__, model))
+    _grow(tree, model, depth)
+    return tree
+
+
+def _grow(tree: Tree, module: nn.Module, depth: int) -> None:
+    if depth == 0:
+        return
+    children = [(n, m) for n, m in module.named_children() if parameter_count(m)]
+    start = 0
+    while start < len(children):
+        name, child = children[start]
+        end = start + 1
+        while end < len(children) and _alike(child, children[end][1]):
+            end += 1
+        if end - start > 1:
+            name = f"{name}-{children[end - 1][0]} (each)"
+        _grow(tree.add(_label(f"{name}: {type(child).__name__}", child)), child, depth - 1)
+        start = end
+    own = sum(p.numel() for p in module.parameters(recurse=False))
+    if own and children:
+        names = ", ".join(name for name, _ in module.named_parameters(recurse=False))
+        tree.add(Text.assemble(names, (f"  {own:,}", "bold")))
+
+
+def _alike(a: nn.Module, b: nn.Module) -> bool:
+    """Same names, shapes and trainability."""
+
+    def shape(module: nn.Module) -> list[tuple[str, object, bool]]:
+        return [(n, p.shape, p.requires_grad) for n, p in module.named_parameters()]
+
+    return type(a) is type(b) and shape(a) == shape(b)
+
+
+def _label(text: str, module: nn.Module) -> Text:
+    total, trainable = parameter_count(module), parameter_count(module, trainable=True)
+    label = Text.assemble(text, (f"  {total:,}", "bold"))
+    if trainable == 0:
+        label.append("  frozen", "dim")
+    elif trainable < total:
+        label.append(f"  ({trainable:,} trained)", "dim")
+    return label
