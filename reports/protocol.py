@@ -90,6 +90,8 @@ def differs_between(frame: pd.DataFrame, kind: str) -> tuple[Differences, Differ
 
 def _differences(rows: pd.DataFrame, kind: str, names: pd.Series) -> Differences:
     found: Differences = {}
+    if len(rows) < 2:
+        return found
     for field in protocol_fields(rows, kind):
         values = rows[f"{kind}.protocol.{field}"].map(show_value)
         if values.nunique() > 1:

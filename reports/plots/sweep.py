@@ -27,8 +27,11 @@ def sweep(cells: Sequence[CellRows], axis: str, figure: Figure, words: Words) ->
         words: what cells, axes and values are called.
     """
     words = replace(words, numeric=axis)
-    data = pd.DataFrame([row for cell in cells for row in _rows(cell, axis, figure, words)])
-    if data.empty or data[axis].nunique() < 2:
+    rows = [row for cell in cells for row in _rows(cell, axis, figure, words)]
+    data = pd.DataFrame(rows, columns=list(rows[0]) if rows else [axis, "series"])
+    # a setting of the other axes that has one value alone shows nothing along this one
+    data = data[data.groupby("series")[axis].transform("nunique") > 1]
+    if data.empty:
         return None
     notes = ["Small marks: single seeds. Large marks and lines: mean over seeds."]
     left_out = sum(bool(cell.mixed(figure.kind)) for cell in cells)
