@@ -6,6 +6,7 @@ Clip ``k`` is a pure function of (seed, k): the same in any worker, process or r
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import lru_cache
 
@@ -114,9 +115,9 @@ def clip_targets(
     present = torch.zeros(len(indices), len(tracks), dtype=torch.bool)
     for i, track in enumerate(tracks):
         for t, index in enumerate(indices):
-            if track.visible(index):
+            if (box := _box(track, index, video, size)) is not None:
                 present[t, i] = True
-                boxes[t, i] = _box(track, index, video, size)
+                boxes[t, i] = box
                 masks[t, i] = torch.from_numpy(_mask(dataset, track, index, size).copy())
     labels = [dataset.labels[track.category_id] for track in tracks]
     return ClipTargets(
@@ -161,10 +162,14 @@ def load_frames(
     """
     size = rescaled((video.height, video.width), data.test_size)
     chosen = range(video.length) if indices is None else indices
-    target = padded_size([size])
-    frames = torch.zeros(len(chosen), 3, *target)
-    for t, index in enumerate(chosen):
-        frames[t, :, : size[0], : size[1]] = _frame(video, index, size)
+    frames = torch.zeros(len(chosen), 3, *padded_size([size]))
+
+    def fill(place: int) -> None:
+        frames[place, :, : size[0], : size[1]] = _frame(video, chosen[place], size)
+
+    # threads will do: decoding and resizing let go of the interpreter
+    with ThreadPoolExecutor(max(1, data.workers)) as pool:
+        list(pool.map(fill, range(len(chosen))))
     return frames, size
 
 
@@ -264,13 +269,16 @@ def _frame(video: Video, index: int, size: Size) -> Tensor:
     return normalise(resize_frame(frame, size))
 
 
-def _box(track: Track, index: int, video: Video, size: Size) -> Tensor:
+def _box(track: Track, index: int, video: Video, size: Size) -> Tensor | None:
+    """The box in a frame resized to ``size`` as xyxy; ``None``: nothing of it is in the frame."""
     box = track.boxes[index]
-    assert box is not None
+    if box is None or not track.visible(index):
+        return None
     x, y, width, height = box
     across, down = size[1] / video.width, size[0] / video.height
     corners = torch.tensor([x * across, y * down, (x + width) * across, (y + height) * down])
-    return corners.clamp(min=torch.zeros(4), max=torch.tensor([size[1], size[0]] * 2))
+    corners = corners.clamp(min=torch.zeros(4), max=torch.tensor([size[1], size[0]] * 2))
+    return corners if (corners[2:] > corners[:2]).all() else None
 
 
 def _mask(dataset: VideoDataset, track: Track, index: int, size: Size) -> npt.NDArray[np.bool_]:

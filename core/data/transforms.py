@@ -1,7 +1,8 @@
 """What happens to a frame between its file and the model: decode, resize, flip, normalise, pad.
 
-As published: sizes by mmcv's rule, bilinear without antialiasing, masks by nearest neighbour,
-ImageNet's mean and deviation on 0..255 RGB, zeros below and to the right up to a multiple of 32.
+As published: sizes by mmcv's rule, bilinear without antialiasing (there rounded to whole levels),
+masks by nearest neighbour, ImageNet's mean and deviation on 0..255 RGB, zeros below and to the
+right up to a multiple of 32.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
-from torchvision.io import ImageReadMode, decode_image, read_file
 
 from core.config import DataConfig
 from core.errors import UserError
@@ -27,16 +28,17 @@ Size = tuple[int, int]
 
 
 def read_frame(path: Path) -> Tensor:
-    """A frame's file as (3, H, W) uint8 RGB.
+    """A frame's file as (3, H, W) uint8 RGB, channels last in memory as decoded.
 
     Raises:
         UserError: the file is missing or not an image that can be read.
     """
     try:
-        return decode_image(read_file(str(path)), mode=ImageReadMode.RGB)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{path}: cannot be read as an image: {reason}") from error
+        with Image.open(path) as image:
+            pixels = np.array(image.convert("RGB"))
+    except (OSError, ValueError, SyntaxError) as error:  # the last from broken PNG files
+        raise UserError(f"{path}: cannot be read as an image: {error}") from error
+    return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
 def rescaled(size: Size, box: Size) -> Size:
@@ -71,9 +73,9 @@ def resize_frame(frame: Tensor, size: Size) -> Tensor:
     """(3, H, W) uint8 to (3, *size) float, still 0..255; bilinear, no antialiasing."""
     if tuple(frame.shape[1:]) == size:
         return frame.float()
-    # on uint8, whose rounding is that of the published pipeline, and which is faster
-    resized = F.interpolate(frame[None], size=size, mode="bilinear", align_corners=False)
-    return resized[0].float()
+    # not on uint8, which torch rounds up; channels last in memory it takes a quarter of the time
+    batch = frame[None].float().contiguous(memory_format=torch.channels_last)
+    return F.interpolate(batch, size=size, mode="bilinear", align_corners=False)[0]
 
 
 def resize_mask(mask: npt.NDArray[np.bool_], size: Size) -> npt.NDArray[np.bool_]:
