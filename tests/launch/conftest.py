@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from fake_slurm import FakeSlurm
+from slurm_cluster import Cluster, install, why_not
 
 from core import preset
 from core.files import write_json
@@ -75,3 +77,34 @@ def toys(store):
         return grid
 
     return prepare
+
+
+@pytest.fixture(scope="session")
+def slurm_cluster(tmp_path_factory):
+    """A real SLURM for the whole session; installed first where the tests may not be skipped."""
+    problem = why_not()
+    if problem and "install" in problem and os.environ.get("TEVIT_NO_SKIP") == "1":
+        install()
+        problem = why_not()
+    if problem:
+        pytest.skip(problem)
+    cluster = Cluster(tmp_path_factory.mktemp("slurm"))
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture
+def real_slurm(slurm_cluster, monkeypatch):
+    """The real SLURM, as the one that this process uses, and heartbeats of a second."""
+    for name in ("SLURM_CONF", "PATH"):
+        monkeypatch.setenv(name, slurm_cluster.environment[name])
+    monkeypatch.setenv("TEVIT_HEARTBEAT", "1")
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 1.0)
+    slurm.settings.cache_clear()
+    slurm.cluster_name.cache_clear()
+    yield slurm_cluster
+    slurm.settings.cache_clear()
+    slurm.cluster_name.cache_clear()
