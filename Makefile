@@ -1,0 +1,50 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+DEMO_RUNS ?= demo
+PYTEST_ARGS ?=
+
+.PHONY: help demo test lint install test-tools mmdet test-mmdet clean
+
+help:
+	@echo "make demo        the component ablation at toy size: train, score, measure, report"
+	@echo "make test        install what the tests need, lint, type-check, run them all"
+	@echo "make install     a virtual environment in $(VENV) with the command tevit"
+	@echo "make mmdet       a second environment with mmdet 2.28.2 (builds mmcv-full, ~10 minutes)"
+	@echo "make test-mmdet  compare our modules and our speed with mmdet's"
+
+$(BIN)/tevit: setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/tested: $(BIN)/tevit
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test]"
+	@touch $@
+
+install: $(BIN)/tevit
+
+demo: install
+	@TEVIT_RUNS=$(DEMO_RUNS) $(BIN)/tevit launch components --scale tiny --executor local --jobs 2 --wait
+	@TEVIT_RUNS=$(DEMO_RUNS) $(BIN)/tevit report components
+
+# a real SLURM for the launcher's tests: Debian's packages, as root; elsewhere those tests skip
+test-tools: $(VENV)/tested
+	@$(BIN)/python tests/launch/slurm_cluster.py install || \
+	  echo "no SLURM cluster for the tests here (it needs root and Debian): they will be skipped"
+
+lint: $(VENV)/tested
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: test-tools lint
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+mmdet test-mmdet: install
+	$(MAKE) -f benchmarks/mmdet.mk $@
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
