@@ -93,10 +93,12 @@ def _matched(predicted: Tracks, annotated: Tracks, truth_ignored: Bools) -> tupl
     ignored = np.repeat(predicted.outside()[:, :, None], len(THRESHOLDS), 2)
     overlaps = track_overlaps(predicted, annotated)
     near = (overlaps >= THRESHOLDS[0]).any(1)
+    evaluation = _Evaluation(iouType="segm")
     for category in np.unique(predicted.category[near]):
         rows = np.flatnonzero(near & (predicted.category == category))
         columns = np.flatnonzero(annotated.category == category)
         found, on_ignored = _greedy(
+            evaluation,
             predicted[rows],
             annotated[columns],
             overlaps[np.ix_(rows, columns)],
@@ -108,10 +110,9 @@ def _matched(predicted: Tracks, annotated: Tracks, truth_ignored: Bools) -> tupl
 
 
 def _greedy(
-    predicted: Tracks, annotated: Tracks, overlaps: Floats, truth_ignored: Bools
+    evaluation: Any, predicted: Tracks, annotated: Tracks, overlaps: Floats, truth_ignored: Bools
 ) -> tuple[Bools, Bools]:
     """(D, A, T) matched, and matched to a track that is ignored."""
-    evaluation = _Evaluation(iouType="segm")
     evaluation._dts[0, 0] = [
         {"id": i + 1, "score": score, "area": area}
         for i, (score, area) in enumerate(zip(predicted.score, predicted.size, strict=True))

@@ -27,6 +27,8 @@ AREAS = {
 """Mean pixels of a track, both bounds included."""
 NO_MASK = {"size": [1, 1], "counts": "1"}
 """Stands in for null: pycocotools finds no overlap with an empty mask."""
+FRAMES_A_STEP = 3
+"""Frames that are compared before pairs are dropped again."""
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
@@ -95,12 +97,14 @@ def track_overlaps(predicted: Tracks, annotated: Tracks) -> Floats:
     # (T, D, G) most that the frames from each on can still add: the smaller mask
     smaller = np.minimum(predicted.areas.T[:, :, None], annotated.areas.T[:, None, :])
     ahead = np.cumsum(smaller[::-1], 0)[::-1]
-    for frame in range(len(ahead)):
+    for start in range(0, len(ahead), FRAMES_A_STEP):
         # a pair overlaps by half if three times its intersection reaches both areas
-        possible = same & (3 * (common + ahead[frame]) >= total) & (smaller[frame] > 0)
+        possible = same & (3 * (common + ahead[start]) >= total)
         rows, columns = np.flatnonzero(possible.any(1)), np.flatnonzero(possible.any(0))
-        if len(rows):
-            pairs = np.ix_(rows, columns)
+        if not len(rows):
+            break
+        pairs = np.ix_(rows, columns)
+        for frame in range(start, min(start + FRAMES_A_STEP, len(ahead))):
             common[pairs] += _intersections(predicted, annotated, frame, rows, columns)
     overlaps = common / np.maximum(total - common, 1)
     return np.where(same & (3 * common >= total), overlaps, 0)

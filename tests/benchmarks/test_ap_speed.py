@@ -89,7 +89,7 @@ def test_full_size_evaluation_takes_few_times_as_long_as_measuring_the_masks(cas
     print(f"{taken:.2f} s of processor time, {taken / unit:.1f} times the areas' {unit:.2f} s")
     assert result.tracks >= VIDEOS * TRACKS
     assert 0.05 < result.figures["AP"] < 0.95
-    assert taken < 7 * unit
+    assert taken < 10 * unit
 
 
 @pytest.mark.slow
