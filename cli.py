@@ -79,6 +79,23 @@ def show_model(
     print(f"{total:,} parameters, {trained:,} trained")
 
 
+@app.command("grids")
+def list_grids() -> None:
+    """List the grids that come with the package: the question of each, and its cells.
+
+    `tevit grids`, then `tevit plan components --scale tiny`
+    """
+    import textwrap
+
+    from ablations import load_grid, shipped_grids
+
+    for name in shipped_grids():
+        grid = load_grid(name)
+        sizes = [f"{scale}: {len(load_grid(name, scale=scale).cells)}" for scale in grid.scales]
+        print(f"{name}  ({', '.join([f'{len(grid.cells)} cells', *sizes])})")
+        print(textwrap.indent(textwrap.fill(grid.description, 76), "    "))
+
+
 # --- core: data ----------------------------------------------------------------------------------
 
 

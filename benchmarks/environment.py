@@ -33,8 +33,11 @@ PACKAGES = (
 LARGEST_DIFF = 1_000_000
 
 
-def environment() -> dict[str, Any]:
+def environment(*, with_diff: bool = True) -> dict[str, Any]:
     """Everything about this process and machine that a record has to name (JSON types).
+
+    Args:
+        with_diff: keep the text of uncommitted changes; records of figures keep its hash alone.
 
     Keys: ``python``, ``platform``, ``host``, ``packages`` (name to version), ``cpu`` (model,
     cores this process may use), ``threads``, ``gpus``, ``driver``, ``cuda``, ``cudnn``,
@@ -56,7 +59,7 @@ def environment() -> dict[str, Any]:
         "cuda": torch.version.cuda if torch.cuda.is_available() else None,
         "cudnn": cudnn_version(),
         "float32_matmul_precision": torch.get_float32_matmul_precision(),
-        "git": git_provenance(),
+        "git": git_provenance() if with_diff else _without_diff(git_provenance()),
     }
 
 
@@ -115,7 +118,7 @@ def cudnn_version() -> int | None:
     """Version of cuDNN where it would be used."""
     if not torch.cuda.is_available():
         return None
-    return torch.backends.cudnn.version()  # type: ignore[no-any-return,no-untyped-call]
+    return torch.backends.cudnn.version()
 
 
 def device_name(device: torch.device) -> str:
@@ -152,6 +155,10 @@ def git_provenance(folder: Path | None = None) -> dict[str, Any]:
         "diff_sha256": hashlib.sha256(diff.encode()).hexdigest() if diff else None,
         "untracked": untracked.splitlines(),
     }
+
+
+def _without_diff(provenance: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in provenance.items() if key not in ("diff", "untracked")}
 
 
 def run_text(command: list[str], timeout: float = 20.0) -> str | None:

@@ -172,7 +172,7 @@ def _by_fvcore(module: nn.Module, inputs: tuple[Tensor, ...]) -> FlopCountAnalys
     return analysis
 
 
-class _Census(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Census(TorchDispatchMode):
     """Every operator that reaches a kernel: is it counted, free, or neither?"""
 
     def __init__(self, counted: set[Any]) -> None:

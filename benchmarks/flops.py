@@ -15,6 +15,8 @@ from core.config import Config
 
 COUNTED = "matrix products, convolutions, attention, interpolation (RoIAlign, grid_sample)"
 NOT_COUNTED = "biases, norms, activations, softmax, residuals, poolings, box arithmetic, pasting"
+# what a subject says of itself that changes the count; weights and precision do not
+COSTLY_FACTS = ("queries", "top_k", "counted_with")
 
 
 def flops_record(
@@ -65,7 +67,7 @@ def subject_record(subject: Subject) -> dict[str, Any]:
             "counters": list(counted.counters),
             "counted": COUNTED,
             "not_counted": NOT_COUNTED,
-            **subject.facts,
+            **{fact: subject.facts[fact] for fact in COSTLY_FACTS if fact in subject.facts},
         },
         "figures": {
             "total": round(counted.total / shape.frames),
@@ -77,5 +79,5 @@ def subject_record(subject: Subject) -> dict[str, Any]:
         "by_module": {k: round(v / shape.frames) for k, v in counted.by_part.items()},
         "by_operator": {k: round(v / shape.frames) for k, v in counted.by_operator.items()},
         "by_counter": {k: round(v / shape.frames) for k, v in counted.counters.items()},
-        "environment": environment(),
+        "environment": environment(with_diff=False),
     }

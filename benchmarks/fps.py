@@ -57,10 +57,11 @@ def measure(
             **record_head("fps", subject.name),
             "protocol": protocol(subject, device, effort, subjects),
             **_timed(subject, samples, rates[_precision(subject)]),
-            "memory": _memory(subject, scopes, device) if len(subjects) == 1 else None,
+            "memory": memory_of(subject, scopes, device) if len(subjects) == 1 else None,
             "ratios": ratios(subject.name, samples),
+            "parameters": subject.parameters()[0],
             "environment": {
-                **environment(),
+                **environment(with_diff=False),
                 "before": before,
                 "after": after,
                 "drift": drift(before, after, _trends(subject.name, samples)),
@@ -144,7 +145,7 @@ def out_of_memory_record(
         "figures": None,
         "oom": f"OOM at T={clip_length}",
         "reason": reason,
-        "environment": environment(),
+        "environment": environment(with_diff=False),
     }
 
 
@@ -191,11 +192,16 @@ def _multiply_adds(subject: Subject) -> tuple[float | None, str | None]:
         return None, f"counting needs more memory than running: {error}"
 
 
-def _memory(subject: Subject, scopes: Sequence[str], device: torch.device) -> dict[str, Any]:
-    """Peak memory of the model with post-processing, or of the model if only that was asked for."""
+def memory_of(subject: Subject, scopes: Sequence[str], device: torch.device) -> dict[str, Any]:
+    """Peak memory of the model with post-processing, or of the model if only that was asked for.
+
+    The subject should be alone in its process, and have run before.
+    """
     scope = "postprocess" if "postprocess" in scopes else scopes[0]
     call = call_of(subject, scope)
-    assert call is not None
+    if call is None:
+        raise UserError(f"{subject.name} does not run {scope}")
+    call()  # what is allocated once only, such as a library's workspace, is there from here on
     return {"scope": scope, **peak_memory(call, device)}
 
 
@@ -203,10 +209,19 @@ def _trends(name: str, samples: Samples) -> list[tuple[str, float]]:
     return [(scope, trend(by_name[name])) for scope, by_name in samples.items() if name in by_name]
 
 
-def _check(subjects: Sequence[Subject], scopes: Sequence[str]) -> None:
+def check_scopes(scopes: Sequence[str]) -> None:
+    """Refuse scopes that do not exist.
+
+    Raises:
+        UserError: naming them and the valid ones.
+    """
     unknown = [scope for scope in scopes if scope not in SCOPES]
     if unknown or not scopes:
         raise UserError(f"unknown scope {', '.join(unknown)}; valid scopes: {', '.join(SCOPES)}")
+
+
+def _check(subjects: Sequence[Subject], scopes: Sequence[str]) -> None:
+    check_scopes(scopes)
     names = [subject.name for subject in subjects]
     if len(set(names)) < len(names):
         raise UserError(f"two subjects of one name: {', '.join(names)}")

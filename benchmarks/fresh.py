@@ -19,7 +19,7 @@ from typing import Any, Literal
 import torch
 
 from benchmarks.flops import subject_record
-from benchmarks.fps import SCOPES, measure
+from benchmarks.fps import SCOPES, measure, memory_of
 from benchmarks.memory import is_out_of_memory, limit_memory
 from benchmarks.subject import ClipShape, Subject
 from benchmarks.timing import Effort
@@ -49,6 +49,11 @@ class SubjectSpec:
     checkpoint: str | None = None
     compiled: bool = False
 
+    @property
+    def precision(self) -> str:
+        """``fp32`` or ``bf16``."""
+        return str(self.config["inference"]["precision"]) if self.config else "fp32"
+
     def build(self, device: torch.device) -> Subject:
         """The model and its input on ``device``."""
         checkpoint = Path(self.checkpoint) if self.checkpoint else None
@@ -75,12 +80,13 @@ class Job:
     """What a fresh process does.
 
     Attributes:
-        kind: ``fps`` and ``flops`` make records; ``fits`` runs each subject once.
+        kind: ``fps`` and ``flops`` make records, ``memory`` the part of a record that tells of
+            memory; ``fits`` only runs each subject once.
         threads: of a CPU; none: torch's own choice.
         memory_limit: bytes that the process may use; none: all there is.
     """
 
-    kind: Literal["fps", "flops", "fits"]
+    kind: Literal["fps", "flops", "memory", "fits"]
     subjects: tuple[SubjectSpec, ...]
     device: str = "cpu"
     effort: Effort = field(default_factory=Effort)
@@ -127,7 +133,7 @@ def job_from_dict(data: Mapping[str, Any]) -> Job:
 
 
 def do_job(job: Job) -> list[dict[str, Any]]:
-    """Do ``job`` in this process; ``fits`` has no records."""
+    """Do ``job`` in this process and return its records; ``fits`` has none."""
     if job.threads is not None:
         torch.set_num_threads(job.threads)
     device = torch.device(job.device)
@@ -138,6 +144,8 @@ def do_job(job: Job) -> list[dict[str, Any]]:
         return [subject_record(subject) for subject in subjects]
     if job.kind == "fps":
         return measure(subjects, device, job.effort, job.scopes)
+    if job.kind == "memory":
+        return [memory_of(subject, job.scopes, device) for subject in subjects]
     for subject in subjects:
         subject.segment()
     if device.type == "cuda":
@@ -155,7 +163,8 @@ def main(job_path: Path, result_path: Path) -> None:
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        result = {"oom": f"{type(error).__name__}: {str(error).splitlines()[0]}"}
+        first_line = str(error).partition("\n")[0]
+        result = {"oom": f"{type(error).__name__}: {first_line}".rstrip(": ")}
     write_json(result_path, result)
 
 

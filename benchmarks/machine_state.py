@@ -153,12 +153,17 @@ def drift(
         if abs(change) > TIME_CHANGE
     ]
     for when, state in (("before", before), ("after", after)):
-        for process in state["busy_processes"]:
-            reasons.append(
-                f"another process computed {when} ({process['name']}, {process['cores']:g} cores)"
-            )
+        reasons += _company(when, state["busy_processes"])
     reasons += _clock_change("CPU", before["cpu_mhz"], after["cpu_mhz"])
     return reasons + _gpu_drift(before, after)
+
+
+def _company(when: str, processes: list[dict[str, Any]]) -> list[str]:
+    if not processes:
+        return []
+    cores = sum(process["cores"] for process in processes)
+    names = ", ".join(dict.fromkeys(process["name"] for process in processes))
+    return [f"other processes computed {when} the measurement ({cores:.1f} cores: {names})"]
 
 
 def _gpu_drift(before: dict[str, Any], after: dict[str, Any]) -> list[str]:

@@ -22,6 +22,18 @@ Size = tuple[int, int]
 DEFAULT_VIDEO_SIZE = (720, 1280)  # most videos of YouTube-VIS
 
 
+def parse_size(text: str) -> Size:
+    """``640x384`` (width x height) as (height, width).
+
+    Raises:
+        UserError: it is not two whole numbers.
+    """
+    width, _, height = text.lower().partition("x")
+    if not (width.isdigit() and height.isdigit()):
+        raise UserError(f"size {text!r}: expected WIDTHxHEIGHT, such as 640x384")
+    return int(height), int(width)
+
+
 @dataclass(frozen=True)
 class ClipShape:
     """Shape of the input: ``batch`` clips of ``clip_length`` frames.

@@ -102,7 +102,7 @@ class _CudaClock(_Clock):
         self.events: dict[str, list[tuple[torch.cuda.Event, torch.cuda.Event]]] = {}
 
     def time(self, name: str, call: Call) -> None:
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         start.record()
         call()
         end.record()

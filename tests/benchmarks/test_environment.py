@@ -87,6 +87,11 @@ def test_a_large_diff_is_cut_but_its_hash_is_whole(checkout, monkeypatch):
     assert cut["diff_sha256"] == whole["diff_sha256"]
 
 
+def test_records_keep_the_hash_and_not_the_text_of_a_diff():
+    whole, short = env.environment()["git"], env.environment(with_diff=False)["git"]
+    assert set(whole) - set(short) == {"diff", "untracked"}
+
+
 def test_outside_a_checkout_there_is_no_commit(tmp_path, monkeypatch):
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert env.git_provenance(tmp_path)["commit"] is None
