@@ -42,6 +42,7 @@ class Grid:
         table: the specification of its table(s), as written.
         source: the file, if it comes from one.
         scale: the scale, if one was asked for.
+        scales: the scales that there are.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Grid:
     table: Any
     source: Path | None = None
     scale: str | None = None
+    scales: tuple[str, ...] = ()
 
     @cached_property
     def runs(self) -> dict[str, tuple[Cell, ...]]:
@@ -155,6 +157,7 @@ def build_grid(
         table=plan.table,
         source=source,
         scale=scale,
+        scales=tuple(spec.scales),
     )
 
 

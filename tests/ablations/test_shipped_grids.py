@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from ablations import Cell, Grid, load_grid, shipped_grids
 from ablations.grid import SHIPPED
+from cli import app
 from core.config import Config
 from core.presets import preset
 from core.tevit import build_model
@@ -19,6 +22,7 @@ NAMES = ["backbones", "clip_length", "components", "heads", "messengers", "queri
 SCALES = [None, "tiny"]
 
 
+@functools.cache
 def tiny_cells() -> dict[str, Cell]:
     """Every run of the tiny grids, once."""
     return {
@@ -160,3 +164,10 @@ def test_published_paper_sections_are_cited() -> None:
 def test_the_files_are_shipped_with_the_package() -> None:
     listed = Path(SHIPPED.parents[1] / "setup.cfg").read_text()
     assert re.search(r"^ablations = grids/\*\.yaml$", listed, re.MULTILINE)
+
+
+def test_the_command_lists_them_with_their_sizes() -> None:
+    run = CliRunner().invoke(app, ["grids"])
+    assert run.exit_code == 0
+    assert "components  (12 cells, tiny: 4)\n    The paper's main ablation" in run.output
+    assert all(f"\n{name}  (" in f"\n{run.output}" for name in NAMES)
