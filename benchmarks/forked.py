@@ -11,17 +11,21 @@ from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
+MOST_WORKERS = 8
+"""More take longer to start than they save; and a container may see cores it may not use."""
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 def usable_workers() -> int:
-    """Cores that this process may use; 1 where processes cannot be forked from it."""
+    """Cores that this process may use, at most 8; 1 where processes cannot be forked from it."""
     if "fork" not in multiprocessing.get_all_start_methods():
         return 1
     if multiprocessing.current_process().daemon:
         return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    return min(cores, MOST_WORKERS)
 
 
 def forked_map(

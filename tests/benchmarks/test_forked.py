@@ -74,5 +74,7 @@ def test_a_daemon_may_not_fork():
     assert receiver.recv() == 1
 
 
-def test_as_many_workers_as_cores_this_process_may_use():
-    assert usable_workers() == len(os.sched_getaffinity(0))
+@pytest.mark.parametrize(("cores", "workers"), [(1, 1), (2, 2), (8, 8), (200, 8)])
+def test_as_many_workers_as_cores_up_to_8(monkeypatch, cores, workers):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
+    assert usable_workers() == workers
