@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from core.config import SyntheticConfig
 
-LOOKS = ("striped", "spotted", "ringed")
+LOOKS = ("striped", "spotted", "ringed")  # reddish, greenish, bluish
 MOTIONS = ("still", "moving", "pulsating")
 INSTANCES = (2, 6)
 
@@ -24,11 +24,11 @@ _GEOMETRY, _CLASSES, _LOOKS, _HIDING, _TEXTURE = range(5)  # streams of random n
 
 @dataclass(frozen=True)
 class Look:
-    """Appearance, nothing of which tells the class but ``pattern``.
+    """Appearance.  Where classes are told by it, ``pattern`` and ``hue`` tell the class.
 
     Attributes:
         pattern: index into ``LOOKS``.
-        hue: 0 to 1.
+        hue: 0 to 1; each pattern has a third of the circle, with gaps between the thirds.
         wobble: (4,) amplitudes and phases of the outline's second and third harmonic.
         radius: mean radius in pixels.
     """
@@ -96,22 +96,21 @@ def draw_scene(config: SyntheticConfig, video: int, attempt: int = 0) -> Scene:
     # below the dial for every value above: a higher dial only adds videos
     lookalikes = bool(classes.random() < config.lookalikes)
     labels = classes.integers(3, size=count)
-    patterns = classes.integers(3, size=count)
     if lookalikes and not config.motion_classes:
         labels[:] = labels[0]
-    if not config.motion_classes:
-        patterns = labels
+    patterns = classes.integers(3, size=count) if config.motion_classes else labels
     all_looks = _draw_looks(patterns, config.size, looks)
     if lookalikes:
         all_looks = [all_looks[0]] * count
-    actors: list[Actor] = []
-    for label, look in zip(labels, all_looks, strict=True):
-        motion = MOTIONS[label] if config.motion_classes else None
-        actors.append(_place(int(label), look, motion, config, actors, geometry))
+    motions = [MOTIONS[label] if config.motion_classes else None for label in labels]
+    paths = _draw_paths(motions, config, geometry)
     return Scene(
         size=config.size,
         frames=config.frames,
-        actors=tuple(actors),
+        actors=tuple(
+            Actor(int(label), look, *path)
+            for label, look, path in zip(labels, all_looks, paths, strict=True)
+        ),
         lookalikes=lookalikes,
         texture_seed=(*key, _TEXTURE),
         hiding_seed=(*key, _HIDING),
@@ -138,66 +137,62 @@ def hidden_frames(scene: Scene, visible: npt.NDArray[np.int64], share: float) ->
 def _draw_looks(
     patterns: npt.NDArray[np.int64], size: tuple[int, int], rng: np.random.Generator
 ) -> list[Look]:
-    """Looks whose hues lie apart, so that instances of a video can be told apart."""
+    """Looks of one size and of different hues: the hue tells who is who, the size does not."""
     count = len(patterns)
-    first = rng.random()
+    hues = rng.permutation(INSTANCES[1])[:count] / INSTANCES[1]
+    radius = rng.uniform(10.5, 13.5) * (1 - 0.06 * (count - 2)) * unit(size)
     return [
         Look(
             pattern=int(pattern),
-            hue=float((first + (i + 0.3 * rng.random()) / count) % 1),
+            hue=float((hue + rng.uniform(-0.03, 0.03)) % 1),
             wobble=(
                 float(rng.uniform(0.05, 0.18)),
                 float(rng.uniform(0, 2 * math.pi)),
                 float(rng.uniform(0, 0.07)),
                 float(rng.uniform(0, 2 * math.pi)),
             ),
-            radius=float(rng.uniform(10.5, 14) * (1 - 0.06 * (count - 2)) * unit(size)),
+            radius=float(radius * rng.uniform(0.94, 1.06)),
         )
-        for i, pattern in enumerate(patterns)
+        for pattern, hue in zip(patterns, hues, strict=True)
     ]
 
 
-def _place(
-    label: int,
-    look: Look,
-    motion: str | None,
-    config: SyntheticConfig,
-    others: list[Actor],
-    rng: np.random.Generator,
-) -> Actor:
-    """The actor on the one of some random paths that meets the others least often.
+def _draw_paths(
+    motions: list[str | None], config: SyntheticConfig, rng: np.random.Generator
+) -> list[tuple[Floats, Floats, Floats]]:
+    """Centre, angle and scale over time of each actor.
 
-    Paths cross now and then: occlusion is part of the set, but not its main difficulty.
+    All go round one ellipse, on average by more than the gap between two, with detours of their
+    own.  So an actor is soon where another one was: places do not tell who is who, whereas from
+    one frame to the next the nearest one mostly is the same.  Detours and parts of the ellipse
+    beyond the border make them cover each other and leave.
     """
-    paths = [_draw_path(motion, look.radius, config, rng) for _ in range(6)]
-    actors = [Actor(label, look, *path) for path in paths]
-    return min(actors, key=lambda actor: sum(_covered(actor, other) for other in others))
-
-
-def _draw_path(
-    motion: str | None, radius: float, config: SyntheticConfig, rng: np.random.Generator
-) -> tuple[Floats, Floats, Floats]:
-    """Centre, angle and scale over time; the middle of the path lies inside the frame."""
     height, width = config.size
+    count = len(motions)
     time = np.linspace(-0.5, 0.5, config.frames) if config.frames > 1 else np.zeros(1)
-    middle = np.array([rng.uniform(0.1, 0.9) * width, rng.uniform(0.12, 0.88) * height])
-    heading, bend = rng.uniform(0, 2 * math.pi), rng.uniform(-1, 1)
-    travel = rng.uniform(*((24, 48) if motion == "moving" else (10, 48))) * unit(config.size)
-    cycles, phase, depth = rng.uniform(0.5, 1.5), rng.uniform(0, 2 * math.pi), rng.uniform(0, 0.2)
-    angle = rng.uniform(0, 2 * math.pi) + rng.uniform(-1.5, 1.5) * time
-    if motion in ("still", "pulsating"):
-        travel = 0.0
-    if motion == "pulsating":
-        cycles, depth = rng.uniform(1, 2), 0.35
-    elif motion is not None:
-        depth = 0.0
-    direction = heading + bend * time
-    centre = middle + travel * time[:, None] * np.stack([np.cos(direction), np.sin(direction)], 1)
-    return centre, angle, 1 + depth * np.sin(2 * math.pi * cycles * time + phase)
+    middle = np.array([rng.uniform(0.4, 0.6) * width, rng.uniform(0.4, 0.6) * height])
+    axes = np.array([rng.uniform(0.26, 0.4) * width, rng.uniform(0.28, 0.42) * height])
+    gap = 2 * math.pi / count
+    turn = rng.choice((-1, 1)) * min(rng.uniform(1.1, 1.8) * gap, 1.2 * math.pi)
+    start = rng.uniform(0, 2 * math.pi)
+    paths = []
+    for place, motion in zip(rng.permutation(count), motions, strict=True):
+        speed = turn * rng.uniform(0.9, 1.1) * _TRAVEL[motion]
+        around = start + (place + rng.uniform(-0.12, 0.12)) * gap + speed * time
+        detour = rng.uniform(-0.1, 0.1) + rng.uniform(0, 0.15) * _wave(time, rng) * _TRAVEL[motion]
+        ring = np.stack([np.cos(around), np.sin(around)], 1)
+        spin = rng.uniform(0, 2 * math.pi) + rng.uniform(-1.5, 1.5) * time
+        depth = rng.uniform(0.05, 0.2) if motion is None else _PULSE[motion]
+        scale = 1 + depth * _wave(time, rng)
+        paths.append((middle + axes * (1 + detour)[:, None] * ring, spin, scale))
+    return paths
 
 
-def _covered(a: Actor, b: Actor) -> float:
-    """How much two actors overlap, on average over the frames, 0 to 1."""
-    distance = np.linalg.norm(a.centre - b.centre, axis=1)
-    reach = a.look.radius * a.scale + b.look.radius * b.scale
-    return float(np.clip(1 - distance / reach, 0, None).mean())
+# how much of the turn, and of the change of size, each class of motion has
+_TRAVEL = {None: 1.0, "still": 0.0, "moving": 0.6, "pulsating": 0.0}
+_PULSE = {"still": 0.0, "moving": 0.0, "pulsating": 0.35}
+
+
+def _wave(time: Floats, rng: np.random.Generator) -> Floats:
+    """One to two swings between -1 and 1 over the video."""
+    return np.asarray(np.sin(2 * math.pi * rng.uniform(1, 2) * time + rng.uniform(0, 2 * math.pi)))
