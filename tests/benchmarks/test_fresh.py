@@ -1,0 +1,123 @@
+import json
+import signal
+import subprocess
+from dataclasses import asdict
+
+import pytest
+
+from benchmarks import fresh
+from benchmarks.fresh import Job, OutOfMemory, SubjectSpec, do_job, job_from_dict, main, run_job
+from benchmarks.subject import ClipShape
+from benchmarks.timing import Effort
+from core import preset
+from core.errors import UserError
+
+TINY = SubjectSpec("tiny", ClipShape(1, 32, 32, 1, 32, 32), preset("tiny").to_dict())
+JOB = Job("fps", (TINY,), effort=Effort(1, 2, 0.0), scopes=("model",), threads=1)
+
+
+def test_jobs_survive_json():
+    assert job_from_dict(json.loads(json.dumps(asdict(JOB)))) == JOB
+
+
+def test_precision_of_a_spec():
+    bf16 = preset("tiny", {"inference.precision": "bf16"})
+    assert SubjectSpec("b", TINY.shape, bf16.to_dict()).precision == "bf16"
+    assert SubjectSpec("peer", TINY.shape, mmdet="x.py").precision == "fp32"
+
+
+@pytest.mark.slow
+def test_a_fresh_process_measures_and_says_on_how_many_threads():
+    (record,) = run_job(JOB)
+    assert record["figures"]["fps_model"] > 0
+    assert record["protocol"]["threads"] == 1
+    assert record["memory"]["host_peak"] > 2**26
+
+
+@pytest.mark.slow
+def test_a_process_that_may_use_little_memory_runs_out_of_it():
+    small = Job("fits", (TINY,), memory_limit=200 * 2**20)
+    with pytest.raises(OutOfMemory):
+        run_job(small)
+
+
+def outcome(monkeypatch, result, status=0, stderr=""):
+    """What run_job makes of a process that wrote ``result``."""
+
+    def run(command, **kwargs):
+        assert command[1:4] == ["-P", "-m", "benchmarks.fresh"]
+        if result is not None:
+            fresh.write_json(fresh.Path(command[-1]), result)
+        return subprocess.CompletedProcess(command, status, "", stderr)
+
+    monkeypatch.setattr(fresh.subprocess, "run", run)
+    return run_job(JOB)
+
+
+def test_records_come_back(monkeypatch):
+    assert outcome(monkeypatch, {"records": [{"a": 1}]}) == [{"a": 1}]
+
+
+def test_out_of_memory_is_told_apart(monkeypatch):
+    with pytest.raises(OutOfMemory, match="CUDA out of memory"):
+        outcome(monkeypatch, {"oom": "OutOfMemoryError: CUDA out of memory"})
+
+
+def test_a_killed_process_ran_out_of_memory(monkeypatch):
+    with pytest.raises(OutOfMemory, match="killed"):
+        outcome(monkeypatch, None, status=-signal.SIGKILL)
+
+
+def test_user_errors_keep_their_message(monkeypatch):
+    with pytest.raises(UserError, match="no such file"):
+        outcome(monkeypatch, {"user_error": "no such file"}, status=0)
+
+
+def test_a_bug_shows_the_end_of_its_traceback(monkeypatch):
+    with pytest.raises(RuntimeError, match=r"status 1.*\n.*line 40") as caught:
+        outcome(monkeypatch, None, 1, "\n".join(f"line {n}" for n in range(41)))
+    assert "line 10" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "result"),
+    [
+        (UserError("wrong"), {"user_error": "wrong"}),
+        (MemoryError(), {"oom": "MemoryError"}),
+        (RuntimeError("CUDA out of memory.\nmore"), {"oom": "RuntimeError: CUDA out of memory."}),
+    ],
+)
+def test_the_process_turns_outcomes_into_results(monkeypatch, tmp_path, error, result):
+    def fail(job):
+        raise error
+
+    monkeypatch.setattr(fresh, "do_job", fail)
+    (tmp_path / "job").write_text(json.dumps(asdict(JOB)))
+    main(tmp_path / "job", tmp_path / "result")
+    assert json.loads((tmp_path / "result").read_text()) == result
+
+
+def test_the_process_does_not_hide_bugs(monkeypatch, tmp_path):
+    def fail(job):
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr(fresh, "do_job", fail)
+    (tmp_path / "job").write_text(json.dumps(asdict(JOB)))
+    with pytest.raises(RuntimeError, match="shapes"):
+        main(tmp_path / "job", tmp_path / "result")
+
+
+def test_fits_runs_the_model_and_has_no_records():
+    assert do_job(Job("fits", (TINY,))) == []
+
+
+def test_flops_in_a_fresh_process_are_those_of_this_one():
+    from benchmarks.flops import flops_record
+
+    (record,) = do_job(Job("flops", (TINY,)))
+    assert record["figures"] == flops_record(preset("tiny"), name="t", shape=TINY.shape)["figures"]
+
+
+def test_memory_of_a_subject_alone():
+    (memory,) = do_job(Job("memory", (TINY,), scopes=("model",)))
+    assert memory["scope"] == "model" and memory["host_peak"] > 0
