@@ -45,6 +45,8 @@ class CellRows:
 
     @cached_property
     def _mixed(self) -> dict[str, Differences]:
+        if "mixed" in self.rows and self.rows["mixed"].isna().all():
+            return {}  # already looked at, for all cells together
         return {kind: mixed_within(self.rows, kind) for kind in ("ap", "flops", "fps")}
 
     @property

@@ -22,7 +22,7 @@ from typing import Any
 import pandas as pd
 
 from core.files import write_atomic
-from reports.protocol import mixed_within
+from reports.protocol import measured, mixed_within, protocol_fields
 from reports.runs import KINDS, CellRun, GridRuns
 
 _NOT_COLUMNS = frozenset(
@@ -146,11 +146,22 @@ def _section(name: str) -> str:
 
 def _mixed(frame: pd.DataFrame) -> pd.Series:
     """For each row, the protocol fields in which the seeds of its cell differ; else nothing."""
-    said: dict[str, str | None] = {}
-    for cell, rows in frame.groupby("cell", sort=False):
-        fields = [f"{kind}: {field}" for kind in KINDS for field in mixed_within(rows, kind)]
-        said[str(cell)] = "; ".join(fields) or None
-    return frame["cell"].map(said)
+    said: dict[str, list[str]] = {}
+    for kind in KINDS:
+        for cell in _suspects(frame, kind):
+            fields = mixed_within(frame[frame["cell"] == cell], kind)
+            said.setdefault(cell, []).extend(f"{kind}: {field}" for field in fields)
+    return frame["cell"].map({cell: "; ".join(fields) or None for cell, fields in said.items()})
+
+
+def _suspects(frame: pd.DataFrame, kind: str) -> list[str]:
+    """Cells with more than one value in any protocol column of ``kind``; all cells at once."""
+    rows = measured(frame, kind)
+    columns = [f"{kind}.protocol.{field}" for field in protocol_fields(rows, kind)]
+    if rows.empty or not columns:
+        return []
+    values = rows.groupby("cell", sort=False)[columns].nunique(dropna=False)
+    return [str(cell) for cell in values.index[(values > 1).any(axis=1)]]
 
 
 def _one_type_a_column(frame: pd.DataFrame) -> pd.DataFrame:

@@ -29,7 +29,7 @@ class Comparison:
         incomparable: protocol fields in which cells differ though the grid does not vary them.
         varied: protocol fields in which cells differ because the grid varies them.
         ties: the best and its ties; none: nothing is to be bold.
-        ahead: an unfinished cell whose mean so far beats the best, so that nothing can be bold.
+        ahead: an unfinished or mixed cell whose mean beats the best, so that nothing can be bold.
         differences: cell to its difference to the baseline.
     """
 
@@ -44,6 +44,7 @@ class Comparison:
 def compare(
     figure: Figure,
     cells: Sequence[CellRows],
+    protocol: tuple[Differences, Differences],
     *,
     better: Better | None,
     baseline: str | None,
@@ -55,13 +56,13 @@ def compare(
     the search for the best; figures of cells measured by different protocols are not subtracted.
 
     Args:
+        protocol: of the figure's kind, from :func:`protocol_differences`.
         better: which end is the better one; none: no cell is bold.
         baseline: name of the cell that the others are set against.
         level: confidence of the intervals and of the test.
     """
     values = {cell.name: cell.values(figure) for cell in cells}
-    alike = [cell.rows for cell in cells if not cell.mixed(figure.kind)]
-    varied, incomparable = differs_between(pd.concat(alike), figure.kind) if alike else ({}, {})
+    varied, incomparable = protocol
     sound = {
         cell.name: values[cell.name]
         for cell in cells
@@ -76,6 +77,12 @@ def compare(
     if baseline is not None and not incomparable:
         differences = _differences(figure, cells, values, baseline, level)
     return Comparison(values, incomparable, varied, ties, ahead, differences)
+
+
+def protocol_differences(cells: Sequence[CellRows], kind: str) -> tuple[Differences, Differences]:
+    """As :func:`reports.protocol.differs_between`, among cells whose own seeds agree."""
+    alike = [cell.rows for cell in cells if not cell.mixed(kind)]
+    return differs_between(pd.concat(alike), kind) if alike else ({}, {})
 
 
 def _ahead(

@@ -29,7 +29,9 @@ class Published(BaseModel):
     method: str
     backbone: str | None = None
     data: str
-    selection: str = Field(default="not stated", description="which of the runs, or their average")
+    selection: str = Field(
+        default="selection of runs not stated", description="which of the runs, or their average"
+    )
     device: str | None = Field(default=None, description="what FPS was measured on")
     source: Annotated[str, Field(min_length=1)]
     figures: dict[str, float] = Field(description="figure to value, in the printed unit")

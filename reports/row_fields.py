@@ -71,14 +71,13 @@ def field_value(cell: CellRows, name: str) -> str:
     Raises:
         TableError: there is no such field; lists the axes, derived fields and switches.
     """
-    row = cell.rows.iloc[0]
     if f"axis.{name}" in cell.rows:
-        return show_value(row[f"axis.{name}"])
+        return show_value(cell.rows[f"axis.{name}"].iloc[0])
     if name in DERIVED:
         return {"method": _method, "backbone": _backbone, "cell": _cell}[name](cell)
     if name not in cell.rows or name.partition(".")[0] in {"ap", "flops", "fps", "run", "axis"}:
         raise TableError(f"unknown row field {name!r}; {_valid_fields(cell.rows)}")
-    return show_value(row[name])
+    return show_value(cell.rows[name].iloc[0])
 
 
 def axes_of(frame: pd.DataFrame) -> list[str]:

@@ -80,7 +80,7 @@ def _protocol(
     notes: Notes, kind: str, frame: pd.DataFrame, plan: Plan, compared: Mapping[str, Comparison]
 ) -> None:
     protocol = common_protocol(frame, kind)
-    names = {"ap": "AP", "flops": "Multiply-adds and parameters", "fps": "Speed and memory"}
+    names = {"ap": "AP", "flops": "Counts", "fps": "Speed and memory"}
     if protocol:
         notes.say(f"{names[kind]}: {describe(kind, protocol)}.")
     varied: Differences = {}

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from reports.cells import CellRows
-from reports.comparisons import Comparison, compare
+from reports.comparisons import Comparison, compare, protocol_differences
 from reports.figures import Figure
-from reports.protocol import common_protocol, show_value
+from reports.protocol import Differences, common_protocol, show_value
 from reports.published import Published, choose
 from reports.row_fields import field_value, value_label
 from reports.statistics import Better
@@ -20,6 +20,7 @@ from reports.table_plan import Plan, figure_of, make_plan
 from reports.table_spec import ColumnSpec, TableSpec
 
 DASH = "–"
+_AHEAD = "not bold: {} is ahead, but its seeds are not all finished, or not measured alike."
 
 
 def build_table(
@@ -40,7 +41,9 @@ def build_table(
     plan = make_plan(frame, spec, name)
     entries = choose(spec.published, dict(published))
     notes = Notes()
-    compared = {column.figure: _compare(plan, column) for column in plan.columns}
+    kinds = {figure_of(column.figure).kind for column in plan.columns}
+    protocols = {kind: protocol_differences(plan.cells, kind) for kind in kinds}
+    compared = {column.figure: _compare(plan, column, protocols) for column in plan.columns}
     explain(notes, frame, plan, compared)
     columns = _columns(frame, plan, compared, notes)
     groups = _groups(plan, columns, compared, notes)
@@ -59,13 +62,22 @@ def build_table(
     )
 
 
-def _compare(plan: Plan, column: ColumnSpec) -> Comparison:
+def _compare(
+    plan: Plan, column: ColumnSpec, protocols: Mapping[str, tuple[Differences, Differences]]
+) -> Comparison:
     figure = figure_of(column.figure)
     better: Better | None = figure.better
     if column.best is not None:
         better = None if column.best == "none" else column.best
     baseline = plan.baseline if column.difference else None
-    return compare(figure, plan.cells, better=better, baseline=baseline, level=plan.spec.level)
+    return compare(
+        figure,
+        plan.cells,
+        protocols[figure.kind],
+        better=better,
+        baseline=baseline,
+        level=plan.spec.level,
+    )
 
 
 def _columns(
@@ -101,7 +113,7 @@ def _column_marks(comparison: Comparison, notes: Notes) -> tuple[str, ...]:
         said = differences_in_words(comparison.incomparable)
         return (notes.mark(f"not measured alike, so no row is set against another: {said}."),)
     if comparison.ahead:
-        return (notes.mark(f"not bold: {comparison.ahead}, which is not finished, is ahead."),)
+        return (notes.mark(_AHEAD.format(comparison.ahead)),)
     return ()
 
 
@@ -146,12 +158,14 @@ def _row(
             entries.append(_difference(cell, comparison, plan))
         else:
             entries.append(_value(cell, column.figure, comparison, notes))
-    finished = sum(cell.finished for cell in cells.values())
-    planned = sum(cell.planned for cell in cells.values())
-    seeds = str(planned) if finished == planned else f"{finished}/{planned}"
+    seeds = ", ".join(dict.fromkeys(map(_seeds, cells.values())))
     marks = [notes.mark(f"{c.unfinished()}.") for c in cells.values() if not c.complete]
     cell_names = " | ".join(cell.name for cell in cells.values())
     return Row(labels, seeds, tuple(entries), cell_names, tuple(dict.fromkeys(marks)))
+
+
+def _seeds(cell: CellRows) -> str:
+    return str(cell.planned) if cell.complete else f"{cell.finished}/{cell.planned}"
 
 
 def _value(cell: CellRows, figure: Figure, comparison: Comparison, notes: Notes) -> Entry:

@@ -130,7 +130,7 @@ def test_nothing_is_bold_while_an_unfinished_cell_is_ahead(table):
         ap=lambda axes, seed: 0.2 + 0.1 * (axes["head"] == "stqi") + seed / 1000,
     )
     assert not any(row.entries[column(built, "AP")].bold for row in built.rows)
-    assert "which is not finished, is ahead" in notes(built)
+    assert "is ahead, but its seeds are not all finished" in notes(built)
 
 
 def test_an_unfinished_cell_that_is_behind_does_not_spoil_the_bold(table):
