@@ -1,3 +1,4 @@
+import itertools
 import re
 
 import numpy as np
@@ -115,7 +116,9 @@ def test_files_have_the_papers_widths_and_embedded_fonts(make, tmp_path):
         "ap_fps.csv",
         *(f"ap_fps_{width}.{kind}" for width in WIDTHS for kind in ("pdf", "png")),
     }
-    assert pd.read_csv(paths["ap_fps.csv"])["AP"].tolist() == pytest.approx(plot.data["AP"].tolist())
+    assert pd.read_csv(paths["ap_fps.csv"])["AP"].tolist() == pytest.approx(
+        plot.data["AP"].tolist()
+    )
     for name, inches in WIDTHS.items():
         box = re.search(rb"/MediaBox \[ ?0 0 ([\d.]+)", paths[f"ap_fps_{name}.pdf"].read_bytes())
         assert float(box[1]) == pytest.approx(72 * inches, abs=0.1)
@@ -127,9 +130,7 @@ def test_files_have_the_papers_widths_and_embedded_fonts(make, tmp_path):
 
 def test_the_same_data_gives_the_same_file(make, tmp_path):
     plot = plots_of(make(seeds=(0,)))["flops_by_module"]
-    first, second = (
-        {p.name: p.read_bytes() for p in save(plot, tmp_path / k)} for k in ("a", "b")
-    )
+    first, second = ({p.name: p.read_bytes() for p in save(plot, tmp_path / k)} for k in ("a", "b"))
     assert first == second
 
 
@@ -155,9 +156,9 @@ def test_neighbouring_series_differ_in_grey_marker_and_line():
         np.dot([int(look.colour[k : k + 2], 16) for k in (1, 3, 5)], [0.299, 0.587, 0.114])
         for look in found
     ]
-    for this, following in zip(lightness[:4], lightness[1:5], strict=True):
+    for this, following in itertools.pairwise(lightness[:5]):
         assert abs(this - following) > 25
-    for this, following in zip(found, found[1:], strict=False):
+    for this, following in itertools.pairwise(found):
         assert this.line != following.line
 
 
