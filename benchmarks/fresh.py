@@ -20,7 +20,7 @@ import torch
 
 from benchmarks.flops import subject_record
 from benchmarks.fps import SCOPES, measure, memory_of
-from benchmarks.memory import is_out_of_memory, limit_memory
+from benchmarks.memory import OUT_OF_MEMORY, is_out_of_memory, limit_memory
 from benchmarks.subject import ClipShape, Subject
 from benchmarks.timing import Effort
 from core.errors import UserError
@@ -119,6 +119,9 @@ def run_job(job: Job) -> list[dict[str, Any]]:
         raise OutOfMemory("the process was killed, as the kernel does when memory runs out")
     if "user_error" in result:
         raise UserError(result["user_error"])
+    if OUT_OF_MEMORY.search(done.stderr):
+        # near the limit also Python's own small allocations fail, in any place
+        raise OutOfMemory("the process broke off for want of memory")
     tail = "\n".join(done.stderr.splitlines()[-15:])
     raise RuntimeError(f"the measuring process failed (status {done.returncode}):\n{tail}")
 

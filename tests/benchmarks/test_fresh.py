@@ -1,7 +1,7 @@
 import json
 import signal
 import subprocess
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -35,10 +35,12 @@ def test_a_fresh_process_measures_and_says_on_how_many_threads():
 
 
 @pytest.mark.slow
-def test_a_process_that_may_use_little_memory_runs_out_of_it():
-    small = Job("fits", (TINY,), memory_limit=200 * 2**20)
+@pytest.mark.parametrize(("clip", "limit"), [(40, 1000), (1, 150)])
+def test_a_process_that_may_use_little_memory_runs_out_of_it(clip, limit):
+    """In one large tensor, or in the many small ones of the weights."""
+    spec = replace(TINY, shape=ClipShape(clip, 384, 640))
     with pytest.raises(OutOfMemory):
-        run_job(small)
+        run_job(Job("fits", (spec,), threads=1, memory_limit=limit * 2**20))
 
 
 def outcome(monkeypatch, result, status=0, stderr=""):
@@ -68,13 +70,18 @@ def test_a_killed_process_ran_out_of_memory(monkeypatch):
         outcome(monkeypatch, None, status=-signal.SIGKILL)
 
 
+def test_a_process_that_breaks_off_near_the_limit_ran_out_of_memory(monkeypatch):
+    with pytest.raises(OutOfMemory, match="want of memory"):
+        outcome(monkeypatch, None, 1, "SystemError: NULL\nMemoryError\n")
+
+
 def test_user_errors_keep_their_message(monkeypatch):
     with pytest.raises(UserError, match="no such file"):
         outcome(monkeypatch, {"user_error": "no such file"}, status=0)
 
 
 def test_a_bug_shows_the_end_of_its_traceback(monkeypatch):
-    with pytest.raises(RuntimeError, match=r"status 1.*\n.*line 40") as caught:
+    with pytest.raises(RuntimeError, match=r"(?s)status 1.*line 40") as caught:
         outcome(monkeypatch, None, 1, "\n".join(f"line {n}" for n in range(41)))
     assert "line 10" not in str(caught.value)
 

@@ -1,0 +1,109 @@
+import copy
+import io
+
+import pytest
+from rich.console import Console
+
+from benchmarks.cost_tables import flops_table, fps_table
+
+
+def text(table):
+    out = io.StringIO()
+    Console(file=out, width=160).print(table)
+    return out.getvalue()
+
+
+FLOPS = {
+    "name": "one",
+    "protocol": {"width": 640, "height": 384, "clip_length": 5},
+    "figures": {"parameters": 161_832_616, "total": 39_405_000_000},
+    "by_module": {"backbone": 12_328_000_000, "neck": 12_520_000_000},
+    "by_counter": {"fvcore": 39_405_000_000, "torch": 39_404_000_000},
+}
+
+
+def test_flops_with_unit_shape_parts_and_both_counters():
+    shown = " ".join(text(flops_table([FLOPS])).split())
+    assert "Multiply-adds (G) a frame; FLOPs are twice as many" in shown
+    for words in ("640x384, T=5", "161.83", "39.405", "12.328", "by torch", "39.404"):
+        assert words in shown
+
+
+def test_parts_that_another_model_lacks_stay_empty():
+    other = {**FLOPS, "name": "two", "by_module": {"rpn_head": 1_000_000_000}}
+    lines = text(flops_table([FLOPS, other])).splitlines()
+    (line,) = [line for line in lines if "rpn_head" in line]
+    assert line.split() == ["rpn_head", "1.000"]
+
+
+def scope(fps):
+    return {"fps": fps, "low": fps - 1, "high": fps + 1, "median_ms": 10.0, "p99_ms": 12.5, "n": 20}
+
+
+FPS = {
+    "name": "one",
+    "parameters": 161_832_616,
+    "protocol": {
+        "device": "CPU (Some CPU, 2 threads)", "device_type": "cpu", "width": 640, "height": 384,
+        "clip_length": 5, "batch": 1, "precision": "fp32", "video_width": 1280,
+        "video_height": 720,
+    },
+    "figures": {"fps_model": 50.0, "matmul_share": 0.42},
+    "achieved": {"multiply_adds": 39.405e9},
+    "scopes": {"model": scope(50.0), "postprocess": scope(40.0), "end_to_end": scope(30.0)},
+    "memory": {"allocated": None, "host_peak": 800 * 2**20},
+    "ratios": {},
+    "environment": {"drift": []},
+}  # fmt: skip
+
+
+def test_a_cpu_says_so():
+    shown = " ".join(text(fps_table([FPS])).split())
+    assert "CPU (Some CPU, 2 threads)" in shown and "(measured on a CPU)" in shown
+
+
+def test_a_gpu_is_named_and_its_memory_is_what_was_allocated():
+    record = copy.deepcopy(FPS)
+    record["protocol"] |= {"device": "NVIDIA H100", "device_type": "cuda"}
+    record["memory"]["allocated"] = 123 * 2**20
+    shown = text(fps_table([record]))
+    assert "NVIDIA H100" in shown and "measured on a CPU" not in shown and "123" in shown
+
+
+def test_speed_has_its_spread_protocol_and_share():
+    shown = " ".join(text(fps_table([FPS])).split())
+    for words in ("640x384, T=5, batch 1, fp32", "masks at 1280x720", "50 ±1", "40 ±1", "30 ±1"):
+        assert words in shown
+    for words in ("39.405", "161.8", "12.5", "800", "42%", "median of 20 calls or more"):
+        assert words in shown
+
+
+def test_out_of_memory_is_a_row():
+    shown = text(fps_table([FPS, {**FPS, "name": "big", "figures": None, "oom": "OOM at T=36"}]))
+    assert "OOM at T=36" in shown
+
+
+def test_drift_is_under_the_table():
+    record = {**FPS, "environment": {"drift": ["GPU clock from 1980 to 1500 MHz"]}}
+    assert "DRIFT: GPU clock from 1980 to 1500 MHz" in text(fps_table([record]))
+
+
+def test_ratios_are_against_the_first():
+    second = {
+        **FPS, "name": "two",
+        "ratios": {"one": {"model": {"ratio": 1.25, "low": 1.2, "high": 1.3}}},
+    }  # fmt: skip
+    shown = text(fps_table([FPS, second]))
+    assert "1.25 ±0.05" in shown
+
+
+@pytest.mark.parametrize("missing", ["scopes", "memory", "share"])
+def test_what_was_not_measured_is_blank(missing):
+    record = copy.deepcopy(FPS)
+    if missing == "scopes":
+        record["scopes"] = {"postprocess": scope(40.0)}
+    elif missing == "memory":
+        record["memory"] = None
+    else:
+        record["figures"]["matmul_share"] = record["achieved"]["multiply_adds"] = None
+    assert "one" in text(fps_table([record]))
