@@ -207,10 +207,10 @@ def train_model(
     from core.train import train
     from core.training_setup import claim_folder
 
-    _log_to_stderr()
+    main_process = world_from_environment().main
+    _log_to_stderr(main_process)
     chosen = load_config(config, [*(overrides or []), *([f"data.root={data}"] if data else [])])
     folder = out or Path("trained") / Path(config).stem
-    main_process = world_from_environment().main
     if main_process:
         claim_folder(folder, chosen, name=Path(config).stem)
     with stop_on_signals() as should_stop:
@@ -310,10 +310,11 @@ def evaluate_model(
     print_ap(result, drawn, Console())
 
 
-def _log_to_stderr() -> None:
+def _log_to_stderr(main_process: bool) -> None:
     import logging
 
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    level = logging.INFO if main_process else logging.WARNING
+    logging.basicConfig(level=level, format="%(message)s")
 
 
 # --- benchmarks: ap ------------------------------------------------------------------------------
@@ -539,6 +540,26 @@ def report_grid(
         console.print(f"Note: {note}", highlight=False, markup=False)
     for label, path in report.places().items():
         console.print(f"{label}: {path}", highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command("plot")
+def plot_curve(
+    curve: Annotated[Path, typer.Argument(help="a record of `tevit fps --curve ... --json FILE`")],
+    out: Annotated[Path, typer.Option(help="folder to write to")] = Path(),
+) -> None:
+    """Plot time and memory along a measured curve, as PDF, PNG and CSV.
+
+    `tevit fps tevit_msgshift --curve clip_length=1,5,10,20,36 --json clips.json`
+
+    `tevit plot clips.json --out paper/figures`
+    """
+    from reports.plots.curve import read_curve
+    from reports.plots.style import save
+
+    plot = read_curve(curve)
+    for path in save(plot, out):
+        print(path)
+    print(*plot.notes, sep="\n")
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -85,24 +86,41 @@ def _from_torchrun(environ: Mapping[str, str]) -> World:
 
 
 def _from_slurm(environ: Mapping[str, str]) -> World:
-    in_step = "SLURM_STEP_ID" in environ or "SLURM_STEP_NUM_TASKS" in environ
     size = _integer(environ, "SLURM_STEP_NUM_TASKS", environ.get("SLURM_NTASKS", "1"))
-    if environ.get("ENVIRONMENT") == "BATCH" and not in_step:
-        # the batch script itself counts as task 0: its peers exist only under srun
-        if size > 1:
-            log.warning("SLURM gave %d tasks, but without srun only this one runs", size)
+    if is_batch_script(environ):
         return World()
     if size == 1:
         return World()
-    nodes = environ.get("SLURM_STEP_NODELIST") or environ.get("SLURM_JOB_NODELIST", "")
-    job = environ.get("SLURM_JOB_ID", "0")
+    port = port_of_job(environ.get("SLURM_JOB_ID", "0"), environ.get("SLURM_STEP_ID", "0"))
     return World(
         rank=_integer(environ, "SLURM_PROCID"),
         size=size,
         local_rank=_integer(environ, "SLURM_LOCALID", "0"),
-        address=first_host(nodes) if nodes else "127.0.0.1",
-        port=port_of_job(job, environ.get("SLURM_STEP_ID", "0")),
+        address=environ.get("MASTER_ADDR") or _host_of_first_task(environ),
+        port=_integer(environ, "MASTER_PORT", str(port)),
     )
+
+
+def is_batch_script(environ: Mapping[str, str]) -> bool:
+    """Whether this is a SLURM batch script itself, which counts as task 0 but has no peers."""
+    in_step = "SLURM_STEP_ID" in environ or "SLURM_STEP_NUM_TASKS" in environ
+    return environ.get("ENVIRONMENT") == "BATCH" and "SLURM_PROCID" in environ and not in_step
+
+
+def _host_of_first_task(environ: Mapping[str, str]) -> str:
+    nodes = environ.get("SLURM_STEP_NODELIST") or environ.get("SLURM_JOB_NODELIST", "")
+    host = first_host(nodes)
+    if host == nodes and not _resolves(host):  # one node, whose name only SLURM knows
+        return World.address
+    return host
+
+
+def _resolves(host: str) -> bool:
+    try:
+        socket.getaddrinfo(host, None)
+    except OSError:
+        return False
+    return True
 
 
 def _integer(environ: Mapping[str, str], name: str, default: str | None = None) -> int:
@@ -151,6 +169,9 @@ def joined(world: World | None = None) -> Iterator[World]:
         return
     world = world_from_environment() if world is None else world
     if world.size == 1:
+        if is_batch_script(os.environ) and os.environ.get("SLURM_NTASKS", "1") != "1":
+            tasks = os.environ["SLURM_NTASKS"]
+            log.warning("SLURM gave %s tasks, but without srun only this one runs", tasks)
         yield world
         return
     device = default_device(world)

@@ -64,25 +64,49 @@ def test_slurm_tasks():
     assert world == World(5, 8, 1, "gpu003", port_of_job("4711"))
 
 
+def test_the_script_may_choose_the_meeting_point():
+    world = world_from_environment(SLURM | {"MASTER_ADDR": "ib0.gpu9", "MASTER_PORT": "4242"})
+    assert (world.address, world.port) == ("ib0.gpu9", 4242)
+
+
+def test_a_node_that_only_slurm_can_name(monkeypatch):
+    """On one node the peers are here; on several the name must be known."""
+
+    def unknown(*_):
+        raise OSError("Name or service not known")
+
+    monkeypatch.setattr("socket.getaddrinfo", unknown)
+    one = SLURM | {"SLURM_JOB_NODELIST": "gpu-42.invalid"}
+    assert world_from_environment(one).address == "127.0.0.1"
+    assert world_from_environment(SLURM | {"SLURM_JOB_NODELIST": ""}).address == "127.0.0.1"
+    two = SLURM | {"SLURM_JOB_NODELIST": "gpu-[42-43].invalid"}
+    assert world_from_environment(two).address == "gpu-42.invalid"
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_: [])
+    assert world_from_environment(one).address == "gpu-42.invalid"
+
+
 def test_slurm_step_counts_more_than_the_job():
-    """``srun -n2 -w gpu9`` inside a job of 8 tasks on 3 nodes."""
+    """``srun -n2 -w localhost`` inside a job of 8 tasks on 3 nodes."""
     step = {
         "SLURM_STEP_ID": "2",
         "SLURM_STEP_NUM_TASKS": "2",
-        "SLURM_STEP_NODELIST": "gpu9",
+        "SLURM_STEP_NODELIST": "localhost",
         "SLURM_PROCID": "1",
     }
     world = world_from_environment(SLURM | step)
-    assert (world.rank, world.size, world.address) == (1, 2, "gpu9")
+    assert (world.rank, world.size, world.address) == (1, 2, "localhost")
     assert world.port != port_of_job("4711"), "two steps of a job must not share a port"
 
 
-def test_batch_script_without_srun_runs_alone(caplog):
+def test_batch_script_without_srun_runs_alone(caplog, monkeypatch):
     """The script itself is task 0 of 8; waiting for the other seven would take forever."""
     batch = SLURM | {"SLURM_PROCID": "0", "ENVIRONMENT": "BATCH"}
-    with caplog.at_level(logging.WARNING):
-        assert world_from_environment(batch) == World()
-    assert "without srun only this one runs" in caplog.text
+    assert world_from_environment(batch) == World()
+    for name, value in batch.items():
+        monkeypatch.setenv(name, value)
+    with caplog.at_level(logging.WARNING), joined() as world:
+        assert world.size == 1
+    assert "gave 8 tasks, but without srun only this one runs" in caplog.text
     under_srun = batch | {"SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "8"}
     assert world_from_environment(under_srun).size == 8
 

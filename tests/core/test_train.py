@@ -231,8 +231,26 @@ def test_accumulated_gradients_are_means(tmp_path):
         )
 
 
-def test_every_trained_parameter_gets_a_gradient(tmp_path):
-    run = TrainingRun(small(), tmp_path, World())
+@pytest.mark.parametrize(
+    "switch",
+    [
+        {},
+        {"head.kind": "per_frame"},
+        {"head.kind": "stqi_unshared"},
+        {"messenger.tokens": 0},
+        {"messenger.shift": False},
+        {"messenger.stages": [1, 2]},
+        {"messenger.stages": [3, 4]},
+        {"messenger.stages": [4]},
+        {"head.mask_convs": 0},
+        {"messenger.tokens": 0, "backbone.name": "resnet50"},
+        {"messenger.tokens": 0, "backbone.name": "swin_t", "backbone.width": 24},
+        {"messenger.tokens": 0, "backbone.name": "resnet50", "backbone.frozen_stages": 1},
+    ],
+)
+def test_every_trained_parameter_reaches_a_loss(tmp_path, switch):
+    """Several processes would fail in their second step if one did not."""
+    run = TrainingRun(override(small(), switch), tmp_path, World())
     ((frames, targets),) = next(run._batches())
     run._forward_backward(frames, targets, last=True)
     missing = [n for n, p in run.model.named_parameters() if p.requires_grad and p.grad is None]
