@@ -103,7 +103,8 @@ def _record(record: Mapping[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {"recorded": record.get("created") or "undated"}
     flat |= flatten(record.get("figures") or {})
     rest = {k: _short(v) for k, v in record.items() if k not in _NOT_COLUMNS}
-    flat |= flatten(rest)
+    drift = (record.get("environment") or {}).get("drift")
+    flat |= flatten(rest | ({"drift": "; ".join(drift)} if drift else {}))
     return flat | flatten(record.get("protocol") or {}, "protocol.")
 
 

@@ -133,8 +133,9 @@ def _facts(attempt: Mapping[str, Any]) -> tuple[dict[str, object], str]:
     packages = environment.get("packages") or {}
     changed = "with uncommitted changes" if git.get("dirty") else "clean"
     shown: dict[str, object] = {
-        "Command": attempt.get("command"),
+        "Command": (attempt.get("submission") or {}).get("command"),
         "Commit": f"{git['commit']} ({changed})" if git.get("commit") else "not in a checkout",
+        "Executor": (attempt.get("submission") or {}).get("executor"),
         "Host": environment.get("host"),
         "CPU": f"{cpu.get('model')}, {cpu.get('cores')} cores" if cpu else None,
         "GPU": ", ".join(gpus) or "none",

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-PER_RUN = frozenset({"seed", "command", "created", "host", "weights"})
+PER_RUN = frozenset({"seed", "command", "created", "host", "weights", "tracks"})
 """Fields that differ from run to run without making figures incomparable."""
 
 _TEST_INPUT = ("data.test_size", "data.root", "data.synthetic.size")
@@ -28,8 +28,11 @@ VARIED_BY: dict[str, tuple[str, ...]] = {
     "checkpoint": ("train.steps",),
     "mode": ("inference.mode",),
     "precision": ("inference.precision", "train.precision"),
+    "top_k": ("inference.top_k",),
+    "stride": ("inference.stride", "inference.mode"),
+    "test_size": ("data.test_size",),
     "clip_length": _CLIP,
-    "frames": _CLIP,
+    "video_frames": _CLIP,
     "queries": ("head.queries",),
     "height": _TEST_INPUT,
     "width": _TEST_INPUT,
@@ -38,7 +41,12 @@ VARIED_BY: dict[str, tuple[str, ...]] = {
 }
 """Protocol field to the switches that are expected to change it."""
 
-_LONG = frozenset({"counted", "not_counted"})
+_DETAILS = frozenset(
+    {
+        *("counted", "not_counted", "unit", "scope", "clock", "device_type", "threads"),
+        *("warmup", "interleaved_with", "video_frames", "mask_size", "top_k"),
+    }
+)
 
 Differences = dict[str, dict[str, list[str]]]
 """Protocol field to its values, each with the names of the cells (or seeds) that have it."""
@@ -125,10 +133,14 @@ def show_value(value: Any) -> str:
 
 
 def describe(kind: str, protocol: Mapping[str, Any]) -> str:
-    """A protocol as a list of short phrases, the best known fields first, long texts left out."""
-    rest = {name: value for name, value in protocol.items() if name not in _LONG}
+    """A protocol as a list of short phrases, the best known fields first, details left out."""
+    rest = dict(protocol)
     phrases = [phrase for phrase in _KNOWN[kind](rest) if phrase]
-    phrases += [f"{name.replace('_', ' ')} {show_value(value)}" for name, value in rest.items()]
+    phrases += [
+        f"{name.replace('_', ' ')} {show_value(value)}"
+        for name, value in rest.items()
+        if name not in _DETAILS
+    ]
     return ", ".join(phrases)
 
 
@@ -141,7 +153,7 @@ def _take(rest: dict[str, Any], template: str, *names: str) -> str:
 
 def _ap_phrases(rest: dict[str, Any]) -> Iterable[str]:
     yield _take(rest, "{}", "data")
-    yield _take(rest, "{} split", "split")
+    yield _take(rest, "{}", "split")
     yield _take(rest, "{} videos", "videos")
     yield _take(rest, "{} instances", "instances")
     yield _take(rest, "checkpoint: {}", "checkpoint")
@@ -165,6 +177,7 @@ def _fps_phrases(rest: dict[str, Any]) -> Iterable[str]:
     yield _take(rest, "{}", "precision")
     yield from _input_phrases(rest)
     yield _take(rest, "masks at {}×{}", "video_height", "video_width")
+    yield _take(rest, "median of at least {} calls and {} s", "min_samples", "min_seconds")
 
 
 _KNOWN = {"ap": _ap_phrases, "flops": _flops_phrases, "fps": _fps_phrases}

@@ -92,6 +92,17 @@ def _protocol(
             f"{field.replace('_', ' ')} {', '.join(values)}" for field, values in varied.items()
         )
         notes.say(f"{names[kind]}: the protocol varies with the rows: {fields}.")
+    if f"{kind}.drift" in frame:
+        _drift(notes, names[kind], frame[f"{kind}.drift"])
+
+
+def _drift(notes: Notes, name: str, drift: pd.Series) -> None:
+    """Figures that were taken on a machine that did not hold still."""
+    reasons = drift.dropna()
+    if len(reasons):
+        notes.say(
+            f"{name}: suspect in {len(reasons)} of {len(drift)} runs, such as: {reasons.iloc[0]}."
+        )
 
 
 def _code(notes: Notes, frame: pd.DataFrame) -> None:

@@ -92,6 +92,7 @@ def test_the_page_says_everything(page):
         "2 runs, cause: error",
         "0123456789abcdef (clean)",
         "torch 2.15.0",
+        "tevit launch components",
         "published, not measured here",
     ):
         assert said in words, said

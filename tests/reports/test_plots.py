@@ -105,7 +105,7 @@ def test_time_and_memory_by_clip_length_with_out_of_memory(make):
     plot = plots_of(grid)["clip_length"]
     assert sorted(plot.data["clip length"].unique()) == [2, 5, 36]
     assert plot.data[plot.data["clip length"] == 36]["oom"].eq("OOM at T=36").all()
-    assert plot.data["memory (MiB)"].iloc[0] == 80 + 22
+    assert plot.data["peak memory (MiB)"].iloc[0] == 80 + 22
     assert plot.notes[0] == "Measured on CPU (Xeon, 1 threads)."
 
 

@@ -84,5 +84,13 @@ def test_description_of_speed_names_device_and_shape_first_and_loses_nothing(fra
     assert text == "CPU (Xeon, 1 threads), fp32, input 64×96, T=3, batch 1, compile no"
 
 
-def test_description_leaves_out_long_texts():
-    assert describe("flops", {"batch": 1, "counted": "a long list"}) == "batch 1"
+def test_description_leaves_out_details_but_nothing_unknown():
+    text = describe("flops", {"batch": 1, "counted": "a long list", "new_field": 3})
+    assert text == "batch 1, new field 3"
+
+
+def test_predicted_tracks_differ_from_run_to_run():
+    rows = pd.DataFrame(
+        {"seed": [0, 1], "cell": "a", "ap.recorded": "x", "ap.protocol.tracks": [310, 320]}
+    )
+    assert mixed_within(rows, "ap") == {}
