@@ -16,7 +16,8 @@ from core.config import SyntheticConfig
 
 LOOKS = ("striped", "spotted", "ringed")  # reddish, greenish, bluish
 MOTIONS = ("still", "moving", "pulsating")
-INSTANCES = (2, 6)
+HUES = (0.0, 0.13, 0.33, 0.46, 0.67, 0.8)  # two for each of LOOKS
+INSTANCES = (2, len(HUES))
 
 Floats = npt.NDArray[np.float64]
 _GEOMETRY, _CLASSES, _LOOKS, _HIDING, _TEXTURE = range(5)  # streams of random numbers
@@ -28,7 +29,7 @@ class Look:
 
     Attributes:
         pattern: index into ``LOOKS``.
-        hue: 0 to 1; each pattern has a third of the circle, with gaps between the thirds.
+        hue: 0 to 1, near one of the pattern's two; no two instances of a video share one.
         wobble: (4,) amplitudes and phases of the outline's second and third harmonic.
         radius: mean radius in pixels.
     """
@@ -95,20 +96,21 @@ def draw_scene(config: SyntheticConfig, video: int, attempt: int = 0) -> Scene:
     count = int(geometry.integers(*INSTANCES, endpoint=True))
     # below the dial for every value above: a higher dial only adds videos
     lookalikes = bool(classes.random() < config.lookalikes)
-    labels = classes.integers(3, size=count)
-    if lookalikes and not config.motion_classes:
-        labels[:] = labels[0]
-    patterns = classes.integers(3, size=count) if config.motion_classes else labels
-    all_looks = _draw_looks(patterns, config.size, looks)
+    hues = classes.permutation(len(HUES))[:count]
+    all_looks = _draw_looks(hues, config.size, looks)
     if lookalikes:
         all_looks = [all_looks[0]] * count
+    if config.motion_classes:
+        labels = [int(label) for label in classes.integers(3, size=count)]
+    else:
+        labels = [look.pattern for look in all_looks]
     motions = [MOTIONS[label] if config.motion_classes else None for label in labels]
     paths = _draw_paths(motions, config, geometry)
     return Scene(
         size=config.size,
         frames=config.frames,
         actors=tuple(
-            Actor(int(label), look, *path)
+            Actor(label, look, *path)
             for label, look, path in zip(labels, all_looks, paths, strict=True)
         ),
         lookalikes=lookalikes,
@@ -135,16 +137,18 @@ def hidden_frames(scene: Scene, visible: npt.NDArray[np.int64], share: float) ->
 
 
 def _draw_looks(
-    patterns: npt.NDArray[np.int64], size: tuple[int, int], rng: np.random.Generator
+    hues: npt.NDArray[np.int64], size: tuple[int, int], rng: np.random.Generator
 ) -> list[Look]:
-    """Looks of one size and of different hues: the hue tells who is who, the size does not."""
-    count = len(patterns)
-    hues = rng.permutation(INSTANCES[1])[:count] / INSTANCES[1]
-    radius = rng.uniform(10.5, 13.5) * (1 - 0.06 * (count - 2)) * unit(size)
+    """Looks of one size and of different hues: the hue tells who is who, the size does not.
+
+    Args:
+        hues: indices into ``HUES``, which decide the patterns too.
+    """
+    radius = rng.uniform(10.5, 13.5) * (1 - 0.06 * (len(hues) - 2)) * unit(size)
     return [
         Look(
-            pattern=int(pattern),
-            hue=float((hue + rng.uniform(-0.03, 0.03)) % 1),
+            pattern=int(hue) * len(LOOKS) // len(HUES),
+            hue=float((HUES[hue] + rng.uniform(-0.02, 0.02)) % 1),
             wobble=(
                 float(rng.uniform(0.05, 0.18)),
                 float(rng.uniform(0, 2 * math.pi)),
@@ -153,7 +157,7 @@ def _draw_looks(
             ),
             radius=float(radius * rng.uniform(0.94, 1.06)),
         )
-        for pattern, hue in zip(patterns, hues, strict=True)
+        for hue in hues
     ]
 
 
@@ -170,16 +174,18 @@ def _draw_paths(
     height, width = config.size
     count = len(motions)
     time = np.linspace(-0.5, 0.5, config.frames) if config.frames > 1 else np.zeros(1)
-    middle = np.array([rng.uniform(0.4, 0.6) * width, rng.uniform(0.4, 0.6) * height])
-    axes = np.array([rng.uniform(0.26, 0.4) * width, rng.uniform(0.28, 0.42) * height])
+    middle = np.array([rng.uniform(0.35, 0.65) * width, rng.uniform(0.35, 0.65) * height])
+    axes = np.array([rng.uniform(0.28, 0.46) * width, rng.uniform(0.3, 0.5) * height])
     gap = 2 * math.pi / count
     turn = rng.choice((-1, 1)) * min(rng.uniform(1.1, 1.8) * gap, 1.2 * math.pi)
     start = rng.uniform(0, 2 * math.pi)
     paths = []
     for place, motion in zip(rng.permutation(count), motions, strict=True):
         speed = turn * rng.uniform(0.9, 1.1) * _TRAVEL[motion]
-        around = start + (place + rng.uniform(-0.12, 0.12)) * gap + speed * time
-        detour = rng.uniform(-0.1, 0.1) + rng.uniform(0, 0.15) * _wave(time, rng) * _TRAVEL[motion]
+        around = start + (place + rng.uniform(-0.25, 0.25)) * gap + speed * time
+        # mostly small; a large one crosses the ellipse, or leaves the frame
+        swing = rng.uniform(0, 0.2) if rng.random() < 0.7 else rng.uniform(0.3, 0.6)
+        detour = rng.uniform(-0.15, 0.15) + swing * _wave(time, rng) * _TRAVEL[motion]
         ring = np.stack([np.cos(around), np.sin(around)], 1)
         spin = rng.uniform(0, 2 * math.pi) + rng.uniform(-1.5, 1.5) * time
         depth = rng.uniform(0.05, 0.2) if motion is None else _PULSE[motion]
