@@ -170,12 +170,18 @@ class SyntheticConfig(Section):
     size: ImageSize = Field(default=(64, 96), description="height, width of the frames")
     seed: Annotated[Integer, Field(ge=0)] = Field(default=0, description="seed of the generator")
     hidden: Fraction = Field(
-        default=0.0, description="share of frames in which an instance's class evidence is hidden"
+        default=0.0,
+        description="share of an instance's frames in which its look, which tells its class and "
+        "who it is, is painted over; at least one frame shows it",
     )
     lookalikes: Fraction = Field(
-        default=0.0, description="share of videos whose instances look the same"
+        default=0.0,
+        description="share of videos whose instances share look and class: only motion tells "
+        "who is who",
     )
-    motion_classes: bool = Field(default=False, description="classes differ by motion alone")
+    motion_classes: bool = Field(
+        default=False, description="classes are still, moving and pulsating; looks say nothing"
+    )
 
 
 class DataConfig(Section):
