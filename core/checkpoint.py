@@ -76,10 +76,15 @@ def _shape(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape)) or "scalar"
 
 
-def read_file(path: Path) -> Any:
+def read_file(path: Path, lazy: bool = False) -> Any:
     """The contents of a .pth or .pt file, without running any code that it may hold.
 
     Numpy scalars and arrays are let in, since mmcv's ``meta`` may hold them.
+
+    Args:
+        path: the file.
+        lazy: leave tensors on disk until they are used (where the format can), which spares the
+            optimiser's; for tensors that are copied at once, since the file must stay there.
 
     Raises:
         UserError: no such file, not a checkpoint, broken, or holding objects of unknown classes.
@@ -87,9 +92,10 @@ def read_file(path: Path) -> Any:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint file")
+    lazy = lazy and zipfile.is_zipfile(path)
     try:
         with torch.serialization.safe_globals(_harmless_globals()):
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=lazy)
     except pickle.UnpicklingError as error:
         if "GLOBAL " not in str(error):
             raise UserError(f"{path}: not a checkpoint, or a broken one: {error}") from error
@@ -172,7 +178,7 @@ def load_weights(model: nn.Module, path: Path) -> LoadReport:
         UserError: the file is missing, broken, unsafe, or nothing in it fits.
     """
     path = Path(path)
-    return load_state(model, state_dict_of(read_file(path), path), path)
+    return load_state(model, state_dict_of(read_file(path, lazy=True), path), path)
 
 
 def rng_state() -> dict[str, Any]:

@@ -83,7 +83,7 @@ def load_model_and_classes(
 ) -> tuple[TeViT, Classes]:
     """:func:`load_model`, and what its classes stand for as far as the file knows."""
     model = build_model(config)
-    contents = read_file(checkpoint)
+    contents = read_file(checkpoint, lazy=True)
     report = load_state(model, state_dict_of(contents, checkpoint), checkpoint)
     if not report.complete:
         raise UserError(f"the checkpoint is not of this config\n{report.summary()}")
@@ -188,7 +188,7 @@ def ap_protocol(config: Config, dataset: VideoDataset, checkpoint: Path) -> dict
         dataset: the held-out videos.
         checkpoint: the file whose weights predicted.
     """
-    contents = read_file(checkpoint)
+    contents = read_file(checkpoint, lazy=True)
     step = (contents.get("meta") or {}).get("step") if isinstance(contents, Mapping) else None
     inference = config.inference
     protocol: dict[str, Any] = {

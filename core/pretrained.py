@@ -76,7 +76,7 @@ def load_pretrained(backbone: nn.Module, path: Path) -> LoadReport:
         UserError: the file is missing, broken, unsafe, or of another backbone or variant.
     """
     path = Path(path)
-    state = convert_backbone(state_dict_of(read_file(path), path))
+    state = convert_backbone(state_dict_of(read_file(path, lazy=True), path))
     ours = backbone.state_dict()
     for name, value in state.items():
         if name.endswith("relative_position_bias_table") and name in ours:

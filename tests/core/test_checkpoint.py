@@ -1,7 +1,9 @@
 import pickle
 import random
+import resource
 import zipfile
 from collections import OrderedDict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -105,9 +107,25 @@ def test_a_file_without_tensors_is_an_error(tmp_path, contents):
         state_dict_of(contents, tmp_path / "a.pth")
 
 
-def test_missing_and_broken_files_are_named(tmp_path):
+def test_lazy_reading_takes_no_memory_for_what_is_not_used(tmp_path):
+    path = tmp_path / "a.pth"
+    torch.save({"state_dict": {"a": torch.arange(10.0)}, "optimizer": torch.ones(30_000_000)}, path)
+    before = resident_bytes()
+    contents = read_file(path, lazy=True)
+    assert resident_bytes() - before < 60_000_000, "the file has 120 MB"
+    assert contents["state_dict"]["a"].equal(torch.arange(10.0))
+    assert contents["optimizer"].sum() == 30_000_000
+
+
+def resident_bytes():
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize()
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_missing_and_broken_files_are_named(tmp_path, lazy):
     with pytest.raises(UserError, match=r"a\.pth: no such checkpoint"):
-        read_file(tmp_path / "a.pth")
+        read_file(tmp_path / "a.pth", lazy)
     whole = tmp_path / "whole.pth"
     torch.save({"a": torch.ones(1000)}, whole)
     for name, content in {
@@ -117,7 +135,7 @@ def test_missing_and_broken_files_are_named(tmp_path):
     }.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(UserError, match=f"{name}: not a checkpoint, or a broken one"):
-            read_file(tmp_path / name)
+            read_file(tmp_path / name, lazy)
 
 
 class Payload:

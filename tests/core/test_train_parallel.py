@@ -13,7 +13,9 @@ from tests.core.training import history, losses, run_task, small, start, start_t
 
 pytestmark = pytest.mark.slow
 
-TWO = {"backbone__drop_path": 0.0, "train__steps": 4, "train__clips": 2}
+TWO = {
+    "backbone__drop_path": 0.0, "train__steps": 4, "train__clips": 4, "train__accumulate": 2,
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -35,7 +37,7 @@ def two(tmp_path_factory, cache):
 
 
 def test_two_processes_are_one_with_twice_the_batch(two, tmp_path):
-    train(small(**TWO | {"train__clips": 4}), tmp_path, progress=False)
+    train(small(**TWO), tmp_path, progress=False)
     for theirs, ours in zip(history(two), history(tmp_path), strict=True):
         assert theirs["losses"] == pytest.approx(ours["losses"], rel=1e-3), ours["step"]
         assert theirs["grad_norm"] == pytest.approx(ours["grad_norm"], rel=1e-2)
