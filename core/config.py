@@ -232,7 +232,11 @@ class TrainConfig(Section):
     """Optimisation, as published unless a field says otherwise."""
 
     steps: Count = Field(default=9200, description="optimiser steps")
-    clips: Count = Field(default=2, description="clips a process and forward pass")
+    clips: Count = Field(
+        default=16,
+        description="clips an optimiser step, shared out among the processes and forward passes; "
+        "published: 2 on each of 8 GPUs",
+    )
     accumulate: Count = Field(default=1, description="forward passes an optimiser step")
     lr: Annotated[Number, Field(gt=0)] = Field(default=2.5e-4, description="peak learning rate")
     backbone_lr: Annotated[Number, Field(ge=0)] = Field(
@@ -267,6 +271,15 @@ class TrainConfig(Section):
     )
     checkpoint_every: Count = Field(default=500, description="steps between checkpoints")
     log_every: Count = Field(default=10, description="steps between lines of the metric history")
+
+    @model_validator(mode="after")
+    def _clips_divide(self) -> Self:
+        if self.clips % self.accumulate:
+            raise ValueError(
+                f"train.clips={self.clips} does not divide into "
+                f"train.accumulate={self.accumulate} forward passes"
+            )
+        return self
 
 
 class InferenceConfig(Section):

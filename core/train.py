@@ -50,6 +50,7 @@ from core.sync_batch_norm import synchronize_batch_norm
 from core.tevit import build_model
 from core.training_setup import (
     check_classes,
+    check_clips,
     check_same_config,
     load_initial_weights,
     parallel,
@@ -118,6 +119,7 @@ class TrainingRun:
         self.config, self.folder, self.world = config, folder, world
         self.device = default_device(world)
         self.step = 0
+        check_clips(config, world)
         dataset = load_dataset(config.data)
         check_classes(config, dataset)
         split = make_split(dataset, config.data)
@@ -152,18 +154,12 @@ class TrainingRun:
         """The metric history."""
         return self.folder / "history.jsonl"
 
-    @property
-    def clips_a_step(self) -> int:
-        """Clips that all processes together see in one optimiser step."""
-        train = self.config.train
-        return self.world.size * train.accumulate * train.clips
-
     def train(self, should_stop: Callable[[], bool], progress: bool) -> TrainResult:
         """Take the steps that are left; see :func:`train`."""
         steps = self.config.train.steps
         checkpoint = self.folder / "checkpoints" / "last.pt"
         saved = self.step if self.step else None
-        speed = Speed(self.clips_a_step * self.config.data.clip_length)
+        speed = Speed(self.config.train.clips * self.config.data.clip_length)
         with training_display(progress, self.step, steps) as display:
             began = time.perf_counter()
             for batches in self._batches():
@@ -193,8 +189,8 @@ class TrainingRun:
             self.dataset,
             self.config.data,
             self.config.seed,
-            start_clip=self.step * self.clips_a_step,
-            clips=train.clips,
+            start_clip=self.step * train.clips,
+            clips=train.clips // (world.size * train.accumulate),
             rank=world.rank,
             world=world.size,
             batches=(train.steps - self.step) * train.accumulate,

@@ -30,6 +30,21 @@ FREE_FIELDS = ("inference.", "data.workers", "train.checkpoint_every", "train.lo
 log = logging.getLogger(__name__)
 
 
+def check_clips(config: Config, world: World) -> None:
+    """Each process gets as many clips as the others, so that their number changes no result.
+
+    Raises:
+        UserError: the clips of a step do not divide.
+    """
+    passes = world.size * config.train.accumulate
+    if config.train.clips % passes:
+        raise UserError(
+            f"train.clips={config.train.clips} does not divide into {world.size} processes with "
+            f"train.accumulate={config.train.accumulate} forward passes each; use a multiple of "
+            f"{passes}"
+        )
+
+
 def check_classes(config: Config, dataset: VideoDataset) -> None:
     """Refuse a head with fewer classes than the dataset.
 

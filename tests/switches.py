@@ -46,7 +46,7 @@ SWITCHES: dict[str, Any] = {
     "data.synthetic.lookalikes": 1.0,
     "data.synthetic.motion_classes": True,
     "train.steps": 100,
-    "train.clips": 1,
+    "train.clips": 2,
     "train.accumulate": 2,
     "train.lr": 1e-3,
     "train.backbone_lr": 0.0,

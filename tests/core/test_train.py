@@ -203,8 +203,15 @@ def test_accumulation_sees_the_clips_of_a_larger_batch(tmp_path):
         seen.append(videos)
 
     record(small(train__clips=4), tmp_path / "a")
-    record(small(train__clips=2, train__accumulate=2), tmp_path / "b")
+    record(small(train__clips=4, train__accumulate=2), tmp_path / "b")
     assert seen[0] == seen[1] and all(len(step) == 4 for step in seen[0])
+
+
+def test_clips_that_do_not_divide_among_the_processes_are_refused(tmp_path):
+    with pytest.raises(UserError, match=r"train.clips=4 .* 3 processes .* multiple of 3"):
+        TrainingRun(small(train__clips=4), tmp_path, World(size=3))
+    with pytest.raises(UserError, match=r"train.clips=3 .* train.accumulate=2"):
+        small(train__clips=3, train__accumulate=2)
 
 
 def gradients(config, folder, forwards):
@@ -223,7 +230,7 @@ def test_accumulated_gradients_are_means(tmp_path):
         data__clip_length=4, data__clip_order="sorted",
     )  # fmt: skip
     one = gradients(config, tmp_path / "a", 1)
-    two = gradients(override(config, {"train.accumulate": 2}), tmp_path / "b", 2)
+    two = gradients(override(config, {"train.accumulate": 2, "train.clips": 2}), tmp_path / "b", 2)
     assert one.keys() == two.keys()
     for name, gradient in one.items():
         torch.testing.assert_close(
