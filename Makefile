@@ -43,8 +43,17 @@ lint: $(VENV)/tested
 test: test-tools lint
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-mmdet test-mmdet: install
-	$(MAKE) -f benchmarks/mmdet.mk $@
+# mmdet pins old setuptools and takes minutes to build, so it has an environment of its own
+.venv-mmdet/built: setup.cfg tools/install_mmdet.sh
+	$(PYTHON) -m venv .venv-mmdet
+	.venv-mmdet/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[test]"
+	tools/install_mmdet.sh .venv-mmdet/bin/python
+	@touch $@
+
+mmdet: .venv-mmdet/built
+
+test-mmdet: .venv-mmdet/built
+	tools/test_mmdet.sh .venv-mmdet/bin/python
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-mmdet .pytest_cache .mypy_cache .ruff_cache .hypothesis
