@@ -1,9 +1,19 @@
+import re
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 
-from core.yaml_file import read_yaml
-from reports.table_spec import TableError, TableSpec, check_figures, load_specs, parse_specs
+from core.yaml_file import parse_yaml, read_yaml
+from reports.figures import FIGURES
+from reports.table_spec import (
+    ColumnSpec,
+    TableError,
+    TableSpec,
+    check_figures,
+    load_specs,
+    parse_specs,
+)
 
 
 def test_columns_may_be_named_or_described():
@@ -74,3 +84,17 @@ def test_the_tables_of_the_shipped_grids_are_valid():
         scales = (grid.get("scales") or {}).values()
         for table in (grid.get("table"), *(scale.get("table") for scale in scales)):
             parse_specs(table, path)
+
+
+def test_the_document_names_every_figure_and_every_key():
+    text = (Path(__file__).parents[2] / "docs" / "reports.md").read_text()
+    words = set(re.findall(r"[A-Za-z_][A-Za-z0-9_]*", text))
+    assert set(FIGURES) <= words
+    assert {*TableSpec.model_fields, *ColumnSpec.model_fields} <= words
+
+
+def test_the_documents_example_is_a_valid_table():
+    text = (Path(__file__).parents[2] / "docs" / "reports.md").read_text()
+    example = re.search(r"```yaml\n(.*?)```", text, re.DOTALL)[1]
+    (spec,) = parse_specs(parse_yaml(example)["table"], "docs")
+    check_figures(spec, [])
