@@ -396,13 +396,12 @@ def count_flops(
 
     from benchmarks.cost_tables import flops_table
     from benchmarks.fresh import Job, run_job
-    from benchmarks.job_request import Request, document
-    from core.files import write_json
+    from benchmarks.job_request import Request
+    from benchmarks.session import Outputs
 
     request = Request(configs or (), mmdet or (), size, clip, batch)
     records = run_job(Job("flops", request.subjects(), device))
-    if json_file is not None:
-        write_json(json_file, document(records))
+    Outputs(json_file).write(records)
     Console().print(flops_table(records))
 
 
@@ -484,6 +483,264 @@ def measure_fps(
 
 
 # --- launch: plan, launch, status, logs, cancel, failures, reproduce -----------------------------
+
+GridToRun = Annotated[str, typer.Argument(metavar="GRID", help="a shipped grid, or a YAML file")]
+LaunchedGrid = Annotated[
+    str, typer.Argument(metavar="GRID", help="name of a launched grid, or its file")
+]
+StoreOption = Annotated[
+    Path | None, typer.Option("--store", help="folder of the runs; none: $TEVIT_RUNS, or ./runs")
+]
+Scale = Annotated[str | None, typer.Option(help="a scale of the grid, such as tiny")]
+Seeds = Annotated[str | None, typer.Option(help="in place of the grid's: 3, or 0,3,4")]
+GridName = Annotated[str | None, typer.Option("--name", help="in place of the grid's own")]
+ExecutorOption = Annotated[
+    str | None, typer.Option(help="inline, local or slurm; none: slurm where it is, else local")
+]
+ProfileOption = Annotated[
+    str | None, typer.Option(help="what a cell asks for: default, cpu, four_gpus, or a YAML file")
+]
+Jobs = Annotated[int, typer.Option(help="cells at a time, of the local executor")]
+Retry = Annotated[
+    list[str] | None,
+    typer.Option(help="also after this cause: error, out-of-memory, ..., all; or none at all"),
+]
+Attempts = Annotated[
+    int, typer.Option("--max-attempts", help="attempts that get no further before giving up")
+]
+AllRows = Annotated[bool, typer.Option("--all", help="every cell, however many")]
+Interval = Annotated[float, typer.Option(min=0.1, help="seconds between two looks")]
+
+
+@app.command("plan")
+def plan_grid(
+    grid: GridToRun,
+    overrides: Overrides = None,
+    scale: Scale = None,
+    seeds: Seeds = None,
+    name: GridName = None,
+    executor: ExecutorOption = None,
+    profile: ProfileOption = None,
+    jobs: Jobs = 1,
+    retry: Retry = None,
+    max_attempts: Attempts = 3,
+    costs: Annotated[
+        bool | None,
+        typer.Option(help="count multiply-adds (seconds a model); default: of few, once"),
+    ] = None,
+    every: AllRows = False,
+    store: StoreOption = None,
+) -> None:
+    """Show what a launch would do, cell by cell, and the jobs it would submit; changes nothing.
+
+    `tevit plan components`
+
+    `tevit plan my_grid.yaml train.steps=4000 --seeds 3 --profile my_cluster.yaml`
+    """
+    from rich.console import Console
+
+    from launch.costs import costs_of, worth_counting
+    from launch.display import plan_table
+    from launch.options import make_target, read_grid
+    from launch.plan import make_plan
+    from launch.retry import parse_rules
+    from launch.store import Store
+
+    console, where = Console(), Store.default(store)
+    chosen = read_grid(grid, overrides, scale=scale, seeds=seeds, rename=name)
+    target = make_target(executor, profile, jobs)
+    plan = make_plan(where, chosen, target, parse_rules(retry or (), max_attempts))
+    count = worth_counting(chosen.cells) if costs is None else costs
+    with console.status("counting multiply-adds, once a model (--no-costs: not)") as status:
+        known = costs_of(
+            where,
+            chosen.cells,
+            count=count,
+            each=lambda cell: status.update(f"counting multiply-adds: {cell}"),
+        )
+    console.print(plan_table(plan, known, len(plan.cells) if every else 60))
+
+
+@app.command("launch")
+def launch_grid(
+    grid: GridToRun,
+    overrides: Overrides = None,
+    scale: Scale = None,
+    seeds: Seeds = None,
+    name: GridName = None,
+    executor: ExecutorOption = None,
+    profile: ProfileOption = None,
+    jobs: Jobs = 1,
+    cell: Annotated[
+        list[str] | None, typer.Option(help="only this cell (may be given several times)")
+    ] = None,
+    retry: Retry = None,
+    max_attempts: Attempts = 3,
+    report: Annotated[
+        bool, typer.Option("--report", help="make the report when all ended")
+    ] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="follow until all have ended")] = False,
+    interval: Interval = 30.0,
+    store: StoreOption = None,
+) -> None:
+    """Submit the cells of a grid that are missing or failed, and return.
+
+    Launching again is safe: what runs or is done is left alone, what was interrupted resumes.
+
+    `tevit launch components --profile my_cluster.yaml --report`
+
+    `tevit launch components --scale tiny --executor local --jobs 2 --wait`
+
+    `tevit launch heads --retry out-of-memory --profile large_gpu.yaml`
+    """
+    from launch.options import make_target, read_grid
+    from launch.retry import parse_rules
+    from launch.session import LaunchOptions, run_launch
+    from launch.store import Store
+
+    _log_to_stderr(main_process=True)
+    chosen = read_grid(grid, overrides, scale=scale, seeds=seeds, rename=name)
+    target = make_target(executor, profile, jobs)
+    rules = parse_rules(retry or (), max_attempts)
+    options = LaunchOptions(tuple(cell or ()), report, wait, interval)
+    if not run_launch(Store.default(store), chosen, target, rules, options):
+        sys.exit(1)
+
+
+@app.command("status")
+def grid_status(
+    grid: LaunchedGrid,
+    scale: Scale = None,
+    watch: Annotated[bool, typer.Option("--watch", help="refresh until nothing runs")] = False,
+    interval: Interval = 10.0,
+    tsv: Annotated[bool, typer.Option("--tsv", help="tab-separated, every cell")] = False,
+    every: AllRows = False,
+    store: StoreOption = None,
+) -> None:
+    """Show each cell's state, step, loss, AP, time left, host, job and what went wrong.
+
+    `tevit status components --watch`
+    """
+    from launch.options import launched_name
+    from launch.session import show_status, watch_status
+    from launch.store import Store
+
+    where = Store.default(store)
+    manifest = where.manifest(launched_name(grid, scale))
+    limit = len(manifest.cells) if every else 60
+    if watch:
+        watch_status(where, manifest, interval, limit)
+    else:
+        show_status(where, manifest, limit, tsv=tsv)
+
+
+@app.command("logs")
+def cell_log(
+    grid: LaunchedGrid,
+    cell: Annotated[str, typer.Argument(help="its name, or the beginning of its signature")],
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="wait for more")] = False,
+    scheduler: Annotated[
+        bool, typer.Option("--scheduler", help="what SLURM wrote around the cell instead")
+    ] = False,
+    scale: Scale = None,
+    store: StoreOption = None,
+) -> None:
+    """Print the log of a cell's latest attempt.
+
+    `tevit logs components messenger=shift,head.kind=stqi,s0 -f`
+    """
+    from launch.logs import find_log, follow_log
+    from launch.options import launched_name
+    from launch.store import Store
+
+    where = Store.default(store)
+    signature = where.manifest(launched_name(grid, scale)).cell(cell).signature
+    run = where.run(signature)
+
+    def over() -> bool:
+        return not follow or run.state().name not in ("queued", "running")
+
+    for text in follow_log(find_log(where, signature, scheduler=scheduler), over):
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+
+@app.command("cancel")
+def cancel_cells(
+    grid: LaunchedGrid,
+    cells: Annotated[
+        list[str] | None, typer.Argument(help="names or signatures; none: every cell of the grid")
+    ] = None,
+    scale: Scale = None,
+    store: StoreOption = None,
+) -> None:
+    """Take back the cells that are queued or running; a later launch resumes them.
+
+    `tevit cancel components`
+
+    `tevit cancel components messenger=off,head.kind=stqi,s1`
+    """
+    from launch.cancel import cancel
+    from launch.options import launched_name
+    from launch.store import Store
+
+    where = Store.default(store)
+    manifest = where.manifest(launched_name(grid, scale))
+    wanted = [manifest.cell(name) for name in cells] if cells else list(manifest.cells)
+    done = cancel(where, wanted)
+    print(f"{len(done.cells)} cells cancelled" if done.cells else "nothing is queued or running")
+    if done.problem:
+        raise UserError(
+            f"the cells will stop by themselves, but SLURM was not told: {done.problem}"
+        )
+
+
+@app.command("failures")
+def grid_failures(grid: LaunchedGrid, scale: Scale = None, store: StoreOption = None) -> None:
+    """Show what failed, alike failures together, with the whole traceback of one of them.
+
+    `tevit failures components`
+    """
+    from rich.console import Console
+
+    from launch.display import failure_text
+    from launch.options import launched_name
+    from launch.session import failure_groups
+    from launch.store import Store
+
+    where = Store.default(store)
+    groups = failure_groups(where, where.manifest(launched_name(grid, scale)))
+    Console(soft_wrap=True).print(failure_text(groups))
+
+
+@app.command("reproduce")
+def reproduce_run(
+    run: Annotated[str, typer.Argument(help="signature, its beginning, or a run folder")],
+    execute: Annotated[
+        bool, typer.Option("--run", help="run it again now, in this process")
+    ] = False,
+    into: Annotated[Path, typer.Option(help="store for the repeated run")] = Path("reproduced"),
+    store: StoreOption = None,
+) -> None:
+    """Print the exact commands that repeat a run, and every difference from today's environment.
+
+    `tevit reproduce 0123abcd`
+
+    `tevit reproduce runs/runs/0123abcd01234567 --run`
+    """
+    from launch.reproduce import recipe
+    from launch.session import run_again
+    from launch.store import Store
+
+    found = Store.default(store).find_run(run)
+    made = recipe(found, into.absolute())
+    print(f"# {made.origin}")
+    print("\n".join(made.commands))
+    for difference in made.differences:
+        print(f"warning: {difference}", file=sys.stderr)
+    if execute and not run_again(found, Store.default(into)):
+        sys.exit(1)
+
 
 # --- reports -------------------------------------------------------------------------------------
 

@@ -96,14 +96,9 @@ def named_config(item: str, switches: Sequence[str] = ()) -> Config:
     return load_config(name, {**parse_assignments(switches), **parse_assignments(own)})
 
 
-def document(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What ``--json`` writes: records, the command that made them, and the code's version."""
-    return {
-        "schema": SCHEMA,
-        "command": command_line(),
-        "git": git_provenance(),
-        "records": list(records),
-    }
+def origin() -> dict[str, Any]:
+    """What a file of ``--json`` says besides its records: the command, and the code's version."""
+    return {"schema": SCHEMA, "command": command_line(), "git": git_provenance()}
 
 
 def _is_switch(item: str) -> bool:

@@ -15,7 +15,7 @@ from benchmarks.cost_tables import fps_table
 from benchmarks.curves import curve_csv, measure_curve, parse_axis
 from benchmarks.fps import check_scopes
 from benchmarks.fresh import Job
-from benchmarks.job_request import document
+from benchmarks.job_request import origin
 from benchmarks.max_clip import find_max_clip
 from benchmarks.measure import fps_of_job
 from core.errors import UserError
@@ -32,7 +32,14 @@ class Outputs:
     def write(self, records: Sequence[dict[str, Any]]) -> None:
         """Write ``records`` with the command and the code's version."""
         if self.json is not None:
-            write_json(self.json, document(records))
+            write_json(self.json, {**origin(), "records": list(records)})
+
+    def write_curve(self, curve: dict[str, Any]) -> None:
+        """Write a curve's record (with the command, too) and its points."""
+        if self.json is not None:
+            write_json(self.json, {**origin(), **curve})
+        if self.csv is not None:
+            write_atomic(self.csv, curve_csv(curve))
 
 
 def run_fps(job: Job, outputs: Outputs, console: Console | None = None) -> None:
@@ -54,9 +61,7 @@ def run_curve(job: Job, axis_and_values: str, outputs: Outputs) -> None:
         curve = measure_curve(
             job, axis, values, report=lambda value, record: console.print(point(value, record))
         )
-    outputs.write([curve])
-    if outputs.csv is not None:
-        write_atomic(outputs.csv, curve_csv(curve))
+    outputs.write_curve(curve)
 
 
 def run_search(job: Job, most: int, outputs: Outputs) -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import peers
-from benchmarks.job_request import Request, document, named_config
+from benchmarks.job_request import Request, named_config, origin
 from benchmarks.subject import ClipShape, parse_size
 from core import preset
 from core.config import Config
@@ -78,8 +78,7 @@ def test_sizes_that_are_none(text):
         parse_size(text)
 
 
-def test_document_says_how_the_records_were_made(monkeypatch):
+def test_a_file_of_records_says_how_they_were_made(monkeypatch):
     monkeypatch.setattr("sys.argv", ["/bin/tevit", "flops", "tiny"])
-    found = document([{"a": 1}])
-    assert found["command"] == "tevit flops tiny" and found["records"] == [{"a": 1}]
-    assert "diff" in found["git"]
+    found = origin()
+    assert found["command"] == "tevit flops tiny" and "diff" in found["git"]
