@@ -203,7 +203,7 @@ def mmdet_parts(model: nn.Module) -> dict[str, list[str]]:
     for name in ("backbone", "neck", "rpn_head"):
         if hasattr(model, name):
             parts[name] = [f"model.{name}"]
-    heads = dict(model.roi_head.named_children())  # type: ignore[union-attr, operator]
+    heads = dict(model.roi_head.named_children())  # type: ignore[union-attr]
     for name, part in (("bbox_head", "box_head"), ("mask_head", "mask_head")):
         head = heads.get(name)
         if isinstance(head, nn.ModuleList) and part == "box_head":
