@@ -10,6 +10,7 @@ import logging
 import os
 import shlex
 import signal
+import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -59,7 +60,8 @@ def dispatch(journal: Journal, batch: Batch, *, poll: float = POLL_SECONDS) -> N
     signals = stop.install()
     claim = lease.acquire(lease_folder(journal, batch.id), myself())
     with lease.beating(claim):
-        lanes = [_lane(journal, batch, gpus) for gpus in batch.parameters["gpus"]]
+        dealt = batch.parameters["gpus"]
+        lanes = [_lane(journal, batch, gpus, cpu_threads(len(dealt))) for gpus in dealt]
         for task in tasks(journal, batch):
             lane = _next_lane(lanes, signals, poll)
             if lane is None:
@@ -68,19 +70,28 @@ def dispatch(journal: Journal, batch: Batch, *, poll: float = POLL_SECONDS) -> N
                 lane.job = lane.executor.submit(task)
         while not all(lane.free() for lane in lanes):
             time.sleep(poll)
-        report = batch.parameters.get("report")
-        if report and not signals():
-            os.spawnv(os.P_WAIT, report[0], report)
+        if batch.parameters.get("then") and not signals():
+            subprocess.run(batch.parameters["then"], check=False)
     claim.end({"outcome": "done"})
 
 
-def _lane(journal: Journal, batch: Batch, gpus: list[str]) -> Lane:
+def cpu_threads(lanes: int) -> int:
+    """Threads that each of ``lanes`` cells at a time may compute with.
+
+    Left alone, each cell takes all cores, and cells that share cores this way are many times
+    slower than cells that have their own.
+    """
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return int(given) if given.isdigit() else max(1, len(os.sched_getaffinity(0)) // lanes)
+
+
+def _lane(journal: Journal, batch: Batch, gpus: list[str], threads: int) -> Lane:
     import submitit
 
     # submitit's own dealing knows numbers only, but a GPU may be named by its UUID
-    python = f"env CUDA_VISIBLE_DEVICES={shlex.quote(','.join(gpus))} " + worker_command(
-        journal.folder / f"{batch.id}.json"
-    )
+    visible = f"CUDA_VISIBLE_DEVICES={shlex.quote(','.join(gpus))}"
+    command = worker_command(journal.folder / f"{batch.id}.json")
+    python = f"env {visible} OMP_NUM_THREADS={threads} {command}"
     executor = submitit.LocalExecutor(journal.submitit_folder(batch.id), python=python)
     executor.update_parameters(
         timeout_min=FOREVER_MINUTES, tasks_per_node=max(1, len(gpus)), stderr_to_stdout=True

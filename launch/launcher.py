@@ -16,7 +16,7 @@ import logging
 import secrets
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,10 +57,20 @@ class Launched:
     batches: tuple[tuple[Batch, str], ...]
 
 
-def launch(store: Store, grid: Grid, target: Target, rules: RetryRules) -> Launched:
+def launch(
+    store: Store,
+    grid: Grid,
+    target: Target,
+    rules: RetryRules,
+    *,
+    only: Collection[str] | None = None,
+) -> Launched:
     """Submit every cell of ``grid`` that is missing, or that the rules try again.
 
     Inline batches are only prepared: :func:`launch.inline.run` runs them.
+
+    Args:
+        only: signatures of the runs that may be submitted; none: all.
 
     Raises:
         UserError: nothing can be submitted, or the scheduler refuses; what was submitted before
@@ -68,7 +78,7 @@ def launch(store: Store, grid: Grid, target: Target, rules: RetryRules) -> Launc
     """
     journal = Journal(store)
     with only_launcher(store, target) as (claim, launcher):
-        plan = make_plan(store, grid, target, rules, record=True)
+        plan = make_plan(store, grid, target, rules, only=only, record=True)
         undecided = [c for c in plan.cells if c.note == "SLURM does not answer"]
         if undecided:
             logger.warning("%d cells wait for SLURM to answer: launch again", len(undecided))

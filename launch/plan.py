@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -37,12 +37,14 @@ class Target:
         profile: what a cell asks for.
         jobs: cells at a time, for the local executor.
         function: what a cell calls.
+        then: a command to run when all have ended (local executor).
     """
 
     executor: ExecutorName
     profile: Profile
     jobs: int = 1
     function: str = RUN_CELL
+    then: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,11 +101,18 @@ class Plan:
 
 
 def make_plan(
-    store: Store, grid: Grid, target: Target, rules: RetryRules, *, record: bool = False
+    store: Store,
+    grid: Grid,
+    target: Target,
+    rules: RetryRules,
+    *,
+    only: Collection[str] | None = None,
+    record: bool = False,
 ) -> Plan:
     """Decide about every cell of ``grid``.
 
     Args:
+        only: signatures of the runs that may be submitted; none: all.
         record: see :func:`launch.monitor.survey`; False: nothing is written anywhere.
 
     Raises:
@@ -117,7 +126,11 @@ def make_plan(
         action, note = _decide(store, cell, status, rules)
         cells.append(CellPlan(cell, action, note, status, cell.signature not in seen))
         seen.add(cell.signature)
-    chosen = [c.cell for c in cells if c.first and c.action in SUBMITTED]
+    chosen = [
+        c.cell
+        for c in cells
+        if c.first and c.action in SUBMITTED and (only is None or c.cell.signature in only)
+    ]
     batches = _batches(store, target, chosen)
     return Plan(grid, target, tuple(cells), batches, found.problems, found.strays)
 
@@ -179,6 +192,7 @@ def _batch_here(target: Target, cells: list[Cell]) -> BatchPlan:
         gpus = visible_gpus()
         lanes = deal_gpus(gpus, min(target.jobs, len(cells)), target.profile.gpus)
         parameters["gpus"] = lanes
+        parameters["then"] = list(target.then)
     return BatchPlan(target.profile, tuple(cells), parameters, {})
 
 

@@ -77,6 +77,18 @@ class Shape(_Section):
         return max(1, self.gpus)
 
 
+def known_resources(values: dict[str, Any]) -> dict[str, Any]:
+    """``values``, if every name is one of :class:`Shape`'s fields.
+
+    Raises:
+        ValueError: another name; lists the fields.
+    """
+    for name in values:
+        if name not in Shape.model_fields:
+            raise ValueError(unknown("field", name, Shape.model_fields))
+    return values
+
+
 class Rule(_Section):
     """Other resources for the cells whose config matches."""
 
@@ -94,10 +106,7 @@ class Rule(_Section):
     @field_validator("set")
     @classmethod
     def _resources_exist(cls, value: dict[str, Any]) -> dict[str, Any]:
-        for name in value:
-            if name not in Shape.model_fields:
-                raise ValueError(unknown("field", name, Shape.model_fields))
-        return value
+        return known_resources(value)
 
     def matches(self, config: Config) -> bool:
         """Whether every field in ``when`` has its value, or one of its values."""
@@ -126,6 +135,12 @@ class Profile(Shape):
     )
     python: str | None = Field(None, description="Python on the nodes; none: this one")
     rules: tuple[Rule, ...] = Field((), description="other resources for some cells")
+    report: dict[str, Any] = Field({}, description="other resources for the report's job")
+
+    @field_validator("report")
+    @classmethod
+    def _report_resources_exist(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return known_resources(value)
 
     @model_validator(mode="after")
     def _warned_in_time(self) -> Self:
@@ -142,6 +157,12 @@ class Profile(Shape):
     def rule_shapes(self) -> tuple[Shape, ...]:
         """The shape of each rule, applied alone."""
         return tuple(self._shape([rule]) for rule in self.rules)
+
+    @property
+    def report_shape(self) -> Shape:
+        """What the report's job asks for: one CPU process for up to an hour, if not told else."""
+        values = {name: getattr(self, name) for name in ("partition", "account", "qos")}
+        return Shape(**{**values, "gpus": 0, "time": 60, **self.report})
 
     def shape(self, config: Config) -> Shape:
         """What a cell of this config asks for; of rules that disagree the last one counts."""

@@ -17,6 +17,7 @@ state/measure.json     what is to be measured, for all grids that share the run
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import time
 from collections.abc import Iterable, Mapping
@@ -27,7 +28,7 @@ from typing import Any, Literal
 
 from core.config import Config
 from core.errors import UserError
-from core.files import read_json, write_json
+from core.files import read_json, temporary_name, write_json
 from core.overrides import ConfigError, config_from_dict
 from launch import lease
 from launch.process import is_gone
@@ -164,8 +165,9 @@ class RunFolder:
 
     def measure(self) -> tuple[str, ...]:
         """What is to be measured, for all grids that share the run."""
-        record = lease.read_dict(self.state_folder / "measure.json") or {}
-        return tuple(record.get("measure", ()))
+        own = lease.read_dict(self.config_path) or {}
+        added = lease.read_dict(self.state_folder / "measure.json") or {}
+        return tuple(sorted({*own.get("measure", ()), *added.get("measure", ())}))
 
     def is_done(self, measure: Iterable[str] = ()) -> bool:
         """Complete, with a record of each of ``measure``."""
@@ -230,10 +232,11 @@ class RunFolder:
                 "signature": self.signature,
                 "name": name,
                 "config": config.to_dict(),
+                "measure": sorted(measure),
             }
             write_json(self.config_path, record)
-        wanted = sorted({*self.measure(), *measure})
-        if tuple(wanted) != self.measure():
+        elif not set(measure) <= set(self.measure()):
+            wanted = sorted({*self.measure(), *measure})
             write_json(self.state_folder / "measure.json", {"measure": wanted}, indent=None)
 
     def mark_queued(self, batch: str, index: int) -> None:
@@ -244,7 +247,11 @@ class RunFolder:
 
     def write_queued(self, mark: Mapping[str, Any]) -> None:
         """Write the mark of a submission; one with a ``cause`` came to nothing."""
-        write_json(self.queued_path, dict(mark), indent=None)
+        # not synced to the disk: the batch in the journal is, and thousands of marks take long
+        self.state_folder.mkdir(parents=True, exist_ok=True)
+        temporary = temporary_name(self.queued_path)
+        temporary.write_text(json.dumps(dict(mark)) + "\n")
+        temporary.replace(self.queued_path)
 
     def mark_cancelled(self) -> None:
         """Ask whoever runs or is about to run the cell to leave it."""

@@ -22,6 +22,7 @@ from core.files import read_json, write_json
 from launch import failures, lease, stop
 from launch.process import myself
 from launch.run_folder import RunFolder, timestamp
+from launch.summary import summary
 from launch.surroundings import Surroundings, requeue
 
 logger = logging.getLogger(__name__)
@@ -149,8 +150,14 @@ def _publish(run: RunFolder, claim: lease.Lease) -> str:
         return "superseded"
     try:
         seconds, attempts = wall_seconds(run)
-        record = {"time": timestamp(), "wall_s": round(seconds, 3), "attempts": attempts}
-        write_json(run.done_path, record | {"measure": list(run.measure())})
+        record = {
+            "time": timestamp(),
+            "wall_s": round(seconds, 3),
+            "attempts": attempts,
+            "measure": list(run.measure()),
+            "summary": summary(run),
+        }
+        write_json(run.done_path, record)
     except OSError as error:
         _fail(run, claim, error)
         raise

@@ -24,9 +24,9 @@ def _toys_are_importable(monkeypatch):
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Heartbeats of 20 ms, here and in processes started from here."""
-    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.02)
-    monkeypatch.setenv("TEVIT_HEARTBEAT", "0.1")
+    """Five heartbeats a second, here and in processes started from here."""
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.2)
+    monkeypatch.setenv("TEVIT_HEARTBEAT", "0.2")
 
 
 @pytest.fixture

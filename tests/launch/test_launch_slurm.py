@@ -389,13 +389,13 @@ def test_a_heartbeat_outlives_a_lost_node(store, toys, go, look, fake_slurm):
     go(grid)
     run = store.run(grid.cells[0].signature)
     batch = lease.read_dict(run.queued_path)["batch"]
-    here = myself(batch=batch, index=0)
-    lease.acquire(run.state_folder, here)
-    fake_slurm.task(100, state="NODE_FAIL")
-    assert look(grid) == [("running", None)]  # it still works, and may finish
-    fake_slurm.task(100, state="PENDING")
-    assert look(grid, notes=True) == ["requeued, but the former copy still works"]
-    assert go(grid) == []
+    claim = lease.acquire(run.state_folder, myself(batch=batch, index=0))
+    with lease.beating(claim):
+        fake_slurm.task(100, state="NODE_FAIL")
+        assert look(grid) == [("running", None)]  # it still works, and may finish
+        fake_slurm.task(100, state="PENDING")
+        assert look(grid, notes=True) == ["requeued, but the former copy still works"]
+        assert go(grid) == []
 
 
 def test_suspended_and_starting_jobs_are_left_alone(store, toys, go, look, fake_slurm):

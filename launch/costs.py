@@ -1,0 +1,129 @@
+"""Parameters and multiply-adds of a grid's cells, each distinct model once, kept in a cache.
+
+Parameters take a moment (the model is built without memory); multiply-adds take seconds for a
+model of published size, since two counters run it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ablations.canonical import SCHEMA
+from ablations.cell import Cell
+from core.config import Config
+from core.errors import UserError
+from core.files import write_json
+from launch import lease
+from launch.store import Store
+
+logger = logging.getLogger(__name__)
+
+MOST_MODELS = 12
+MOST_CELLS = 500
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a model costs.
+
+    Attributes:
+        parameters: number of them.
+        multiply_adds: a frame, at the config's test size and clip length; None: not counted.
+    """
+
+    parameters: int | None = None
+    multiply_adds: int | None = None
+
+
+def costs_of(
+    store: Store,
+    cells: Iterable[Cell],
+    *,
+    count: bool,
+    each: Callable[[str], None] = lambda name: None,
+) -> dict[str, Costs]:
+    """Costs by signature, from the runs' records, the cache, or counted now.
+
+    Args:
+        count: False: only what is known already.
+        each: called with the name of a cell before its model is counted.
+    """
+    known: dict[str, Costs] = {}
+    found: dict[str, Costs] = {}
+    keys: dict[int, str] = {}
+    for cell in cells:
+        # cells of a grid share their validated sections, so most keys need no hashing
+        parts = (cell.config.backbone, cell.config.messenger, cell.config.head)
+        identity = hash((*map(id, parts), id(cell.config.data), id(cell.config.inference)))
+        key = keys.get(identity) or keys.setdefault(identity, model_key(cell.config))
+        if key not in known:
+            known[key] = _recorded(store, cell) or _cached(key) or Costs()
+            if count and known[key].multiply_adds is None:
+                each(cell.name)
+                known[key] = _counted(cell.config)
+                write_json(_cache_file(key), asdict(known[key]))
+        found[cell.signature] = known[key]
+    return found
+
+
+def worth_counting(cells: Iterable[Cell]) -> bool:
+    """Whether a plan should count unasked: few models, and a grid that a person reads."""
+    listed = list(cells)
+    if len(listed) > MOST_CELLS:
+        return False
+    return len({model_key(cell.config) for cell in listed}) <= MOST_MODELS
+
+
+def model_key(config: Config) -> str:
+    """A name for everything that parameters and multiply-adds depend on."""
+    dump = config.model_dump(mode="json", include={"backbone", "messenger", "head", "inference"})
+    dump["backbone"].pop("pretrained")
+    shape = [config.data.test_size, config.data.clip_length]
+    text = json.dumps({"schema": SCHEMA, "model": dump, "shape": shape}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _recorded(store: Store, cell: Cell) -> Costs | None:
+    record = lease.read_dict(store.run(cell.signature).result("flops"))
+    figures: Mapping[str, Any] = (record or {}).get("figures") or {}
+    if "total" not in figures:
+        return None
+    return Costs(figures.get("parameters"), figures["total"])
+
+
+def _cache_file(key: str) -> Path:
+    folder = os.environ.get("TEVIT_CACHE") or Path.home() / ".cache" / "tevit"
+    return Path(folder) / "costs" / f"{key}.json"
+
+
+def _cached(key: str) -> Costs | None:
+    record = lease.read_dict(_cache_file(key))
+    return Costs(record.get("parameters"), record.get("multiply_adds")) if record else None
+
+
+def _counted(config: Config) -> Costs:
+    from benchmarks.flops import flops_record
+
+    try:
+        figures = flops_record(config, name="plan")["figures"]
+    except UserError as error:  # no trustworthy count is no reason not to plan
+        logger.warning("multiply-adds not counted: %s", error)
+        return Costs(parameters(config))
+    return Costs(figures["parameters"], figures["total"])
+
+
+def parameters(config: Config) -> int:
+    """Parameters of the configured model, which is built without memory for them."""
+    import torch
+
+    from core.tevit import build_model
+
+    with torch.device("meta"):
+        return sum(p.numel() for p in build_model(config).parameters())

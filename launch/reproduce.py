@@ -1,0 +1,141 @@
+"""How to get a run again: the exact commands, and what is different today."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ablations.canonical import signature
+from ablations.cell import Cell
+from ablations.grid import Grid
+from core.errors import UserError
+from core.files import read_json
+from launch.provenance import diff_path
+from launch.run_folder import RunFolder
+
+_FACTS = (
+    "python",
+    "packages",
+    "cpu",
+    "threads",
+    "gpus",
+    "driver",
+    "cuda",
+    "cudnn",
+    "float32_matmul_precision",
+    "platform",
+)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to repeat a run.
+
+    Attributes:
+        commands: to be typed one after the other in a checkout.
+        differences: between the environment of then and of now, one line each.
+        origin: when, where and by which command the run was made.
+    """
+
+    commands: tuple[str, ...]
+    differences: tuple[str, ...]
+    origin: str
+
+
+def recipe(run: RunFolder, runs: Path, today: Mapping[str, Any] | None = None) -> Recipe:
+    """The commands that repeat ``run`` into the store ``runs``, with warnings.
+
+    Args:
+        today: this environment; none: it is looked at now.
+
+    Raises:
+        UserError: the run was never started, so there is nothing to repeat it by.
+    """
+    attempt, record = latest_provenance(run)
+    if today is None:
+        from benchmarks.environment import environment
+
+        today = environment()
+    then = record["environment"]
+    differences = [*_code(then["git"], today["git"]), *_environment(then, today)]
+    if signature(run.config()) != run.signature:
+        differences.append(
+            "config: today's code gives it another signature, since its meaning has changed or "
+            "a file that it names has"
+        )
+    return Recipe(
+        tuple(_commands(run, runs, attempt, then["git"])), tuple(differences), _origin(run, record)
+    )
+
+
+def latest_provenance(run: RunFolder) -> tuple[int, dict[str, Any]]:
+    """Number and record of the latest attempt that left one.
+
+    Raises:
+        UserError: there is none.
+    """
+    for claim in reversed(run.attempts()):
+        if run.provenance(claim.number).exists():
+            return claim.number, read_json(run.provenance(claim.number))
+    raise UserError(f"{run.path}: never started, so there is no provenance to reproduce it by")
+
+
+def grid_of_run(run: RunFolder) -> Grid:
+    """The run as a grid of one cell, to launch it again."""
+    measure: Any = run.measure() or ("ap",)
+    cell = Cell(f"reproduce-{run.signature}", run.config(), {"run": run.signature}, measure)
+    return Grid(cell.name, f"the run {run.path}", (cell,), {"run": (run.signature,)}, measure, None)
+
+
+def _commands(run: RunFolder, runs: Path, attempt: int, git: Mapping[str, Any]) -> Iterator[str]:
+    if git.get("commit"):
+        yield f"git checkout {git['commit']}"
+    if git.get("diff"):
+        yield f"git apply {shlex.quote(str(diff_path(run, attempt)))}"
+    again = ["tevit", "reproduce", str(run.path), "--run", "--into", str(runs)]
+    yield shlex.join(again)
+
+
+def _code(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    if then.get("commit") is None:
+        yield "code: the run was made outside of a checkout, its version is not known"
+    elif then["commit"] != now.get("commit"):
+        yield f"code: commit {then['commit'][:12]} then, {str(now.get('commit'))[:12]} now"
+    if then.get("diff_sha256") != now.get("diff_sha256"):
+        words = {True: "uncommitted changes", False: "no uncommitted changes"}
+        was, is_ = words[bool(then.get("dirty"))], words[bool(now.get("dirty"))]
+        yield f"code: {was} then, {'other ones' if was == is_ else is_} now"
+    for name in then.get("untracked") or ():
+        yield f"code: {name} was not under version control, so it may be missing"
+
+
+def _environment(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    for fact in _FACTS:
+        yield from _differences(fact, then.get(fact), now.get(fact))
+
+
+def _differences(name: str, then: Any, now: Any) -> Iterator[str]:
+    if isinstance(then, Mapping) and isinstance(now, Mapping):
+        for key in sorted({*then, *now}):
+            yield from _differences(f"{name}.{key}", then.get(key), now.get(key))
+    elif then != now:
+        yield f"{name}: {_shown(then)} then, {_shown(now)} now"
+
+
+def _shown(value: Any) -> str:
+    if value is None or value == []:
+        return "none"
+    if isinstance(value, list):
+        return ", ".join(str(v.get("name", v)) if isinstance(v, Mapping) else str(v) for v in value)
+    return str(value)
+
+
+def _origin(run: RunFolder, record: Mapping[str, Any]) -> str:
+    submission = record.get("submission") or {}
+    command = submission.get("command")
+    made = f"{run.signature}, attempt {record['attempt']}, {record['time']}"
+    where = f" on {record['environment'].get('host')}"
+    return made + where + (f", by: {shlex.join(command)}" if command else "")
