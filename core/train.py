@@ -286,8 +286,8 @@ class TrainingRun:
             self.saved_rng = contents["rng"][self.world.rank]
         else:
             log.warning(
-                "%s was trained by %d processes and goes on with %d: other clips a step, other "
-                "random numbers",
+                "%s was trained by %d processes and goes on with %d: drop path will draw other "
+                "numbers",
                 path,
                 meta["ranks"],
                 self.world.size,

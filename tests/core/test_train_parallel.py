@@ -1,4 +1,4 @@
-"""Two processes, started in three ways, against one with twice the batch."""
+"""Two processes, started in three ways, against one with twice the batch a forward pass."""
 
 import shutil
 import socket
