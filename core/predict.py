@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -27,14 +24,11 @@ from core.data.segmentation import Rle
 from core.data.transforms import Size
 from core.distributed import default_device
 from core.errors import UserError
-from core.files import sync_folder, temporary_name
 from core.frames import FileFrames, Frames, clips_of, prepare
 from core.masks import paste_masks
 from core.near_online import ClipTracks, Stitcher
+from core.results_writer import Result, ResultsWriter
 from core.tevit import TeViT, build_model, rescale_boxes
-
-Result = dict[str, Any]
-"""One track: ``video_id``, ``category_id``, ``score``, ``segmentations`` (RLE or null a frame)."""
 
 T = TypeVar("T")
 
@@ -265,42 +259,3 @@ def ahead(items: Iterator[T]) -> Iterator[T]:
         while (item := future.result()) is not end:
             future = pool.submit(next, items, end)
             yield item  # type: ignore[misc]
-
-
-class ResultsWriter:
-    """Writes a JSON array entry by entry; the file appears, whole, when the block ends well."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = Path(path)
-        self.count = 0
-
-    def __enter__(self) -> Self:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._temporary = temporary_name(self.path)
-        self._file = self._temporary.open("x", encoding="utf-8")
-        self._file.write("[")
-        return self
-
-    def write(self, entries: Iterable[Result]) -> None:
-        """Append tracks."""
-        for entry in entries:
-            text = json.dumps(entry, allow_nan=False, separators=(",", ":"))
-            self._file.write(f"{',' if self.count else ''}\n{text}")
-            self.count += 1
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        with self._file:
-            if kind is None:
-                self._file.write("\n]\n")
-                self._file.flush()
-                os.fsync(self._file.fileno())
-        if kind is not None:
-            self._temporary.unlink(missing_ok=True)
-            return
-        self._temporary.replace(self.path)
-        sync_folder(self.path.parent)

@@ -11,7 +11,8 @@ from core.data.youtube_vis import load_folder
 from core.draw import draw_frames, save_animation
 from core.errors import UserError
 from core.frames import FileFrames, Frames, open_video
-from core.predict import Classes, Result, ResultsWriter, load_model_and_classes, predict_video
+from core.predict import Classes, load_model_and_classes, predict_video
+from core.results_writer import Result, ResultsWriter
 
 
 @dataclass(frozen=True)

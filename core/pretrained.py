@@ -139,7 +139,7 @@ def _reorder_merged(value: Tensor) -> Tensor:
     with its C channels.  Ours (as ``unfold`` gives them): C channels, each with its four pixels,
     row by row.
     """
-    pixels = value.unflatten(-1, (4, -1))[..., [0, 2, 1, 3], :]  # type: ignore[no-untyped-call]
+    pixels = value.unflatten(-1, (4, -1))[..., [0, 2, 1, 3], :]
     reordered: Tensor = pixels.transpose(-1, -2).flatten(-2)
     return reordered
 

@@ -17,7 +17,6 @@ from core.frames import FileFrames, prepare
 from core.overrides import override
 from core.predict import (
     Classes,
-    ResultsWriter,
     ahead,
     encode_masks,
     load_model,
@@ -25,6 +24,7 @@ from core.predict import (
     predict_video,
     predict_videos,
 )
+from core.results_writer import ResultsWriter
 from core.structures import Detections
 from core.tevit import build_model
 from tests.conftest import SHARED, need
