@@ -87,18 +87,19 @@ def accumulate(matches: Matches, weights: Ints) -> Curves:
         matches: of V videos.
         weights: (R, V) counts.
     """
+    draws = weights.astype(np.float64)
     shape = (len(weights), len(AREAS), len(THRESHOLDS), len(matches.categories))
     precision = np.full(shape, np.nan)
     recall = np.full((shape[0], len(LIMITS), *shape[2:]), np.nan)
     for k, category in enumerate(matches.categories):
-        wanted = _wanted(matches, weights, category)
+        wanted = _wanted(matches, draws, category)
         if wanted.any():
-            precision[..., k] = _precision(matches, weights, category, wanted)
-            recall[..., k] = _recall(matches, weights, category, wanted)
+            precision[..., k] = _precision(matches, draws, category, wanted)
+            recall[..., k] = _recall(matches, draws, category, wanted)
     return Curves(precision, recall)
 
 
-def _wanted(matches: Matches, weights: Ints, category: int) -> Floats:
+def _wanted(matches: Matches, weights: Floats, category: int) -> Floats:
     """(R, A) annotated tracks of the category that count."""
     of = matches.tracks.truth_category == category
     counts = np.zeros((matches.videos, len(AREAS)))
@@ -106,38 +107,44 @@ def _wanted(matches: Matches, weights: Ints, category: int) -> Floats:
     return weights @ counts
 
 
-def _recall(matches: Matches, weights: Ints, category: int, wanted: Floats) -> Floats:
+def _recall(matches: Matches, weights: Floats, category: int, wanted: Floats) -> Floats:
     """(R, 6, T) share of the annotated tracks that were found."""
     tracks = matches.tracks
     of = np.flatnonzero(tracks.category == category)
     found = (tracks.matched[of] & ~tracks.ignored[of]).astype(np.float64)
-    recall = np.empty((len(weights), len(LIMITS), len(THRESHOLDS)))
-    for i, (area, limit) in enumerate(LIMITS):
-        a = list(AREAS).index(area)
-        counts = np.zeros((matches.videos, len(THRESHOLDS)))
+    counts = np.zeros((matches.videos, len(LIMITS), len(THRESHOLDS)))
+    areas = [list(AREAS).index(area) for area, _ in LIMITS]
+    for i, (a, (_, limit)) in enumerate(zip(areas, LIMITS, strict=True)):
         within = tracks.rank[of] < limit
-        np.add.at(counts, matches.video[of][within], found[within, a])
-        recall[:, i] = _ratio(weights @ counts, wanted[:, a, None])
-    return recall
+        np.add.at(counts[:, i], matches.video[of][within], found[within, a])
+    recalled = weights @ counts.reshape(matches.videos, -1)
+    return _ratio(recalled.reshape(-1, *counts.shape[1:]), wanted[:, areas, None])
 
 
-def _precision(matches: Matches, weights: Ints, category: int, wanted: Floats) -> Floats:
+def _precision(matches: Matches, weights: Floats, category: int, wanted: Floats) -> Floats:
     """(R, A, T) interpolated precision, mean over ``RECALLS``."""
     ranking = _ranking(matches, weights, category)
     matched = matches.tracks.matched[ranking.index]
     counted = ~matches.tracks.ignored[ranking.index]
     precision = np.full((len(weights), *matched.shape[1:]), np.nan)
-    for a, t in np.ndindex(matched.shape[1:]):
-        if wanted[:, a].any():
-            hits = np.flatnonzero(matched[:, a, t] & counted[:, a, t])
-            precision[:, a, t] = _interpolated(ranking, hits, counted[:, a, t], wanted[:, a])
+    cells = [(a, t) for a, t in np.ndindex(matched.shape[1:]) if wanted[:, a].any()]
+    hits = [np.flatnonzero(matched[:, a, t] & counted[:, a, t]) for a, t in cells]
+    before = [
+        _counts_up_to(places, counted[:, a, t], ranking)
+        for (a, t), places in zip(cells, hits, strict=True)
+    ]
+    # one product for all: the threads of many small ones would mostly wait for each other
+    product = ranking.weights @ np.concatenate(before).T
+    so_far = np.split(product, np.cumsum([len(places) for places in hits])[:-1], axis=1)
+    for (a, t), places, tracks in zip(cells, hits, so_far, strict=True):
+        hit_weights = ranking.weights[:, ranking.column[places]]
+        precision[:, a, t] = _interpolated(hit_weights, tracks, wanted[:, a])
     return precision
 
 
-def _interpolated(ranking: _Ranking, hits: Indices, counted: Bools, wanted: Floats) -> Floats:
-    """(R,) mean precision; ``hits`` (P,) are the places of the true positives."""
-    found = np.cumsum(ranking.weights[:, ranking.column[hits]], 1)
-    so_far = ranking.weights @ _counts_up_to(hits, counted, ranking).T
+def _interpolated(hit_weights: Floats, so_far: Floats, wanted: Floats) -> Floats:
+    """(R,) mean precision, from each true positive's weight and the tracks up to it (R, P)."""
+    found = np.cumsum(hit_weights, 1)
     precision = found / (so_far + np.spacing(1))
     best = np.maximum.accumulate(precision[:, ::-1], 1)[:, ::-1]
     reached = np.searchsorted(RECALLS, _ratio(found, wanted[:, None]), side="right")
@@ -156,7 +163,7 @@ def _counts_up_to(hits: Indices, counted: Bools, ranking: _Ranking) -> Floats:
     return np.cumsum(cells.reshape(len(hits), columns), 0).astype(np.float64)
 
 
-def _ranking(matches: Matches, weights: Ints, category: int) -> _Ranking:
+def _ranking(matches: Matches, weights: Floats, category: int) -> _Ranking:
     """Tracks of the category by falling score; equal scores in the order of the videos.
 
     Within a video tracks keep their rank.  Tracks of one video with one score are a case of their
@@ -174,7 +181,7 @@ def _ranking(matches: Matches, weights: Ints, category: int) -> _Ranking:
     keys = np.stack([matches.video[index], np.where(tied, copy + 1, 0)], 1)
     (video, number), column = _unique_rows(keys)
     counts = weights[:, video]
-    columns = np.where(number > 0, counts >= number, counts).astype(np.float64)
+    columns = np.where(number > 0, counts >= number, counts)
     return _Ranking(index, column, columns)
 
 

@@ -122,12 +122,15 @@ def _greedy(
         for j, (area, crowd) in enumerate(zip(annotated.size, annotated.crowd, strict=True))
     ]
     evaluation.ious = {(0, 0): overlaps}
-    # area ranges matter through the annotations that they exclude, which are often the same
+    shape = (len(predicted), len(AREAS), len(THRESHOLDS))
+    matched, on_ignored = np.zeros(shape, bool), np.zeros(shape, bool)
+    # A range matters through the annotations that it excludes.  Many ranges exclude the same, and
+    # excluding all of them changes no match.
     found: dict[bytes, Any] = {}
-    for excluded, bounds in zip(truth_ignored.T, AREAS.values(), strict=True):
-        if excluded.tobytes() not in found:
-            found[excluded.tobytes()] = evaluation.evaluateImg(0, 0, bounds, MAX_TRACKS)
-    parts = [found[excluded.tobytes()] for excluded in truth_ignored.T]
-    matched = np.stack([part["dtMatches"].T > 0 for part in parts], 1)
-    ignored = np.stack([part["dtIgnore"].T > 0 for part in parts], 1)
-    return matched, matched & ignored
+    for a, (excluded, bounds) in enumerate(zip(truth_ignored.T, AREAS.values(), strict=True)):
+        key = b"" if excluded.all() or not excluded.any() else excluded.tobytes()
+        if key not in found:
+            found[key] = evaluation.evaluateImg(0, 0, bounds, MAX_TRACKS)
+        matched[:, a] = found[key]["dtMatches"].T > 0
+        on_ignored[:, a] = matched[:, a] & (excluded.all() if not key else found[key]["dtIgnore"].T)
+    return matched, on_ignored

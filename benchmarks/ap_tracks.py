@@ -93,7 +93,7 @@ def track_overlaps(predicted: Tracks, annotated: Tracks) -> Floats:
     """(D, G) intersection over union; 0 for other categories and below one half."""
     total = predicted.areas.sum(1)[:, None] + annotated.areas.sum(1)
     same = (predicted.category[:, None] == annotated.category) & (total > 0)
-    common = np.zeros(same.shape, np.int64)
+    common = np.zeros(same.shape)
     # (T, D, G) most that the frames from each on can still add: the smaller mask
     smaller = np.minimum(predicted.areas.T[:, :, None], annotated.areas.T[:, None, :])
     ahead = np.cumsum(smaller[::-1], 0)[::-1]
@@ -112,7 +112,7 @@ def track_overlaps(predicted: Tracks, annotated: Tracks) -> Floats:
 
 def _intersections(
     predicted: Tracks, annotated: Tracks, frame: int, rows: Indices, columns: Indices
-) -> Ints:
+) -> Floats:
     """(rows, columns) common pixels in a frame."""
     shares = coco.iou(
         [predicted.masks[i][frame] or NO_MASK for i in rows.tolist()],
@@ -121,14 +121,16 @@ def _intersections(
     )
     # as of a crowd: the share of the prediction's area, from which whole pixels follow
     pixels: Floats = np.rint(shares * predicted.areas[rows, frame][:, None])
-    return pixels.astype(np.int64)
+    return pixels
 
 
 def _predicted(task: VideoTask) -> Tracks | list[str]:
     masks = [entry["segmentations"] for _, entry in task.predictions]
     areas = _areas(masks, task.shape)
     if areas is None:
-        return _faults_of(task)
+        areas, faults = _areas_one_by_one(task)
+        if faults:
+            return faults
     return Tracks(
         masks=masks,
         areas=areas,
@@ -164,7 +166,7 @@ def _annotated(task: VideoTask) -> Tracks | list[str]:
 
 
 def _areas(masks: Sequence[Sequence[Any]], shape: VideoShape) -> Ints | None:
-    """(N, T) pixels; none if a mask is faulty."""
+    """(N, T) pixels; none if a mask may be faulty."""
     there = np.array([[mask is not None for mask in of_track] for of_track in masks], bool)
     flat = [mask for of_track in masks for mask in of_track if mask is not None]
     found = areas_if_valid(flat, shape.height, shape.width)
@@ -175,11 +177,13 @@ def _areas(masks: Sequence[Sequence[Any]], shape: VideoShape) -> Ints | None:
     return areas
 
 
-def _faults_of(task: VideoTask) -> list[str]:
+def _areas_one_by_one(task: VideoTask) -> tuple[Ints, list[str]]:
+    """(N, T) pixels, and what is wrong with the masks."""
+    areas = np.zeros((len(task.predictions), task.shape.length), np.int64)
     faults = []
-    for index, entry in task.predictions:
+    for row, (index, entry) in zip(areas, task.predictions, strict=True):
         try:
-            mask_areas(entry["segmentations"], task.shape.height, task.shape.width)
+            row[:] = mask_areas(entry["segmentations"], task.shape.height, task.shape.width)
         except ValueError as error:
             faults.append(f"{entry_name(index, entry)}: {error}")
-    return faults
+    return areas, faults

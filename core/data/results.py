@@ -131,18 +131,23 @@ def mask_areas(segmentations: Sequence[Any], height: int, width: int) -> Ints:
     frames = [f for f, mask in enumerate(segmentations) if mask is not None]
     found = areas_if_valid([segmentations[f] for f in frames], height, width)
     if found is None:
-        reasons = ((f, _mask_fault(segmentations[f], height, width)) for f in frames)
-        raise ValueError("; ".join(f"frame {f}: {reason}" for f, reason in reasons if reason))
+        faults = ((f, _mask_fault(segmentations[f], height, width)) for f in frames)
+        reasons = [f"frame {f}: {fault}" for f, fault in faults if fault]
+        if reasons:
+            raise ValueError("; ".join(reasons))
+        found = _areas([segmentations[f] for f in frames])
     areas = np.zeros(len(segmentations), np.int64)
     areas[frames] = found
     return areas
 
 
 def areas_if_valid(masks: Sequence[Any], height: int, width: int) -> Ints | None:
-    """(masks,) pixels of each compressed RLE; none if any is malformed or of another size.
+    """(masks,) pixels of each compressed RLE; none if any may be malformed or of another size.
 
     pycocotools does not check: given run lengths that do not add up to the frame it computes a
-    wrong area, hangs or crashes.  This checks and measures hundreds of thousands a second.
+    wrong area, hangs or crashes.  This checks and measures hundreds of thousands a
+    second, and leaves what looks odd to the exact :func:`core.data.segmentation.check_counts`.
+    Only run lengths that add up although some are negative pass unseen; no encoder makes them.
     """
     if not masks:
         return np.zeros(0, np.int64)
@@ -157,13 +162,14 @@ def areas_if_valid(masks: Sequence[Any], height: int, width: int) -> Ints | None
         return None
     text = "".join(counts).encode("ascii", "replace")
     codes = np.frombuffer(text, np.uint8)
-    stops = np.cumsum(list(map(len, counts)))
+    lengths = np.fromiter(map(len, counts), np.int64, len(counts))
+    stops = np.cumsum(lengths)
     if codes.min() < 48 or codes.max() > 111 or codes[stops - 1].max() >= CONTINUED:
         return None
     foreground = _areas(masks)
     # Without its first run a code tells the complement: what was background counts as
     # foreground.  All three parts together must fill the frame.
-    rest, first = _first_runs(codes, stops - list(map(len, counts)))
+    rest, first = _first_runs(codes, stops - lengths)
     rests = zip(rest.tolist(), stops.tolist(), strict=True)
     background = _areas([{"size": size, "counts": text[i:j]} for i, j in rests])
     return foreground if (foreground + background + first == height * width).all() else None
@@ -175,12 +181,18 @@ def _first_runs(codes: npt.NDArray[np.uint8], starts: Ints) -> tuple[Ints, Ints]
     A number is five bits a character, lowest first, and goes on while the sixth is set; the last
     character's fifth is the sign.
     """
-    place = np.arange(LONGEST_RUN)
-    heads = codes.take(starts[:, None] + place, mode="clip")
-    last = (heads < CONTINUED).argmax(1)
-    digits = np.where(place <= last[:, None], (heads.astype(np.int64) - 48) & 31, 0)
-    negative = np.take_along_axis(digits, last[:, None], 1)[:, 0] & 16
-    return starts + last + 1, (digits << (5 * place)).sum(1) - (negative << (5 * last + 1))
+    ends, value = starts.copy(), np.zeros_like(starts)
+    goes_on = np.ones(len(starts), bool)
+    for place in range(LONGEST_RUN):
+        code = codes.take(starts + place, mode="clip").astype(np.int64) - 48
+        negative = goes_on & ((code & 48) == 16)
+        value += (code & 31) * goes_on << 5 * place
+        value -= negative << np.int64(5 * place + 5)
+        ends += goes_on
+        goes_on &= code >= 32
+        if not goes_on.any():
+            break
+    return ends, value
 
 
 def _areas(masks: Sequence[Any]) -> Ints:

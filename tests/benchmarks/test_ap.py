@@ -327,6 +327,18 @@ def test_faults_of_results_are_named_with_those_of_masks():
         evaluate(ground_truth, [predicted([BOX]) | {"score": float("nan")}])
 
 
+def test_odd_but_valid_masks_score_like_plain_ones():
+    ground_truth = one_video(([BOX, BOX], {}), length=2)
+    plain = predicted([BOX, BOX])
+    counts = plain["segmentations"][0]["counts"]
+    first = next(i for i, c in enumerate(counts) if c < "P")
+    odd = chr(ord(counts[first]) + 32) + "P" * 7 + "0"
+    padded = {"size": [HEIGHT, WIDTH], "counts": counts[:first] + odd + counts[first + 1 :]}
+    assert (run_lengths(padded["counts"]) == run_lengths(counts)).all()
+    entry = plain | {"segmentations": [padded, plain["segmentations"][1]]}
+    assert evaluate(ground_truth, [entry]).figures["AP"] == pytest.approx(1.0)
+
+
 def test_the_record_holds_figures_and_protocol():
     ground_truth, results = random_case(2)
     scored = evaluate(ground_truth, results)
