@@ -18,7 +18,7 @@ def flops_table(records: Sequence[Record]) -> Table:
     for record in records:
         protocol = record["protocol"]
         shape = f"{protocol['width']}x{protocol['height']}, T={protocol['clip_length']}"
-        table.add_column(f"{record['name']}\n{shape}", justify="right")
+        table.add_column(f"{record['name']}\n{shape}", justify="right", overflow="fold")
     parts = list(dict.fromkeys(part for record in records for part in record["by_module"]))
     _row(table, "parameters (M)", records, lambda r: f"{r['figures']['parameters'] / 1e6:.2f}")
     _row(table, "total", records, lambda r: f"{r['figures']['total'] / 1e9:.3f}")
