@@ -161,7 +161,7 @@ class HeadConfig(Section):
 
 
 class SyntheticConfig(Section):
-    """The generated dataset; the last three are dials of how much time matters."""
+    """The generated dataset; the last four are dials of how much time matters."""
 
     videos: Annotated[Integer, Field(ge=2)] = Field(
         default=160, description="videos, both splits together"
@@ -169,6 +169,11 @@ class SyntheticConfig(Section):
     frames: Annotated[Integer, Field(ge=1)] = Field(default=8, description="frames a video")
     size: ImageSize = Field(default=(64, 96), description="height, width of the frames")
     seed: Annotated[Integer, Field(ge=0)] = Field(default=0, description="seed of the generator")
+    travel: Annotated[Number, Field(ge=0, le=3)] = Field(
+        default=0.6,
+        description="how far instances go round in a video, in gaps to the next one; well above 1 "
+        "their places do not tell who is who",
+    )
     hidden: Fraction = Field(
         default=0.0,
         description="share of an instance's frames in which its look, which tells its class and "

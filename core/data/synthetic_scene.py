@@ -18,6 +18,7 @@ LOOKS = ("striped", "spotted", "ringed")  # reddish, greenish, bluish
 MOTIONS = ("still", "moving", "pulsating")
 HUES = (0.0, 0.13, 0.33, 0.46, 0.67, 0.8)  # two for each of LOOKS
 INSTANCES = (2, len(HUES))
+LONGEST_TURN = 1.2 * math.pi  # farther, two instances would be hard to follow in few frames
 
 Floats = npt.NDArray[np.float64]
 _GEOMETRY, _CLASSES, _LOOKS, _HIDING, _TEXTURE = range(5)  # streams of random numbers
@@ -166,8 +167,8 @@ def _draw_paths(
 ) -> list[tuple[Floats, Floats, Floats]]:
     """Centre, angle and scale over time of each actor.
 
-    All go round one ellipse, on average by more than the gap between two, with detours of their
-    own.  So an actor is soon where another one was: places do not tell who is who, whereas from
+    All go round one ellipse, with detours of their own; the farther by the gap between two, the
+    more often one is where another one was, so that places do not tell who is who, whereas from
     one frame to the next the nearest one mostly is the same.  Detours and parts of the ellipse
     beyond the border make them cover each other and leave.
     """
@@ -177,7 +178,7 @@ def _draw_paths(
     middle = np.array([rng.uniform(0.35, 0.65) * width, rng.uniform(0.35, 0.65) * height])
     axes = np.array([rng.uniform(0.28, 0.46) * width, rng.uniform(0.3, 0.5) * height])
     gap = 2 * math.pi / count
-    turn = rng.choice((-1, 1)) * min(rng.uniform(1.1, 1.8) * gap, 1.2 * math.pi)
+    turn = rng.choice((-1, 1)) * min(config.travel * rng.uniform(0.75, 1.25) * gap, LONGEST_TURN)
     start = rng.uniform(0, 2 * math.pi)
     paths = []
     for place, motion in zip(rng.permutation(count), motions, strict=True):
