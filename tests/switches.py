@@ -42,6 +42,7 @@ SWITCHES: dict[str, Any] = {
     "data.synthetic.frames": 6,
     "data.synthetic.size": [32, 48],
     "data.synthetic.seed": 1,
+    "data.synthetic.travel": 1.5,
     "data.synthetic.hidden": 0.5,
     "data.synthetic.lookalikes": 1.0,
     "data.synthetic.motion_classes": True,

@@ -46,14 +46,14 @@ def plain(tmp_path_factory):
 @pytest.fixture(scope="module")
 def hidden(tmp_path_factory):
     folder = tmp_path_factory.mktemp("synthetic") / "hidden"
-    made(folder, videos=40, hidden=0.75)
+    made(folder, videos=40, hidden=0.75, travel=1.5)
     return folder
 
 
 @pytest.fixture(scope="module")
 def alike(tmp_path_factory):
     folder = tmp_path_factory.mktemp("synthetic") / "alike"
-    made(folder, videos=40, lookalikes=1)
+    made(folder, videos=40, lookalikes=1, travel=1.5)
     return folder
 
 
@@ -182,9 +182,17 @@ def masks_of(folder):
     return [(t["id"], t["category_id"], t["segmentations"]) for t in raw["annotations"]]
 
 
-def test_hiding_changes_pixels_but_no_mask_and_no_class(plain, hidden):
-    assert masks_of(plain) == masks_of(hidden)
-    assert files(plain) != files(hidden)
+def test_hiding_changes_pixels_but_no_mask_and_no_class(tmp_path, hidden):
+    made(tmp_path / "shown", videos=40, travel=1.5)
+    assert masks_of(tmp_path / "shown") == masks_of(hidden)
+    assert files(tmp_path / "shown") != files(hidden)
+
+
+def test_travel_changes_where_instances_go_and_not_how_they_look():
+    near, far = (draw_scene(SyntheticConfig(travel=share), 3) for share in (0.2, 1.5))
+    assert [a.look for a in near.actors] == [a.look for a in far.actors]
+    turned = [np.ptp(np.stack([a.centre for a in s.actors]), axis=1).mean() for s in (near, far)]
+    assert turned[0] < turned[1]
 
 
 def test_the_asked_share_is_hidden_and_one_frame_always_shows(hidden):
@@ -293,7 +301,7 @@ def test_look_alikes_cost_a_per_frame_head_its_tracks(alike):
 def test_the_cost_rises_with_the_dial(plain, hidden, tmp_path):
     recall = [recalled(plain, per_frame_identity)]
     for share in (0.5, 0.9):
-        made(tmp_path / str(share), videos=20, hidden=share)
+        made(tmp_path / str(share), videos=20, hidden=share, travel=1.5)
         recall.append(recalled(tmp_path / str(share), per_frame_identity))
     recall.insert(2, recalled(hidden, per_frame_identity))
     assert recall == sorted(recall, reverse=True)
