@@ -95,7 +95,7 @@ def _ahead(
     if ties.best is None:
         return None
     left_out = {name: figures for name, figures in values.items() if name not in sound}
-    rivals = {**left_out, ties.best: values[ties.best]}
+    rivals = {ties.best: values[ties.best], **left_out}  # which comes first wins a draw
     winner = exact_best(rivals, better).best
     return None if winner == ties.best else winner
 

@@ -58,15 +58,22 @@ def pieces(entry: Entry, column: Column, row: Row) -> Pieces:
         return Pieces(_as_published(summary.mean, column.decimals))
     main = number(summary.mean, column.decimals)
     figure = column.figure
+    n = "" if figure.exact else _seeds_unlike(row, summary.n)
     if summary.std is None or not figure.spread or (figure.exact and summary.std == 0):
-        return Pieces(main)
-    return Pieces(main, number(summary.std, column.decimals))
+        return Pieces(main, n=n)
+    return Pieces(main, number(summary.std, column.decimals), n=n)
 
 
 def _as_published(value: float, decimals: int) -> str:
     """No more digits than the source gives."""
     given = len(str(value).partition(".")[2])
     return number(value, min(decimals, given))
+
+
+def _seeds_unlike(row: Row, n: int) -> str:
+    """``n`` where it is not the number of finished seeds that the row gives."""
+    several_cells = "," in row.seeds
+    return "" if several_cells or row.seeds.partition("/")[0] == str(n) else f"n={n}"
 
 
 def _difference(difference: Difference, decimals: int, row: Row) -> Pieces:

@@ -89,7 +89,8 @@ def make_clips(
         f"{video.name} ({video.length} frames)": _row(video, dataset, same, results, names)
         for video in chosen
     }
-    return Clips(rows, _notes(shown, same, videos is None))
+    without = len({run.cell for run in runs}) - len(shown)
+    return Clips(rows, _notes(shown, same, without, videos is None))
 
 
 def _row(
@@ -201,13 +202,17 @@ def _results(run: CellRun) -> Sequence[Mapping[str, Any]]:
     return results
 
 
-def _notes(shown: Sequence[CellRun], same: Sequence[CellRun], evenly: bool) -> tuple[str, ...]:
+def _notes(
+    shown: Sequence[CellRun], same: Sequence[CellRun], without: int, evenly: bool
+) -> tuple[str, ...]:
     notes = [
         "As many tracks are drawn as there are true ones, those with the highest scores; a track "
         "has the colour of the true one that it overlaps most (IoU 0.3 or more over all frames)."
     ]
     if evenly:
         notes.append("The videos are spread evenly over the scored ones, whatever their results.")
+    if without:
+        notes.append(f"{without} of {len(shown) + without} cells have no predictions yet.")
     if len(same) < len(shown):
         notes.append(
             f"{len(same)} of {len(shown)} cells are shown: the first ones that share these videos."

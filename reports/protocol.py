@@ -44,7 +44,7 @@ VARIED_BY: dict[str, tuple[str, ...]] = {
 _DETAILS = frozenset(
     {
         *("counted", "not_counted", "unit", "scope", "clock", "device_type", "threads"),
-        *("warmup", "interleaved_with", "video_frames", "mask_size", "top_k"),
+        *("warmup", "interleaved_with", "video_frames", "mask_size", "top_k", "queries"),
     }
 )
 
@@ -127,6 +127,8 @@ def show_value(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     text = str(value)
+    if text == "[]":
+        return "none"
     if text.startswith('["'):
         return " + ".join(map(str, json.loads(text)))
     return text

@@ -101,7 +101,8 @@ def _drift(notes: Notes, name: str, drift: pd.Series) -> None:
     reasons = drift.dropna()
     if len(reasons):
         notes.say(
-            f"{name}: suspect in {len(reasons)} of {len(drift)} runs, such as: {reasons.iloc[0]}."
+            f"{name}: suspect in {len(reasons)} of {len(drift)} runs (all reasons in runs.csv), "
+            f"such as: {str(reasons.iloc[0]).partition('; ')[0]}."
         )
 
 

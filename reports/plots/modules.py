@@ -13,7 +13,7 @@ from reports.plots.legend import patches_above
 from reports.plots.style import INK, Plot, looks
 
 _PREFIX = "flops.by_module."
-_NAMES = {"box_head": "box heads", "mask_head": "mask head"}
+_NAMES = {"box_head": "box heads", "mask_head": "mask head", "roi_align": "RoIAlign"}
 
 
 def modules(cells: Sequence[CellRows], labels: Mapping[str, str]) -> Plot | None:
@@ -27,6 +27,8 @@ def modules(cells: Sequence[CellRows], labels: Mapping[str, str]) -> Plot | None
         return None
     count = len({row["cell"] for row in rows})
     notes = ["The stages of the box head are added up; the CSV has each of them."]
+    if count < len(cells):
+        notes.append(f"{len(cells) - count} of {len(cells)} cells lack a count (see table).")
     return Plot(
         "flops_by_module",
         "Multiply-adds a frame by module",

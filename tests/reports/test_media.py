@@ -105,6 +105,13 @@ def test_without_predictions_or_videos_the_page_is_told_why(tmp_path, predicted)
     assert "elsewhere" in clips.notes[0]
 
 
+def test_cells_without_predictions_are_counted(predicted):
+    store = predicted(seeds=(0,))
+    store.run(store.manifest("components").cells[2].signature).predictions.unlink()
+    clips = make_clips(read_grid(store, "components").runs, NAMES)
+    assert "1 of 4 cells have no predictions yet." in clips.notes
+
+
 def test_cells_on_other_videos_are_left_out_and_counted(predicted):
     store = predicted(seeds=(0,))
     path = store.run(store.manifest("components").cells[1].signature).config_path

@@ -1,9 +1,13 @@
+import json
 import math
 
 import pytest
 
+from launch.store import Store
+from reports.collect import collect
 from reports.formatting import number, pieces
 from reports.published import load_published
+from reports.runs import read_grid
 from reports.table_spec import TableError, TableSpec, parse_specs
 from reports.tables import build_table
 
@@ -131,6 +135,38 @@ def test_nothing_is_bold_while_an_unfinished_cell_is_ahead(table):
     )
     assert not any(row.entries[column(built, "AP")].bold for row in built.rows)
     assert "is ahead, but its seeds are not all finished" in notes(built)
+
+
+def test_a_draw_with_an_unfinished_cell_is_not_being_behind_it(table):
+    built = table(
+        state=lambda axes, seed: "queued" if (axes["head"], seed) == ("stqi", 2) else "done",
+        ap=lambda axes, seed: 0.25,
+    )
+    assert "is ahead" not in notes(built)
+
+
+def test_a_figure_of_other_seeds_than_the_finished_ones_says_how_many(make):
+    grid = make(seeds=(0, 1))
+    for run in grid.runs:
+        if run.cell == BOTH:
+            run.folder.result("fps").unlink()
+    rows = collect(read_grid(Store(grid.source.parents[1]), "components"))
+    built = build_table(rows, TableSpec(columns=["AP", "params"]), {}, name="x")
+    (row,) = [row for row in built.rows if row.cell == BOTH]
+    assert row.seeds == "0/2"
+    ap, params = (pieces(e, c, row) for e, c in zip(row.entries, built.columns, strict=True))
+    assert (ap.n, params.n) == ("n=2", "")
+
+
+def test_disturbed_timings_are_named(make):
+    grid = make(seeds=(0,))
+    path = grid.runs[0].folder.result("fps")
+    record = json.loads(path.read_text())
+    record["environment"] = {"drift": ["clock fell by 30 %", "other processes computed"]}
+    path.write_text(json.dumps(record))
+    rows = collect(read_grid(Store(grid.source.parents[1]), "components"))
+    said = notes(build_table(rows, TableSpec(), {}, name="x"))
+    assert "suspect in 1 of 4 runs (all reasons in runs.csv), such as: clock fell by 30 %." in said
 
 
 def test_an_unfinished_cell_that_is_behind_does_not_spoil_the_bold(table):
