@@ -30,10 +30,10 @@ demo: install
 	@TEVIT_RUNS=$(DEMO_RUNS) $(BIN)/tevit launch components --scale tiny --executor local --jobs 2 --wait
 	@TEVIT_RUNS=$(DEMO_RUNS) $(BIN)/tevit report components
 
-# a real SLURM for the launcher's tests: Debian's packages, as root; elsewhere those tests skip
+# what the tests need beside Python: a real SLURM for the launcher's, LaTeX for the tables', a
+# browser for the page's.  Debian's packages, as root; elsewhere those tests skip and say so
 test-tools: $(VENV)/tested
-	@$(BIN)/python tests/launch/slurm_cluster.py install || \
-	  echo "no SLURM cluster for the tests here (it needs root and Debian): they will be skipped"
+	@$(BIN)/python tests/system_packages.py
 
 lint: $(VENV)/tested
 	$(BIN)/ruff check .
