@@ -29,7 +29,7 @@ def pytest_runtest_makereport(item, call):
     outcome = yield
     report = outcome.get_result()
     allowed = item.get_closest_marker("gpu") or item.get_closest_marker("mmdet")
-    if report.skipped and not hasattr(report, "wasxfail") and not allowed:
-        if os.environ.get("TEVIT_NO_SKIP") == "1":
-            report.outcome = "failed"
-            report.longrepr = f"skipped where it must run: {report.longrepr}"
+    must_run = os.environ.get("TEVIT_NO_SKIP") == "1" and not allowed
+    if must_run and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped where it must run: {report.longrepr}"
