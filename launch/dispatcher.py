@@ -46,10 +46,10 @@ def lease_folder(journal: Journal, batch: str) -> Path:
     return journal.store.journal / "dispatch" / batch
 
 
-def is_dispatched(journal: Journal, batch: str) -> bool:
-    """Whether a dispatcher is at work on ``batch``."""
+def is_dispatched(journal: Journal, batch: str) -> bool | None:
+    """Whether a dispatcher is at work on ``batch``; None: none has begun."""
     claim = lease.latest(lease_folder(journal, batch))
-    return claim is not None and claim.alive()
+    return None if claim is None else claim.alive()
 
 
 def dispatch(journal: Journal, batch: Batch, *, poll: float = POLL_SECONDS) -> None:

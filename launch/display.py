@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Literal
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -10,7 +11,7 @@ from rich.text import Text
 
 from launch.costs import Costs
 from launch.failures import CAUSES, FailureGroup
-from launch.plan import SUBMITTED, Plan
+from launch.plan import SUBMITTED, BatchPlan, Plan
 from launch.status import StatusRow, counts, duration, most_telling
 
 STYLES = {
@@ -28,16 +29,17 @@ STYLES = {
 
 def plan_table(plan: Plan, costs: Mapping[str, Costs], limit: int) -> RenderableType:
     """Cells, jobs and totals of a plan; at most ``limit`` cells."""
-    table = Table(title=f"{plan.grid.name}: {plan.grid.description}", title_justify="left")
-    for heading in ("cell", "run", "what", "", "parameters", "multiply-adds/frame"):
-        table.add_column(heading, justify="right" if "a" in heading[:2] else "left")
+    headings = ("cell", "run", "what", "why", "parameters", "multiply-adds/frame")
+    rows: list[list[RenderableType]] = []
     for cell in plan.cells[:limit]:
         cost = costs.get(cell.cell.signature, Costs())
         what = Text(cell.action, STYLES[cell.action])
         note = cell.note if cell.first else f"{cell.note} (run of another cell)".strip()
         numbers = (millions(cost.parameters), billions(cost.multiply_adds))
-        table.add_row(cell.cell.name, cell.cell.signature[:8], what, note, *numbers)
-    parts: list[RenderableType] = [table, *_more(len(plan.cells), limit)]
+        rows.append([cell.cell.name, cell.cell.signature[:8], what, note, *numbers])
+    title = Text(plan.grid.name, "bold")
+    parts: list[RenderableType] = [title, Text(plan.grid.description)]
+    parts += [_table(headings, rows, right=headings[4:]), *_more(len(plan.cells), limit)]
     parts += _jobs(plan)
     parts += [Text(f"! {problem}", "yellow") for problem in plan.problems]
     parts += [_stray(job.id, job.name) for job in plan.strays]
@@ -50,31 +52,54 @@ def _jobs(plan: Plan) -> list[RenderableType]:
     if not plan.batches:
         lines.append(Text("nothing to submit"))
     for batch in plan.batches:
-        shown = {k: v for k, v in batch.parameters.items() if k not in ("comment", "srun_args")}
-        words = ", ".join(f"{name}={value}" for name, value in shown.items())
-        kind = {"slurm": "job array", "local": "local queue", "inline": "here"}
         count = f"{len(batch.cells)} cell" + "s" * (len(batch.cells) != 1)
-        lines.append(Text(f"{kind[plan.target.executor]} of {count}: {words}"))
+        lines.append(Text(f"{count}: {_place(plan, batch)}"))
     left = sum(c.first and c.action in ("failed", "stopped") for c in plan.cells)
     if left:
         lines.append(Text(f"{left} failed runs are left as they are (see --retry)", "yellow"))
     return lines
 
 
+def _place(plan: Plan, batch: BatchPlan) -> str:
+    """Where the cells of a batch would run."""
+    if plan.target.executor == "inline":
+        return "in this process, one after the other"
+    if plan.target.executor == "local":
+        lanes = batch.parameters["gpus"]
+        gpus = "; ".join(",".join(lane) for lane in lanes if lane)
+        return f"on this machine, {len(lanes)} at a time, " + (f"GPUs {gpus}" if gpus else "no GPU")
+    hidden = ("comment", "srun_args", "stderr_to_stdout")
+    shown = {name: value for name, value in batch.parameters.items() if name not in hidden}
+    kind = "a job array" if len(batch.cells) > 1 else "a job"
+    return f"{kind} with " + ", ".join(f"{name}={value}" for name, value in shown.items())
+
+
+def _table(
+    headings: Sequence[str], rows: Sequence[Sequence[RenderableType]], right: Collection[str]
+) -> Table:
+    """A table without the columns that are empty in every row."""
+    table = Table()
+    kept = [k for k, _ in enumerate(headings) if any(str(row[k]) for row in rows)]
+    for k in kept:
+        justify: Literal["right", "left"] = "right" if headings[k] in right else "left"
+        table.add_column(headings[k], justify=justify, overflow="fold")
+    for row in rows:
+        table.add_row(*(row[k] for k in kept))
+    return table
+
+
 def status_table(
     title: str, rows: Sequence[StatusRow], limit: int, problems: Iterable[str] = ()
 ) -> RenderableType:
     """The cells' states; at most ``limit`` of them, the most telling first."""
-    table = Table(title=title, title_justify="left")
-    right = {"step", "loss", "AP", "left"}
     headings = ("cell", "state", "step", "loss", "AP", "left", "host", "job", "why")
-    for heading in headings:
-        table.add_column(heading, justify="right" if heading in right else "left")
-    for row in most_telling(list(rows), limit):
-        table.add_row(*_cells(row))
+    shown = [_cells(row) for row in most_telling(list(rows), limit)]
+    table = _table(headings, shown, right=("step", "loss", "AP", "left"))
     total = ", ".join(f"{n} {state}" for state, n in counts(rows).items())
-    parts: list[RenderableType] = [table, *_more(len(rows), limit), Text(total, "bold")]
-    return Group(*parts, *(Text(f"! {problem}", "yellow") for problem in problems))
+    parts: list[RenderableType] = [Text(title, "bold"), table, *_more(len(rows), limit)]
+    return Group(
+        *parts, Text(total, "bold"), *(Text(f"! {problem}", "yellow") for problem in problems)
+    )
 
 
 def _cells(row: StatusRow) -> list[RenderableType]:

@@ -23,4 +23,3 @@ def run(journal: Journal, batch: Batch) -> Iterator[tuple[str, str]]:
             yield from run_inline(journal, batch)
     finally:
         claim.end({"outcome": "done"})
-        journal.submitted(batch.id, "")

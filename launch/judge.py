@@ -117,10 +117,12 @@ def _judge_live(state: RunState, job: slurm.SlurmJob) -> CellStatus:
 def _judge_local(case: Case) -> CellStatus:
     """A local or inline batch: whoever works through it is alive, or not."""
     assert case.batch is not None
-    starting = time.time() - case.batch.created < _STARTING_SECONDS
-    alive = starting or is_dispatched(case.journal, case.batch.id)
+    alive = is_dispatched(case.journal, case.batch.id)
+    if alive is None:  # not yet begun
+        alive = time.time() - case.batch.created < _STARTING_SECONDS
     if case.state.name != "queued" or alive or submitting(case.journal, case.batch):
-        return CellStatus(case.state)
+        holder = case.state.holder if case.state.name == "running" else None
+        return CellStatus(case.state, (holder or {}).get("job_id"))
     return _gone(case, None)
 
 

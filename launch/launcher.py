@@ -180,12 +180,10 @@ def _submit(
         lambda task: journal.store.run(task[1]).mark_queued(batch.id, task[0]),
         list(enumerate(batch.signatures)),
     )
-    if batch.executor == "inline":
-        return batch, ""
-    if batch.executor == "local":
-        job_id = str(start_local(journal, batch))
-    else:
+    if batch.executor == "slurm":
         job_id = _submit_slurm(journal, batch, plan.target)
+    else:
+        job_id = str(start_local(journal, batch)) if batch.executor == "local" else ""
     journal.submitted(batch.id, job_id)
     return batch, job_id
 

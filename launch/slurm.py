@@ -174,7 +174,7 @@ def _parse_accounting(output: str) -> Iterator[SlurmJob]:
         if len(parts) != 5 or not parts[4].startswith(JOB_PREFIX):
             continue
         job_id, state, exit_code, node, name = parts
-        word = state.partition(" ")[0].rstrip("+")
+        word = state.partition(" ")[0]
         for array, index in expand_id(job_id):
             full = array if index is None else f"{array}_{index}"
             node = "" if node == "None assigned" else node

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import faulthandler
+import logging
 import os
 import sys
 import time
@@ -24,6 +25,7 @@ def main(arguments: list[str]) -> None:
     """Run the task that the environment names, as submitit's ``_submit`` would."""
     stop.install()
     faulthandler.enable()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     parser = argparse.ArgumentParser(description="Run one task of a batch.")
     parser.add_argument("--batch", type=Path, required=True, help="the batch's record")
     # submitit appends its own command: -u -m submitit.core._submit FOLDER

@@ -158,6 +158,7 @@ def test_a_failing_cell_is_left_alone_unless_the_user_insists(toys, go, look, fa
     assert look(grid)[0] == ("done", None)
 
 
+@pytest.mark.slow
 def test_a_warned_cell_is_requeued_and_resumes(store, toys, go, look, fake_slurm):
     grid = toys(toy_grid(1), steps=60, sleep=0.02, checkpoint_every=10**6)
     go(grid)
@@ -245,6 +246,7 @@ def test_memory_exceeded_is_read_from_the_schedulers_log(store, toys, go, look, 
     assert "exceeded memory limit" in failure["last_line"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("misdeed", ["kill_at", "hard_exit_at"])
 def test_a_death_without_a_word_is_seen_and_tried_again_up_to_a_limit(
     store, toys, go, look, fake_slurm, misdeed
@@ -258,6 +260,7 @@ def test_a_death_without_a_word_is_seen_and_tried_again_up_to_a_limit(
     assert go(grid, parse_rules(["died"])) == ["103"]
 
 
+@pytest.mark.slow
 def test_progress_resets_the_limit(store, toys, go, look, fake_slurm):
     grid = toys(toy_grid(1), steps=6, kill_at=2)
     go(grid)
@@ -480,6 +483,7 @@ def launcher_process(store, sabotage=""):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("death", DEATHS)
 def test_a_launcher_may_die_anywhere(store, toys, look, fake_slurm, death):
     grid = toys(toy_grid(4), steps=2)
@@ -494,6 +498,7 @@ def test_a_launcher_may_die_anywhere(store, toys, look, fake_slurm, death):
     assert look(grid) == [("done", None)] * 4
 
 
+@pytest.mark.slow
 def test_two_launchers_at_once_submit_every_cell_once(store, toys, look, fake_slurm):
     grid = toys(toy_grid(4), steps=2)
     both = [launcher_process(store) for _ in range(2)]
