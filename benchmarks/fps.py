@@ -166,8 +166,10 @@ def _timed(subject: Subject, samples: Samples, rate: MatmulRate) -> dict[str, An
     }
     figures = {f"fps_{s}": scopes[s]["fps"] if s in scopes else None for s in SCOPES}
     per_frame, why_not = _multiply_adds(subject)
-    speed = figures["fps_model"]
-    share = speed * per_frame / rate.per_second if speed and per_frame else None
+    for scope in scopes.values():
+        achieved = scope["fps"] * per_frame if per_frame is not None else None
+        scope["matmul_share"] = achieved / rate.per_second if achieved is not None else None
+    share = scopes["model"]["matmul_share"] if "model" in scopes else None
     return {
         "scopes": scopes,
         "figures": {**figures, "matmul_share": share},

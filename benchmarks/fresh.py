@@ -140,6 +140,8 @@ def do_job(job: Job) -> list[dict[str, Any]]:
     if job.threads is not None:
         torch.set_num_threads(job.threads)
     device = torch.device(job.device)
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)  # whose streams the clock's events are recorded on
     if job.memory_limit is not None:
         limit_memory(device, job.memory_limit)
     subjects = [spec.build(device) for spec in job.subjects]

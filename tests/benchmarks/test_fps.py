@@ -88,6 +88,8 @@ def test_share_of_the_matmul_rate(steady):
     per_frame = 32 * 32 * 3 * 2
     assert record["achieved"]["multiply_adds"] == per_frame
     assert record["figures"]["matmul_share"] == pytest.approx(per_frame * 800 / 1e9)
+    shares = [scope["matmul_share"] for scope in record["scopes"].values()]
+    assert shares == pytest.approx([per_frame * fps / 1e9 for fps in (800, 400, 10 / 0.030)])
 
 
 def test_ratios_are_pair_by_pair_and_both_ways(steady):

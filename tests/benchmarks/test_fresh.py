@@ -4,6 +4,7 @@ import subprocess
 from dataclasses import asdict, replace
 
 import pytest
+import torch
 
 from benchmarks import fresh
 from benchmarks.fresh import Job, OutOfMemory, SubjectSpec, do_job, job_from_dict, main, run_job
@@ -116,6 +117,17 @@ def test_the_process_does_not_hide_bugs(monkeypatch, tmp_path):
 
 def test_fits_runs_the_model_and_has_no_records():
     assert do_job(Job("fits", (TINY,))) == []
+
+
+def test_another_gpu_is_made_the_current_one(monkeypatch):
+    chosen = []
+    monkeypatch.setattr(fresh.torch.cuda, "set_device", chosen.append)
+    monkeypatch.setattr(fresh.torch.cuda, "synchronize", lambda device: None)
+    do_job(Job("fits", (), device="cpu"))
+    do_job(Job("fits", (), device="cuda"))
+    assert not chosen
+    do_job(Job("fits", (), device="cuda:1"))
+    assert chosen == [torch.device("cuda:1")]
 
 
 def test_flops_in_a_fresh_process_are_those_of_this_one():
