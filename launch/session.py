@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
@@ -125,8 +126,6 @@ def show_status(store: Store, manifest: Manifest, limit: int, *, tsv: bool = Fal
 
 def watch_status(store: Store, manifest: Manifest, interval: float, limit: int) -> None:
     """Show the state of every cell until none is queued or running."""
-    import time
-
     with Live(auto_refresh=False) as live:
         while True:
             found = survey(store, cells_of(manifest), record=True)
