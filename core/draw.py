@@ -19,6 +19,7 @@ from core.files import temporary_name
 OPACITY = 0.5
 GOLDEN_ANGLE = 0.381966  # of the circle: successive hues stay apart, however many there are
 BRIGHTNESS = (1.0, 0.8, 0.6)
+LEAST_SIDE = 240  # pixels; smaller frames are enlarged, or texts would hide them
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -31,7 +32,10 @@ def color_of(index: int) -> tuple[int, int, int]:
 
 
 def draw_frame(
-    image: Tensor, masks: Sequence[npt.NDArray[np.bool_] | None], texts: Sequence[str]
+    image: Tensor,
+    masks: Sequence[npt.NDArray[np.bool_] | None],
+    texts: Sequence[str],
+    scale: int = 1,
 ) -> Image.Image:
     """One frame with its tracks' masks and texts.
 
@@ -39,6 +43,7 @@ def draw_frame(
         image: (3, H, W) uint8 RGB.
         masks: (H, W) each, ``None`` where the track is not seen; index sets the color.
         texts: written where the mask begins.
+        scale: how many times as large the picture becomes.
     """
     pixels = image.permute(1, 2, 0).numpy().astype(np.float32)
     for index, mask in reversed(list(enumerate(masks))):  # the best track comes out on top
@@ -46,10 +51,13 @@ def draw_frame(
             color = np.array(color_of(index), np.float32)
             pixels[mask] = (1 - OPACITY) * pixels[mask] + OPACITY * color
             pixels[_outline(mask)] = color
-    picture = Image.fromarray(pixels.round().astype(np.uint8))
+    large = pixels.round().astype(np.uint8).repeat(scale, 0).repeat(scale, 1)
+    picture = Image.fromarray(large)
     for index, mask in enumerate(masks):
         if mask is not None and mask.any():
-            _write(picture, mask, texts[index], color_of(index))
+            rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+            corner = int(columns[0]) * scale, int(rows[0]) * scale
+            _write(picture, corner, texts[index], color_of(index))
     return picture
 
 
@@ -61,15 +69,14 @@ def _outline(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
 
 
 def _write(
-    picture: Image.Image, mask: npt.NDArray[np.bool_], text: str, color: tuple[int, int, int]
+    picture: Image.Image, corner: tuple[int, int], text: str, color: tuple[int, int, int]
 ) -> None:
-    """Black on the track's color, at the top left of the mask but inside the frame."""
+    """Black on the track's color, above (x, y) but inside the frame."""
     font = ImageFont.load_default(size=min(max(picture.height // 28, 9), 28))
     draw = ImageDraw.Draw(picture)
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     _, _, width, height = draw.textbbox((0, 0), text, font=font)
-    x = max(min(int(columns[0]), picture.width - int(width) - 1), 0)
-    y = max(int(rows[0]) - int(height) - 1, 0)
+    x = max(min(corner[0], picture.width - int(width) - 1), 0)
+    y = max(corner[1] - int(height) - 1, 0)
     draw.rectangle((x, y, x + width, y + height), fill=color)
     draw.text((x, y), text, fill=(0, 0, 0), font=font)
 
@@ -80,7 +87,7 @@ def draw_frames(
     names: Mapping[int, str],
     min_score: float = 0.0,
 ) -> Iterator[Image.Image]:
-    """A video's frames with its results drawn in.
+    """A video's frames with its results drawn in; small frames are enlarged.
 
     Args:
         frames: (3, H, W) uint8 RGB.
@@ -98,7 +105,8 @@ def draw_frames(
             decode(r["segmentations"][t]) if show and r["segmentations"][t] else None
             for show, r in zip(shown, results, strict=True)
         ]
-        yield draw_frame(image, masks, texts)
+        scale = -(-LEAST_SIDE // min(image.shape[1:]))
+        yield draw_frame(image, masks, texts, scale)
 
 
 def save_animation(pictures: Iterable[Image.Image], path: Path, fps: float = 6.0) -> Path:

@@ -67,14 +67,20 @@ def result(score, masks, category=1):
 def test_weak_tracks_are_left_out():
     results = [result(0.9, [square(10), None]), result(0.1, [square(50), square(50)])]
     first, second = draw_frames([gray(), gray()], results, {}, min_score=0.5)
-    assert (np.asarray(first)[30, 60] == 100).all() and (np.asarray(second) == 100).all()
+    assert first.size == (360, 240), "small frames are enlarged"
+    assert (np.asarray(first)[120, 240] == 100).all() and (np.asarray(second) == 100).all()
     _, both = draw_frames([gray(), gray()], results, {})
-    assert (np.asarray(both)[39, 60] == color_of(1)).all()
+    assert (np.asarray(both)[158, 240] == color_of(1)).all()
+
+
+def test_large_frames_keep_their_size():
+    (picture,) = draw_frames([torch.zeros(3, 300, 241, dtype=torch.uint8)], [], {})
+    assert picture.size == (241, 300)
 
 
 def test_texts_say_id_class_and_score(monkeypatch):
     seen = []
-    monkeypatch.setattr("core.draw._write", lambda p, mask, text, color: seen.append(text))
+    monkeypatch.setattr("core.draw._write", lambda p, corner, text, color: seen.append(text))
     results = [result(0.876, [square(0)], category=3), result(0.5, [square(0)], category=9)]
     list(draw_frames([gray()], results, {3: "dog"}))
     assert seen == ["0 dog 0.88", "1 9 0.50"]

@@ -76,9 +76,9 @@ def test_drawings(tmp_path, checkpoint, monkeypatch, movie):
     )
     assert found.drawing == tmp_path / "drawn" / ("1_holiday.mp4" if movie else "1_holiday.gif")
     pictures, plain = list(open_video(found.drawing)), list(open_video(frames))
-    assert len(pictures) == 2 and pictures[0].shape == plain[0].shape
+    assert len(pictures) == 2 and pictures[0].shape == (3, 240, 400)
     masks = any(s for r in found.results for s in r["segmentations"])
-    assert masks and (pictures[0].int() - plain[0].int()).abs().max() > 50
+    assert masks and (pictures[0][:, ::10, ::10].int() - plain[0].int()).abs().max() > 50
 
 
 def test_shared_ids_are_an_error(tmp_path, checkpoint, annotations):

@@ -15,6 +15,7 @@ from core.predict import load_model
 from core.progress import training_display
 from core.tevit import build_model
 from core.train import NonFiniteLossError, TrainingRun, train
+from tests.conftest import SHARED, need
 from tests.core.training import history, losses, small, start
 
 
@@ -304,6 +305,25 @@ def test_frozen_stages_stay(tmp_path):
     changed = {n for n, p in run.model.state_dict().items() if not p.equal(before[n])}
     assert not any(n.startswith("backbone.layers.0.") for n in changed)
     assert any(n.startswith("backbone.layers.1.") for n in changed)
+
+
+@pytest.mark.shared
+def test_real_video(tmp_path):
+    """From the folder to an AP: human masks, other sizes and classes than the generated data."""
+    from benchmarks.ap import evaluate
+    from core.data.split import make_split
+    from core.data.youtube_vis import load_dataset
+    from core.predict import predict_dataset
+
+    root = need(SHARED / "data" / "davis16_tiny")
+    config = small(data__root=str(root), head__classes=7, train__steps=2, data__holdout=0.12)
+    result = train(config, tmp_path, progress=False)
+    dataset = load_dataset(config.data)
+    heldout = dataset.subset(make_split(dataset, config.data).heldout)
+    out = predict_dataset(config, result.checkpoint, heldout, tmp_path / "r.json", progress=False)
+    scored = evaluate(heldout.ground_truth(), out)
+    assert scored.videos == 1 and scored.instances == 1 and scored.tracks == 10
+    assert 0 <= scored.figures["AP"] <= 1
 
 
 # --- weights to start from -----------------------------------------------------------------------
