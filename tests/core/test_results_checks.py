@@ -127,6 +127,7 @@ BROKEN = [
     ({"size": [8, 6], "counts": "<"}, "mask of size [8, 6], but the video has [6, 8]"),
     ({"counts": "<"}, "mask of size None"),
     ({"size": 48, "counts": "<"}, "mask of size 48"),
+    ({"size": [6.0, 8.0], "counts": "`1"}, "mask of size [6.0, 8.0], but the video has [6, 8]"),
     ({"size": [6, 8], "counts": "1"}, "run lengths add up to 1"),
     ({"size": [6, 8], "counts": ""}, "not a compressed mask"),
     ({"size": [6, 8], "counts": "Q1P"}, "not a compressed mask"),
