@@ -45,7 +45,7 @@ ELEMENTWISE = _names(
     gelu group_norm native_group_norm gt hardsigmoid hardswish hardtanh instance_norm isfinite
     isinf isnan layer_norm native_layer_norm le leaky_relu lerp log log1p log2 log_softmax
     _log_softmax logical_and logical_not logical_or logical_xor lt max max_pool2d
-    max_pool2d_with_indices maximum mean min minimum miopen_batch_norm mish mul
+    max_pool2d_with_indices maximum mean min minimum miopen_batch_norm mish mul nan_to_num
     _native_batch_norm_legit _native_batch_norm_legit_no_training native_batch_norm ne neg norm
     linalg_vector_norm nms pow prelu reciprocal remainder relu relu6 rms_norm round rsqrt rsub
     sigmoid sign silu sin softmax _softmax _safe_softmax softplus special_expm1 sqrt square std sub

@@ -119,8 +119,10 @@ def run_job(job: Job) -> list[dict[str, Any]]:
         raise OutOfMemory("the process was killed, as the kernel does when memory runs out")
     if "user_error" in result:
         raise UserError(result["user_error"])
-    if OUT_OF_MEMORY.search(done.stderr):
-        # near the limit also Python's own small allocations fail, in any place
+    # near the limit also Python's own small allocations fail, in any place, and not always with
+    # a MemoryError
+    short = job.memory_limit is not None and "without setting an exception" in done.stderr
+    if short or OUT_OF_MEMORY.search(done.stderr):
         raise OutOfMemory("the process broke off for want of memory")
     tail = "\n".join(done.stderr.splitlines()[-15:])
     raise RuntimeError(f"the measuring process failed (status {done.returncode}):\n{tail}")

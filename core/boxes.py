@@ -37,3 +37,11 @@ def apply_deltas(boxes: Tensor, deltas: Tensor) -> Tensor:
     h_new = h * dh.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO).exp()
     moved = torch.stack((cx + dx * w, cy + dy * h, w_new, h_new), dim=-1)
     return box_convert(moved, "cxcywh", "xyxy")
+
+
+def finite_or_empty(boxes: Tensor) -> Tensor:
+    """``boxes`` without gradient, those that are no numbers as empty ones.
+
+    A diverged model must reach its loss, where training stops and says why, not fail in a look-up.
+    """
+    return boxes.detach().float().nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torchvision.ops import roi_align as image_roi_align
 
+from core.boxes import finite_or_empty
+
 
 def _interpolation(low: Tensor, high: Tensor, samples: int, cells: int) -> Tensor:
     """(K, samples, cells) weights that resample ``cells`` values spread from low to high.
@@ -57,7 +59,7 @@ def mask_targets(masks: Tensor, boxes: Tensor, size: int) -> Tensor:
     """
     height, width = masks.shape[1:]
     limit = boxes.new_tensor([width, height, width, height])
-    boxes = boxes.clamp(min=0).minimum(limit)
+    boxes = finite_or_empty(boxes).clamp(min=0).minimum(limit)
     index = torch.arange(len(boxes), device=boxes.device, dtype=boxes.dtype)[:, None]
     rois = torch.cat((index, boxes), dim=1)
     crops = image_roi_align(masks[:, None].to(boxes.dtype), rois, size, aligned=True)

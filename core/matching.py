@@ -80,7 +80,9 @@ def match_clip(logits: Tensor, boxes: Tensor, targets: ClipTargets) -> Assignmen
         )
     present = targets.present.any(dim=0).nonzero().squeeze(1)
     mean = cost[:, present] / targets.present[:, present].sum(dim=0)
-    rows, columns = linear_sum_assignment(mean.cpu().numpy())
+    # a diverged model's costs may be no numbers: any assignment will do, its loss is none either
+    finite = mean.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
+    rows, columns = linear_sum_assignment(finite.cpu().numpy())
     device = boxes.device
     return Assignment(
         torch.as_tensor(rows, device=device), present[torch.as_tensor(columns, device=device)]

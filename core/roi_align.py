@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from core.boxes import finite_or_empty
+
 SAMPLES = 2  # a side of a bin
 
 
@@ -119,7 +121,7 @@ def roi_align(pyramid: Pyramid, boxes: Tensor, frames: Tensor, bins: int) -> Ten
     Returns:
         (R, bins * bins, C), rows first.
     """
-    index, weight = _rows_and_weights(pyramid, boxes.detach().float(), frames, bins)
+    index, weight = _rows_and_weights(pyramid, finite_or_empty(boxes), frames, bins)
     table = pyramid.table
     pooled = F.embedding_bag(index, table, mode="sum", per_sample_weights=weight.to(table.dtype))
     return pooled.unflatten(0, (-1, bins * bins))

@@ -394,11 +394,6 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
     assert all(p.isfinite().all() for p in weights.values())
 
 
-@pytest.mark.xfail(
-    reason="RoIAlign looks up levels of NaN boxes before there is a loss",
-    raises=IndexError,
-    strict=True,
-)
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_frames_that_are_no_numbers_stop_the_run(tmp_path, value):
     run = TrainingRun(small(), tmp_path, World())
