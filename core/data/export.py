@@ -101,7 +101,9 @@ def _entry(result: Mapping[str, Any]) -> dict[str, Any]:
         "score": float(result["score"]),
         "category_id": int(result["category_id"]),
         "segmentations": [
-            None if mask is None else {"size": list(mask["size"]), "counts": mask["counts"]}
+            None
+            if mask is None
+            else {"size": [int(n) for n in mask["size"]], "counts": mask["counts"]}
             for mask in result["segmentations"]
         ],
     }

@@ -166,10 +166,7 @@ def areas_if_valid(masks: Sequence[Any], height: int, width: int) -> Ints | None
     stops = np.cumsum(lengths)
     if codes.min() < 48 or codes.max() > 111 or codes[stops - 1].max() >= CONTINUED:
         return None
-    try:
-        foreground = _areas(masks)
-    except TypeError:  # a size of 6.0, which equals 6
-        return None
+    foreground = _areas(masks)
     # Without its first run a code tells the complement: what was background counts as
     # foreground.  All three parts together must fill the frame.
     rest, first = _first_runs(codes, stops - lengths)
@@ -210,7 +207,7 @@ def _mask_fault(mask: Any, height: int, width: int) -> str | None:
             f"not {_kind(mask)}"
         )
     size = mask.get("size")
-    if size not in ([height, width], (height, width)) or float in map(type, size):
+    if size not in ([height, width], (height, width)):
         return f"mask of size {size}, but the video has [{height}, {width}]"
     try:
         check_counts(Rle(size=[height, width], counts=mask["counts"]))

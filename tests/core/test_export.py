@@ -48,13 +48,16 @@ ALL = [track(4), track(1), track(2, score=1), track(1, category_id=1)]
 
 
 def test_the_zip_holds_results_json_alone_with_the_servers_keys(export):
-    done = export([{**t, "id": 9, "note": "dropped"} for t in ALL])
+    floats = {**MASK, "size": [float(HEIGHT), float(WIDTH)]}
+    given = [{**t, "id": 9, "note": "dropped", "segmentations": [floats, None]} for t in ALL]
+    done = export(given)
     assert (done.videos, done.tracks, done.missing) == (3, 4, ())
     with zipfile.ZipFile(done.path) as archive:
         assert archive.namelist() == ["results.json"]
         assert archive.testzip() is None
         content = json.loads(archive.read("results.json"))
     assert content == ALL
+    assert json.dumps(content[0]["segmentations"][0]["size"]) == f"[{HEIGHT}, {WIDTH}]"
     assert all(
         set(t) == {"video_id", "category_id", "score", "segmentations"}
         and isinstance(t["score"], float)
