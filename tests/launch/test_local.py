@@ -68,13 +68,14 @@ def test_cells_run_n_at_a_time_and_the_launcher_may_go(store, toys, look):
     assert launch(store, grid, target(), RetryRules()).batches == ()
     wait_until_over(look, grid)
     assert look(grid) == [("done", None)] * 3
+    # a cell is done a moment before it gives its lease back, and both before the dispatcher ends
+    wait_for(
+        lambda: is_dispatched(Journal(store), launched.batches[0][0].id) is False, 30, "the end"
+    )
     holders = [lease.latest(store.run(s).state_folder).holder for s in runs_of(grid)]
     assert {h["scheduler"] for h in holders} == {"local"}
     assert len({h["pid"] for h in holders}) == 3
     assert max(_most_at_once(store, grid), 1) <= 2
-    wait_for(
-        lambda: is_dispatched(Journal(store), launched.batches[0][0].id) is False, 30, "the end"
-    )
     assert "finished at step 4" in store.run(runs_of(grid)[0]).log(1).read_text()
 
 
@@ -290,3 +291,42 @@ def test_two_inline_launches_do_not_run_a_cell_twice(store, toys, signals):
     outcomes = inline.run(Journal(store), first.batches[0][0])
     assert launch(store, grid, target("inline"), RetryRules()).batches == ()
     assert [outcome for _, outcome in outcomes] == ["done"]
+
+
+def test_ctrl_c_lets_the_present_cell_write_its_checkpoint_and_starts_no_other(store, toys, look):
+    grid = toys(toy_grid(2), steps=1000, sleep=0.02, checkpoint_every=10**6)
+    code = f"""
+from pathlib import Path
+from toy_grids import TOY, toy_grid
+from launch import inline, journal, launcher, plan, profile, retry, store
+where = store.Store(Path({str(store.root)!r}))
+target = plan.Target("inline", profile.make_profile({{"gpus": 0}}), 1, TOY)
+launched = launcher.launch(where, toy_grid(2), target, retry.RetryRules())
+print(list(inline.run(journal.Journal(where), launched.batches[0][0])))
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    run = store.run(runs_of(grid)[0])
+    wait_for(run.history.exists, 30, "the first cell")
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=30)[0] == "[('a=x,s0', 'stopped: terminated')]\n"
+    assert run.checkpoint.exists()
+    assert look(grid) == [("interrupted", "terminated"), ("interrupted", "lost")]
+
+
+def test_lanes_share_the_cores_unless_the_user_decided(monkeypatch):
+    from launch import dispatcher
+
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
+    assert dispatcher._threads(1) == {}
+    assert dispatcher._threads(3) == {"OMP_NUM_THREADS": "2"}
+    assert dispatcher._threads(20) == {"OMP_NUM_THREADS": "1"}
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    assert dispatcher._threads(3) == {}
+
+
+def test_speeds_measured_side_by_side_are_warned_of(store):
+    grid = toy_grid(2, measure=("flops", "fps"))
+    assert "use --jobs 1" in make_plan(store, grid, target(jobs=2), RetryRules()).problems[0]
+    assert make_plan(store, grid, target(jobs=1), RetryRules()).problems == []
+    assert make_plan(store, toy_grid(2), target(jobs=2), RetryRules()).problems == []
