@@ -100,6 +100,13 @@ def _lane(journal: Journal, batch: Batch, gpus: list[str], threads: int) -> Lane
     return Lane(executor)
 
 
+def _threads(lanes: int) -> dict[str, str]:
+    """An equal share of the cores for each of several lanes, unless the user decided."""
+    if lanes == 1 or "OMP_NUM_THREADS" in os.environ:
+        return {}
+    return {"OMP_NUM_THREADS": str(max(1, len(os.sched_getaffinity(0)) // lanes))}
+
+
 def _next_lane(lanes: list[Lane], signals: stop.Stop, poll: float) -> Lane | None:
     while not signals():
         for lane in lanes:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import UserError
+from launch import stop
 from launch.journal import Batch, Journal
 from launch.profile import Profile, Shape
 from launch.task import CellTask, task_of_batch
@@ -150,15 +151,21 @@ def start_local(journal: Journal, batch: Batch) -> int:
 def run_inline(journal: Journal, batch: Batch) -> Iterator[tuple[str, str]]:
     """Run the cells of ``batch`` one after the other in this process.
 
+    A cell that fails does not keep the next from running; Ctrl-C or SIGTERM lets the present one
+    write its checkpoint and leaves the others alone.
+
     Yields:
-        Name and outcome of each cell; a cell that fails does not keep the next from running.
+        Name and outcome of each cell.
     """
-    for name, task in zip(batch.names, tasks(journal, batch), strict=True):
-        try:
-            outcome = task()
-        except Exception as error:
-            outcome = f"failed: {error}"
-        yield name, outcome
+    with stop.interrupt_stops():
+        for name, task in zip(batch.names, tasks(journal, batch), strict=True):
+            try:
+                outcome = task()
+            except Exception as error:
+                outcome = f"failed: {error}"
+            yield name, outcome
+            if stop.install()():
+                return
 
 
 def visible_gpus(environment: Mapping[str, str] = os.environ) -> list[str]:

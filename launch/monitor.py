@@ -7,7 +7,8 @@ or fell silent, the scheduler knows whether a job still exists, and how it ended
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from core.errors import UserError
@@ -56,7 +57,8 @@ def survey(store: Store, cells: Mapping[str, Iterable[str]], *, record: bool = F
     wanted = [_task(state) for state in states.values() if _is_open(state)]
     asked = [batches[name] for name in {name for name, _ in wanted} if name in batches]
     facts = ask(journal, [*asked, *unsettled], wanted)
-    settle(journal, unsettled, facts)
+    with _best_effort(facts):
+        settle(journal, unsettled, facts)
     statuses = {}
     for signature, state in states.items():
         if not _is_open(state):
@@ -66,8 +68,20 @@ def survey(store: Store, cells: Mapping[str, Iterable[str]], *, record: bool = F
         case = Case(journal, store.run(signature), tuple(cells[signature]), state, batch, facts)
         statuses[signature] = judge(case)
         if record:
-            write_down(case, statuses[signature])
+            with _best_effort(facts):
+                write_down(case, statuses[signature])
     return Survey(statuses, _strays(journal, facts), tuple(facts.problems))
+
+
+@contextmanager
+def _best_effort(facts: Facts) -> Iterator[None]:
+    """Looking must work where nothing can be written: a colleague's store, a full disk."""
+    try:
+        yield
+    except OSError as error:
+        problem = f"not written down: {error}"
+        if problem not in facts.problems:
+            facts.problems.append(problem)
 
 
 def _is_open(state: RunState) -> bool:

@@ -80,7 +80,7 @@ class Plan:
     """What a launch of ``grid`` would do.
 
     Attributes:
-        problems: what could not be found out about the cells.
+        problems: what the user should know, such as what could not be found out.
         strays: live jobs that belong to the store and that no record knows.
     """
 
@@ -132,7 +132,17 @@ def make_plan(
         if c.first and c.action in SUBMITTED and (only is None or c.cell.signature in only)
     ]
     batches = _batches(store, target, chosen)
-    return Plan(grid, target, tuple(cells), batches, found.problems, found.strays)
+    problems = [*found.problems, *_disturbed(target, batches)]
+    return Plan(grid, target, tuple(cells), batches, problems, found.strays)
+
+
+def _disturbed(target: Target, batches: Sequence[BatchPlan]) -> list[str]:
+    """Speeds that are measured while the neighbours compute."""
+    cells = [cell for batch in batches for cell in batch.cells]
+    together = target.executor == "local" and any(len(b.parameters["gpus"]) > 1 for b in batches)
+    if not together or not any("fps" in cell.measure for cell in cells):
+        return []
+    return ["cells that run at the same time share the CPU, so their fps suffers: use --jobs 1"]
 
 
 def wanted(grid: Grid) -> dict[str, tuple[str, ...]]:

@@ -14,7 +14,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 WARNING = signal.SIGUSR2
@@ -96,6 +96,22 @@ def install() -> Stop:
         signal.signal(number, _handle)
     _read_in_thread()
     return _process_stop
+
+
+@contextlib.contextmanager
+def interrupt_stops() -> Iterator[None]:
+    """In the block, a first Ctrl-C is a request to stop, too; a second one acts as usual."""
+    before = signal.getsignal(signal.SIGINT)
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        _process_stop.ask("terminated")
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, ask)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _handle(number: int, frame: FrameType | None) -> None:

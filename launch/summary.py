@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import Any
 
+from core.files import read_json_lines, write_atomic
 from launch import lease
 from launch.run_folder import RunFolder
 
@@ -38,6 +40,20 @@ def last_line(run: RunFolder) -> dict[str, Any]:
         if isinstance(value, dict):
             return value
     return {}
+
+
+def tidy_history(run: RunFolder) -> None:
+    """Bring the steps into order, each once.
+
+    While a lost copy of a cell did not know yet that it was replaced, both wrote.
+    """
+    lines = list(read_json_lines(run.history))
+    steps = [line.get("step", 0) for line in lines]
+    if all(a < b for a, b in pairwise(steps)):
+        return
+    latest = {line.get("step", 0): line for line in lines}
+    text = "".join(json.dumps(latest[step]) + "\n" for step in sorted(latest))
+    write_atomic(run.history, text)
 
 
 def average_precision(run: RunFolder) -> float | None:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import importlib
 import logging
-import os
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,10 @@ from typing import Any
 from core.errors import UserError
 from core.files import read_json, write_json
 from launch import failures, lease, stop
+from launch.output import output_to
 from launch.process import myself
 from launch.run_folder import RunFolder, timestamp
-from launch.summary import summary
+from launch.summary import summary, tidy_history
 from launch.surroundings import Surroundings, requeue
 
 logger = logging.getLogger(__name__)
@@ -60,6 +60,8 @@ class CellTask:
         """Run the cell; says what became of it (the run folder says it, too)."""
         run, where = RunFolder(Path(self.folder)), Surroundings.detect()
         signals = stop.install()  # submitit has set its own in the meantime
+        for reason in ("lost", "cancelled"):
+            signals.withdraw(reason)  # of the cell before, in this process
         if where.rank > 0:
             return _follow(self, run, where, signals)
         return _lead(self, run, where, signals)
@@ -110,7 +112,7 @@ def _lead(task: CellTask, run: RunFolder, where: Surroundings, signals: stop.Sto
     if where.scheduler == "slurm":
         signals.after("warned", task.patience, lambda: _requeue_overdue(task, run, claim))
     try:
-        with _heartbeat(claim, run, signals), _output_to(run.log(claim.number), where):
+        with _heartbeat(claim, run, signals), output_to(run, claim.number, where):
             return _work(task, run, where, signals, claim)
     finally:
         failures.release_room(run)
@@ -149,6 +151,7 @@ def _publish(run: RunFolder, claim: lease.Lease) -> str:
         logger.warning("%s: finished, but another process has taken it over", run.path)
         return "superseded"
     try:
+        tidy_history(run)
         seconds, attempts = wall_seconds(run)
         record = {
             "time": timestamp(),
@@ -232,7 +235,7 @@ def _follow(task: CellTask, run: RunFolder, where: Surroundings, signals: stop.S
     claim = _leaders_claim(run, where)
     if claim is None:
         return "not led"
-    with _output_to(run.log(claim.number), where):
+    with output_to(run, claim.number, where):
         try:
             resolve(task.function)(run, attempt=claim.number, should_stop=signals, leader=False)
         except BaseException as error:
@@ -281,33 +284,3 @@ def _heartbeat(
             signals.ask("cancelled")
 
     return lease.beating(claim, each)
-
-
-@contextmanager
-def _output_to(log: Path, where: Surroundings) -> Iterator[None]:
-    """Send everything that is printed, also by C code, to the run's own log."""
-    if where.scheduler is None:
-        yield  # inline: the user is watching
-        return
-    if where.rank:
-        log = log.with_suffix(f".rank{where.rank}.log")
-    log.parent.mkdir(parents=True, exist_ok=True)
-    saved = os.dup(1), os.dup(2)
-    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-    try:
-        _point_output_to(handle, handle)
-        yield
-    finally:
-        _point_output_to(*saved)
-        for descriptor in (handle, *saved):
-            os.close(descriptor)
-
-
-def _point_output_to(out: int, err: int) -> None:
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except OSError as error:  # a full disk must not hide what happened
-            logger.debug("output lost: %s", error)
-    os.dup2(out, 1)
-    os.dup2(err, 2)

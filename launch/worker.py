@@ -44,6 +44,9 @@ def ensure_pickle(batch_file: Path, folder: Path) -> None:
 
     environment = JobEnvironment()
     pickle = environment.paths.submitted_pickle
+    for path in (pickle, environment.paths.result_pickle):
+        # what a copy that was killed left behind would make submitit's next save fail
+        path.with_suffix(".pkl.save_tmp").unlink(missing_ok=True)
     deadline = time.monotonic() + PICKLE_PATIENCE_SECONDS
     while not pickle.exists():
         if time.monotonic() >= deadline:

@@ -308,7 +308,7 @@ print(list(inline.run(journal.Journal(where), launched.batches[0][0])))
     run = store.run(runs_of(grid)[0])
     wait_for(run.history.exists, 30, "the first cell")
     process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=30)[0] == "[('a=x,s0', 'stopped: terminated')]\n"
+    assert "[('a=x,s0', 'stopped: terminated')]\n" in process.communicate(timeout=30)[0]
     assert run.checkpoint.exists()
     assert look(grid) == [("interrupted", "terminated"), ("interrupted", "lost")]
 

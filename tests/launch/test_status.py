@@ -76,6 +76,21 @@ def test_the_table_shows_the_rows_and_the_counts(store, mixed):
     assert "! squeue: down" in text
 
 
+def test_looking_works_where_nothing_can_be_written(store, toys, fake_slurm, monkeypatch):
+    grid = toys(toy_grid(2))
+    launch(store, grid, slurm_target(), RetryRules())
+    for k in range(2):
+        fake_slurm.task(100, k, state="TIMEOUT")
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("launch.monitor.write_down", refuse)
+    found = survey(store, cells_of(store.manifest("toys")), record=True)
+    assert {s.state.cause for s in found.cells.values()} == {"timeout"}
+    assert found.problems == ("not written down: [Errno 13] Permission denied",)
+
+
 def test_of_many_cells_the_telling_ones_are_shown(store, mixed):
     rows = rows_of(store, mixed)
     assert [r.state for r in most_telling(rows, 2)] == ["running", "failed"]

@@ -15,8 +15,9 @@ import toy_cells
 from toy_grids import TOY
 
 from core.errors import UserError
-from core.files import read_json_lines, write_json
+from core.files import append_line, read_json_lines, write_json
 from launch import lease, process, surroundings, task
+from launch.summary import tidy_history
 from launch.surroundings import Surroundings
 from launch.task import CellTask
 
@@ -406,3 +407,26 @@ def test_the_batch_record_is_enough_to_make_a_task(store):
     made = task.task_of_batch(Journal(store).folder / "b7.json", 1)
     assert made == CellTask(str(store.run("s1").path), "b7", 1, TOY, 5.0)
     assert Path(made.folder).name == "s1"
+
+
+def test_a_history_that_two_copies_wrote_is_put_in_order(make_run):
+    run = make_run()
+    for step in (1, 2, 3, 2, 3, 4, 3):
+        append_line(run.history, json.dumps({"step": step, "n": step * 10}))
+    tidy_history(run)
+    assert steps_of(run) == [1, 2, 3, 4]
+    before = run.history.stat().st_mtime_ns
+    tidy_history(run)
+    assert run.history.stat().st_mtime_ns == before
+
+
+def test_what_a_killed_copy_left_of_its_result_is_removed(store, tmp_path, monkeypatch):
+    from launch import worker
+
+    monkeypatch.setenv("SUBMITIT_EXECUTOR", "local")
+    monkeypatch.setenv("SUBMITIT_LOCAL_JOB_ID", "5")
+    monkeypatch.setenv("SUBMITIT_FOLDER", str(tmp_path))
+    for name in ("5_submitted.pkl", "5_submitted.pkl.save_tmp", "5_0_result.pkl.save_tmp"):
+        (tmp_path / name).touch()
+    worker.ensure_pickle(tmp_path / "batch.json", tmp_path)
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["5_submitted.pkl"]
