@@ -233,7 +233,7 @@ def _tracks_of(model: TeViT, clip: _Clip, config: Config) -> ClipTracks:
         start=clip.start,
         scores=scores,
         labels=found.labels.tolist(),
-        frame_scores=[[score] * len(by_frame) for score in scores],
+        frame_scores=found.frame_scores.T.tolist(),
         masks=[list(masks) for masks in zip(*by_frame, strict=True)],
     )
 

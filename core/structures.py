@@ -45,6 +45,7 @@ class Detections:
         queries: (K,) int64 query indices; one query may appear with several classes.
         boxes: (T, K, 4) xyxy in pixels of the resized frame.
         mask_logits: (T, K, h, w) of the chosen class inside the box (28x28 as published).
+        frame_scores: (T, K) scores of the pairs in each frame, whose mean ``scores`` are.
         frame_size: (height, width) of the resized frame before padding.
     """
 
@@ -53,6 +54,7 @@ class Detections:
     queries: Tensor
     boxes: Tensor
     mask_logits: Tensor
+    frame_scores: Tensor
     frame_size: tuple[int, int]
 
 

@@ -82,7 +82,8 @@ class TeViT(nn.Module):
     def _best_of_clip(
         self, pyramid: Pyramid, stage: StageOutput, clip: int, size: Size
     ) -> Detections:
-        scores = stage.logits[clip].float().sigmoid().mean(dim=0)
+        frame_scores = stage.logits[clip].float().sigmoid()
+        scores = frame_scores.mean(dim=0)
         best, pairs = scores.flatten().topk(min(self.top_k, scores.numel()))
         queries, labels = pairs // scores.shape[1], pairs % scores.shape[1]
         boxes = stage.boxes[clip][:, queries]
@@ -102,6 +103,7 @@ class TeViT(nn.Module):
             queries=queries,
             boxes=boxes,
             mask_logits=chosen.unflatten(0, (clip_length, count)),
+            frame_scores=frame_scores[:, queries, labels],
             frame_size=size,
         )
 

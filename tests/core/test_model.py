@@ -151,6 +151,13 @@ def test_fewer_pairs_than_asked_for():
     )
 
 
+def test_a_clips_scores_are_means_over_its_frames():
+    with torch.no_grad():
+        found = tiny().detect(torch.randn(1, 3, 3, *SIZE))[0]
+    assert found.frame_scores.shape == (3, 10)
+    torch.testing.assert_close(found.frame_scores.mean(dim=0), found.scores)
+
+
 def test_clips_of_a_batch_are_independent():
     frames = torch.randn(2, 3, 3, *SIZE)
     model = tiny()

@@ -141,7 +141,8 @@ class Squares(nn.Module):
         logits = torch.full((length, len(order), 28, 28), 9.0)
         labels = torch.zeros(len(order), dtype=torch.int64)
         queries = torch.as_tensor(order)
-        return [Detections(scores, labels, queries, boxes, logits, frame_sizes[0])]
+        per_frame = scores.expand(len(boxes), -1)
+        return [Detections(scores, labels, queries, boxes, logits, per_frame, frame_sizes[0])]
 
 
 class Moving:
