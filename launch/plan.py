@@ -191,7 +191,20 @@ def _batches(store: Store, target: Target, cells: list[Cell]) -> tuple[BatchPlan
     )
 
 
+def _check_shares(cells: Sequence[Cell], tasks: int) -> None:
+    """Refuse, before anything is submitted, what every task would refuse when it starts."""
+    for cell in cells:
+        train = cell.config.train
+        if "ap" in cell.measure and train.clips % (tasks * train.accumulate):
+            raise UserError(
+                f"cell {cell.name}: train.clips={train.clips} cannot be shared out among {tasks} "
+                f"processes (one a GPU) with train.accumulate={train.accumulate}; use a multiple "
+                f"of {tasks * train.accumulate}, or another number of gpus in the profile"
+            )
+
+
 def _batch(store: Store, target: Target, shape: Shape, cells: list[Cell]) -> BatchPlan:
+    _check_shares(cells, shape.nodes * shape.tasks_per_node)
     parameters = slurm_parameters(target.profile, shape, store_comment(store))
     return BatchPlan(shape, tuple(cells), parameters, task_settings(target.profile, shape))
 
@@ -201,6 +214,7 @@ def _batch_here(target: Target, cells: list[Cell]) -> BatchPlan:
     if target.executor == "local":
         gpus = visible_gpus()
         lanes = deal_gpus(gpus, min(target.jobs, len(cells)), target.profile.gpus)
+        _check_shares(cells, max(1, *map(len, lanes)))
         parameters["gpus"] = lanes
         parameters["then"] = list(target.then)
     return BatchPlan(target.profile, tuple(cells), parameters, {})

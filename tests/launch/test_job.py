@@ -6,11 +6,18 @@ import types
 
 import pytest
 
+from ablations.cell import Cell
+from ablations.grid import Grid
 from core import preset
 from core.files import read_json_lines, write_json
 from core.overrides import override
 from launch import job, lease, process
+from launch.follow import follow
 from launch.job import run_cell
+from launch.launcher import launch
+from launch.plan import Target
+from launch.profile import make_profile
+from launch.retry import RetryRules
 from launch.task import CellTask
 
 
@@ -237,3 +244,24 @@ def test_a_real_cell_stopped_and_resumed_scores_like_one_that_was_not(
         assert provenance["seed"] == config.seed
         assert provenance["attempt_of"]["host"] == process.myself()["host"]
     assert lease.latest(run.state_folder).end["outcome"] == "done"
+
+
+@pytest.mark.slow
+def test_a_real_cell_on_two_processes_scores_like_on_one(store, signals, monkeypatch, tmp_path):
+    monkeypatch.setenv("TEVIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")  # named, not there: gloo on the CPU
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    config = override(preset("tiny"), {**TINY, "train.clips": 2})
+    cell = Cell("c", config, {"a": "x"}, ("ap",))
+    grid = Grid("two", "", (cell,), {"a": ("x",)}, ("ap",), None)
+    target = Target("local", make_profile({"gpus": 2}))
+    launch(store, grid, target, RetryRules())
+    found = follow(store, grid, target, RetryRules(), interval=0.5)
+    assert {s.state.name for s in found.cells.values()} == {"done"}
+    both = store.run(cell.signature)
+    assert both.attempts()[0].holder["tasks"] == 2
+    one = store.run("1" * 16)
+    one.create(schema=1, name="one", config=config, measure=["ap"])
+    assert CellTask(str(one.path), "b1", 0)() == "done"
+    losses = [[line["loss"] for line in read_json_lines(run.history)] for run in (both, one)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import pytest
 import yaml
+from toy_grids import toy_grid
 
 from core import preset
+from core.errors import UserError
 from core.yaml_file import YamlError
 from launch.executors import slurm_parameters, task_settings
+from launch.plan import Target, make_plan
 from launch.profile import (
     Profile,
     ProfileError,
@@ -15,6 +18,7 @@ from launch.profile import (
     minutes,
     shipped_profiles,
 )
+from launch.retry import RetryRules
 
 
 @pytest.mark.parametrize("name", shipped_profiles())
@@ -143,3 +147,18 @@ def test_without_gpus_there_is_one_task_and_no_request():
 def test_the_reports_job_needs_no_gpu():
     profile = make_profile({"partition": "gpu", "gpus": 8, "report": {"partition": "cpu"}})
     assert profile.report_shape == Shape(partition="cpu", gpus=0, time=60)
+
+
+def test_clips_that_cannot_be_shared_out_are_a_fault_before_anything_is_submitted(
+    store, fake_slurm, monkeypatch
+):
+    grid = toy_grid(2)  # four clips a step
+    target = Target("slurm", make_profile({"gpus": 3}))
+    with pytest.raises(UserError, match=r"cell a=x,s0: train.clips=4 .* among 3 processes"):
+        make_plan(store, grid, target, RetryRules())
+    assert make_plan(store, grid, Target("slurm", make_profile({"gpus": 4})), RetryRules())
+    costs = toy_grid(2, measure=("flops",))
+    assert make_plan(store, costs, target, RetryRules())
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")
+    with pytest.raises(UserError, match="among 3 processes"):
+        make_plan(store, grid, Target("local", make_profile({"gpus": 3})), RetryRules())

@@ -16,7 +16,7 @@ from toy_cells import expected_ap, write_toy
 from toy_grids import TOY, toy_grid
 
 from core.files import read_json_lines
-from launch import lease, slurm
+from launch import lease, report_job, slurm
 from launch.journal import Journal
 from launch.launcher import launch
 from launch.monitor import survey
@@ -345,6 +345,20 @@ def test_two_gpus_are_two_tasks(study):
     assert lease.latest(cell.run().state_folder).holder["tasks"] == 2
     assert (cell.run().path / "logs" / "1.rank1.log").exists()
     assert cell.steps() == [1, 2, 3, 4]
+
+
+def test_the_report_follows_the_last_cell_however_it_ended(study, tmp_path, monkeypatch):
+    note = tmp_path / "note"
+    code = f"import pathlib; pathlib.Path({str(note)!r}).write_text('made')"
+    monkeypatch.setattr(report_job, "report_command", lambda *_: (sys.executable, "-c", code))
+    grid = study(3)
+    grid.toy(0, steps=6, sleep=0.5)
+    grid.toy(1, raise_at=1)
+    grid.toy(2)
+    report = report_job.queue_report(grid.store, grid.launch())
+    grid.wait(["done", ("failed", "error"), "done"])
+    wait_for(note.exists, 60, f"job {report}")
+    assert note.stat().st_mtime > grid.run(0).done_path.stat().st_mtime
 
 
 def test_an_impossible_request_is_refused_with_slurms_words(study):

@@ -11,7 +11,7 @@ TOY = "toy_cells:count_steps"
 
 def toy_grid(count=3, name="toys", measure=("ap",)):
     """A grid of ``count`` cells that differ in the seed."""
-    config = preset("tiny")
+    config = preset("tiny", {"train.clips": 4})
     cells = tuple(
         Cell(f"a=x,s{k}", config.model_copy(update={"seed": k}), {"a": "x"}, measure)
         for k in range(count)
