@@ -207,7 +207,7 @@ def outside_of_jobs() -> Iterator[None]:
     hidden = {
         name: os.environ.pop(name)
         for name in list(os.environ)
-        if name.startswith(("SLURM_", "SBATCH_", "SRUN_")) and name not in keep
+        if name.startswith(("SLURM_", "SBATCH_", "SRUN_", "SUBMITIT_")) and name not in keep
     }
     try:
         yield

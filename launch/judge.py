@@ -28,11 +28,13 @@ class CellStatus:
         state: as of :meth:`RunFolder.state`, corrected.
         job_id: the job that runs it, is to run it, or ran it last; or None.
         note: what else there is to say, such as why a job is waiting.
+        certain: False: its scheduler could not be asked, so a job may exist.
     """
 
     state: RunState
     job_id: str | None = None
     note: str = ""
+    certain: bool = True
 
 
 @dataclass(frozen=True)
@@ -93,8 +95,11 @@ def judge(case: Case) -> CellStatus:
         return _judge_live(case.state, case.job)
     if case.job is None and submitting(case.journal, case.batch):
         return CellStatus(case.state, None, "being submitted")
-    if case.job is None and not (case.facts.answered and on_this_cluster(case.batch)):
-        return CellStatus(case.state, case.job_id, "SLURM does not answer")
+    if case.job is None and not case.facts.answered:
+        return CellStatus(case.state, case.job_id, "SLURM does not answer", certain=False)
+    if case.job is None and not on_this_cluster(case.batch):
+        cluster = case.batch.launcher.get("cluster")
+        return CellStatus(case.state, case.job_id, f"submitted on cluster {cluster}", certain=False)
     return _gone(case, slurm.ENDED.get(case.job.state) if case.job else None)
 
 

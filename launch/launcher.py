@@ -79,9 +79,9 @@ def launch(
     journal = Journal(store)
     with only_launcher(store, target) as (claim, launcher):
         plan = make_plan(store, grid, target, rules, only=only, record=True)
-        undecided = [c for c in plan.cells if c.note == "SLURM does not answer"]
-        if undecided:
-            logger.warning("%d cells wait for SLURM to answer: launch again", len(undecided))
+        unknown = sum(not c.status.certain for c in plan.cells)
+        if unknown:
+            logger.warning("of %d cells it is not known whether they run: launch again", unknown)
         _write_folders(store, grid, plan)
         submitted = []
         for part in plan.batches:

@@ -155,6 +155,8 @@ def wanted(grid: Grid) -> dict[str, tuple[str, ...]]:
 
 def _decide(store: Store, cell: Cell, status: CellStatus, rules: RetryRules) -> tuple[Action, str]:
     state = status.state
+    if not status.certain and state.name not in ("running", "done"):
+        return "queued", status.note
     if state.name in ("new", "queued", "running", "done"):
         return state.name, status.note
     refusal = rules.refusal(store.run(cell.signature), state)

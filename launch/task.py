@@ -129,7 +129,7 @@ def _work(
             finished = function(run, attempt=claim.number, should_stop=signals, leader=True)
         except BaseException as error:
             finished = False
-            if signals.reason is None:
+            if signals.reason is None or failures.cause_of(error) in ("disk full", "out of memory"):
                 _fail(run, claim, error)
                 raise
             # a worker process that the same signal killed, a file that the other copy replaced
@@ -208,6 +208,8 @@ def warning_means(task: CellTask, seconds: float) -> str:
 
 def _requeue(claim: lease.Lease, cause: str) -> None:
     """Give the lease back and have the job started again; a refusal leaves it interrupted."""
+    if not claim.held():
+        return  # done already, over the head of work that reacted late
     # the word goes first: the scheduler may kill this process before the command returns
     claim.end({"outcome": "requeued", "cause": cause})
     problem = requeue()

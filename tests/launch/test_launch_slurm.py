@@ -368,7 +368,21 @@ def test_another_clusters_jobs_are_not_lost(store, toys, go, look, fake_slurm):
     fake_slurm.set(jobs={}, config={"ClusterName": "elsewhere", "MaxArraySize": "1001"})
     slurm.settings.cache_clear()
     slurm.cluster_name.cache_clear()
-    assert look(grid) == [("queued", None)]
+    assert look(grid, notes=True) == ["submitted on cluster fake"]
+    assert go(grid) == []
+
+
+def test_a_silent_cell_of_a_scheduler_that_does_not_answer_is_left_alone(
+    store, toys, go, look, fake_slurm
+):
+    grid = toys(toy_grid(1))
+    go(grid)
+    run = store.run(grid.cells[0].signature)
+    batch = lease.read_dict(run.queued_path)["batch"]
+    lease.acquire(run.state_folder, myself(batch=batch, index=0) | {"machine": "n1"})
+    os.utime(run.state_folder / "1.json", (1, 1))
+    fake_slurm.set(down=True)
+    assert look(grid) == [("interrupted", "silent")]
     assert go(grid) == []
 
 

@@ -230,6 +230,36 @@ def test_an_error_after_the_request_to_stop_is_its_consequence(
     assert run.failure() is None
 
 
+def test_a_disk_that_is_full_is_a_failure_even_then(make_run, signals, in_slurm, monkeypatch):
+    run = make_run()
+
+    def fail_to_save(run, *, should_stop, **_):
+        should_stop.ask("warned")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(task, "resolve", lambda _: fail_to_save)
+    with pytest.raises(OSError, match="No space"):
+        cell(run)()
+    assert (run.state().name, run.state().cause) == ("failed", "disk full")
+    assert in_slurm == []
+
+
+def test_work_that_reacts_late_is_not_requeued_twice(make_run, signals, in_slurm, monkeypatch):
+    run = make_run()
+
+    def late(run, *, should_stop, **_):
+        while not in_slurm:
+            time.sleep(0.01)
+        return False
+
+    monkeypatch.setattr(task, "resolve", lambda _: late)
+    signals.ask("warned")
+    with pytest.raises(SystemExit):
+        cell(run, patience=0.05)()
+    assert in_slurm == [1]
+    assert run.state().name == "queued"
+
+
 def test_a_replaced_copy_stops_and_publishes_nothing(make_run, signals, quick):
     run = make_run(steps=10**6, sleep=0.01)
     results = []
