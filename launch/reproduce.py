@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -108,8 +109,16 @@ def _code(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
         words = {True: "uncommitted changes", False: "no uncommitted changes"}
         was, is_ = words[bool(then.get("dirty"))], words[bool(now.get("dirty"))]
         yield f"code: {was} then, {'other ones' if was == is_ else is_} now"
+    if cut_off(then):
+        yield "code: the uncommitted changes were too long to be kept whole"
     for name in then.get("untracked") or ():
         yield f"code: {name} was not under version control, so it may be missing"
+
+
+def cut_off(git: Mapping[str, Any]) -> bool:
+    """Whether only the beginning of the uncommitted changes was kept."""
+    diff = git.get("diff") or ""
+    return bool(diff) and hashlib.sha256(diff.encode()).hexdigest() != git.get("diff_sha256")
 
 
 def _environment(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:

@@ -11,10 +11,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parent / "launch"))
 
-from tests.launch.slurm_cluster import PACKAGES as SLURM_PACKAGES
-from tests.launch.slurm_cluster import PATH, PROGRAMS
+from slurm_cluster import PACKAGES as SLURM_PACKAGES
+from slurm_cluster import PATH, PROGRAMS
 
 NEEDED = {
     "a real SLURM (tests of the launcher)": (PROGRAMS, SLURM_PACKAGES),

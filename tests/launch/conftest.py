@@ -8,10 +8,15 @@ from pathlib import Path
 import pytest
 from fake_slurm import FakeSlurm
 from slurm_cluster import Cluster, install, why_not
+from toy_grids import slurm_target
 
 from core import preset
 from core.files import write_json
 from launch import lease, slurm, stop
+from launch.launcher import launch
+from launch.monitor import survey
+from launch.plan import wanted
+from launch.retry import RetryRules
 from launch.store import Store
 
 HERE = Path(__file__).parent
@@ -77,6 +82,31 @@ def toys(store):
         return grid
 
     return prepare
+
+
+@pytest.fixture
+def go(store, toys):
+    """``go(grid)``: launch it; returns the ids of the jobs made."""
+
+    def run(grid, rules=None, **profile):
+        launched = launch(store, grid, slurm_target(**profile), rules or RetryRules())
+        return [job_id for _, job_id in launched.batches]
+
+    return run
+
+
+@pytest.fixture
+def look(store):
+    """``look(grid)``: the state of each cell; writes down what is found."""
+
+    def run(grid, *, record=True, notes=False):
+        found = survey(store, wanted(grid), record=record)
+        states = [found.cells[c.signature] for c in grid.cells]
+        if notes:
+            return [s.note for s in states]
+        return [(s.state.name, s.state.cause) for s in states]
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -1,16 +1,20 @@
-"""A cell killed before each single change that it makes to its files."""
+"""A cell killed at any point: before each change that it makes, and by every signal."""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
 import sys
+import time
 import traceback
 
 import pytest
 from toy_cells import expected_ap
 from toy_grids import TOY
 
+from core.files import read_json_lines
 from launch.task import CellTask
 
 EVENTS = ("open", "os.rename", "os.link", "os.remove", "os.mkdir", "os.utime")
@@ -69,3 +73,29 @@ def test_killed_before_any_change_it_is_consistent_and_resumes(make_run):
         if over:
             break
     assert count > 20
+
+
+def steps_of(run):
+    return [line["step"] for line in read_json_lines(run.history)]
+
+
+RUN = (
+    "import sys; from launch.task import CellTask;"
+    "print(CellTask(sys.argv[1], 'b', 0, 'toy_cells:count_steps')())"
+)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGUSR2])
+def test_killed_by_any_signal_it_is_consistent_and_resumes(make_run, quick, sent):
+    run = make_run(steps=40, sleep=0.02, checkpoint_every=7)
+    process = subprocess.Popen([sys.executable, "-c", RUN, str(run.path)])
+    deadline = time.monotonic() + 30
+    while len(steps_of(run)) < 10 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(sent)
+    process.wait(timeout=30)
+    assert run.state(["ap"]).name == "interrupted"
+    assert not run.result("ap").exists()
+    subprocess.run([sys.executable, "-c", RUN, str(run.path)], check=True)
+    assert run.state(["ap"]).name == "done"
+    assert json.loads(run.result("ap").read_text())["figures"]["AP"] == expected_ap(40)

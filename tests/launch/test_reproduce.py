@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 
 import pytest
@@ -34,7 +35,7 @@ THEN = {
         "branch": "main",
         "dirty": True,
         "diff": "diff --git",
-        "diff_sha256": "1",
+        "diff_sha256": hashlib.sha256(b"diff --git").hexdigest(),
         "untracked": ["new.py"],
     },
 }
@@ -109,6 +110,14 @@ def test_a_config_that_means_something_else_today_is_named(run, tmp_path):
     run.path.rename(renamed)
     made = recipe(run.__class__(renamed), tmp_path, THEN)
     assert any("another signature" in line for line in made.differences)
+
+
+def test_changes_that_were_cut_off_are_named(run, tmp_path):
+    record = json.loads(run.provenance(1).read_text())
+    record["environment"]["git"]["diff"] = "diff"
+    write_json(run.provenance(1), record)
+    made = recipe(run, tmp_path, THEN)
+    assert "code: the uncommitted changes were too long to be kept whole" in made.differences
 
 
 def test_outside_of_a_checkout_the_version_is_not_known(run, tmp_path):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from ablations.cell import Cell
 from ablations.grid import Grid
 from core import preset
+from launch.plan import Target
+from launch.profile import make_profile
 
 TOY = "toy_cells:count_steps"
 
@@ -17,3 +19,8 @@ def toy_grid(count=3, name="toys", measure=("ap",)):
         for k in range(count)
     )
     return Grid(name, "toy cells", cells, {"a": ("x",)}, measure, None)
+
+
+def slurm_target(**profile):
+    values = {"gpus": 0, "time": 60, **profile}
+    return Target("slurm", make_profile(values), function=TOY)
