@@ -28,7 +28,7 @@ install: $(BIN)/tevit
 
 demo: install
 	@TEVIT_RUNS=$(DEMO_RUNS) $(BIN)/tevit launch components --scale tiny --executor local --jobs 2 --wait
-	@TEVIT_RUNS=$(DEMO_RUNS) $(BIN)/tevit report components
+	@TEVIT_RUNS=$(DEMO_RUNS) $(BIN)/tevit report components --scale tiny
 
 # what the tests need beside Python: a real SLURM for the launcher's, LaTeX for the tables', a
 # browser for the page's.  Debian's packages, as root; elsewhere those tests skip and say so

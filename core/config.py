@@ -170,7 +170,7 @@ class SyntheticConfig(Section):
     size: ImageSize = Field(default=(64, 96), description="height, width of the frames")
     seed: Annotated[Integer, Field(ge=0)] = Field(default=0, description="seed of the generator")
     travel: Annotated[Number, Field(ge=0, le=3)] = Field(
-        default=0.6,
+        default=0.25,
         description="how far instances go round in a video, in gaps to the next one; well above 1 "
         "their places do not tell who is who",
     )

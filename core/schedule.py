@@ -40,7 +40,7 @@ def make_optimizer(model: nn.Module, train: TrainConfig) -> AdamW:
         {"params": rest, "multiplier": 1.0},
     ]
     groups = [group for group in groups if group["params"]]
-    return AdamW(groups, lr=train.lr, weight_decay=train.weight_decay)
+    return AdamW(groups, lr=train.lr, weight_decay=train.weight_decay, fused=True)
 
 
 def set_lr(optimizer: Optimizer, step: int, train: TrainConfig) -> float:

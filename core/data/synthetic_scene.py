@@ -20,6 +20,8 @@ HUES = (0.0, 0.13, 0.33, 0.46, 0.67, 0.8)  # two for each of LOOKS
 INSTANCES = (2, len(HUES))
 LONGEST_TURN = 1.2 * math.pi  # farther, two instances would be hard to follow in few frames
 
+LEAST_TRAVEL = 0.6  # where motion tells the class: with less, moving would look like still
+
 Floats = npt.NDArray[np.float64]
 _GEOMETRY, _CLASSES, _LOOKS, _HIDING, _TEXTURE = range(5)  # streams of random numbers
 
@@ -178,14 +180,15 @@ def _draw_paths(
     middle = np.array([rng.uniform(0.35, 0.65) * width, rng.uniform(0.35, 0.65) * height])
     axes = np.array([rng.uniform(0.28, 0.46) * width, rng.uniform(0.3, 0.5) * height])
     gap = 2 * math.pi / count
-    turn = rng.choice((-1, 1)) * min(config.travel * rng.uniform(0.75, 1.25) * gap, LONGEST_TURN)
+    travel = max(config.travel, LEAST_TRAVEL) if config.motion_classes else config.travel
+    turn = rng.choice((-1, 1)) * min(travel * rng.uniform(0.75, 1.25) * gap, LONGEST_TURN)
     start = rng.uniform(0, 2 * math.pi)
     paths = []
     for place, motion in zip(rng.permutation(count), motions, strict=True):
         speed = turn * rng.uniform(0.9, 1.1) * _TRAVEL[motion]
-        around = start + (place + rng.uniform(-0.25, 0.25)) * gap + speed * time
+        around = start + (place + rng.uniform(-0.3, 0.3)) * gap + speed * time
         # mostly small; a large one crosses the ellipse, or leaves the frame
-        swing = rng.uniform(0, 0.2) if rng.random() < 0.7 else rng.uniform(0.3, 0.6)
+        swing = rng.uniform(0, 0.2) if rng.random() < 0.6 else rng.uniform(0.3, 0.6)
         detour = rng.uniform(-0.15, 0.15) + swing * _wave(time, rng) * _TRAVEL[motion]
         ring = np.stack([np.cos(around), np.sin(around)], 1)
         spin = rng.uniform(0, 2 * math.pi) + rng.uniform(-1.5, 1.5) * time

@@ -92,7 +92,7 @@ def test_instances_move_turn_scale_leave_and_cover_each_other(plain):
     scenes = [draw_scene(SyntheticConfig(), video) for video in range(1, 41)]
     actors = [actor for scene in scenes for actor in scene.actors]
     moved = [np.ptp(actor.centre, axis=0).max() for actor in actors]
-    assert np.quantile(moved, 0.1) > 10
+    assert np.quantile(moved, 0.1) > 64 / 10  # pixels: nearly all by a tenth of the height
     assert np.mean([np.ptp(actor.angle) for actor in actors]) > 0.3
     touching = [_touch(scene) for scene in scenes]
     assert 0.15 < np.mean(touching) < 0.7
@@ -290,12 +290,12 @@ def test_with_the_dials_at_zero_single_frames_suffice(plain):
 
 def test_hidden_looks_cost_a_per_frame_head_its_tracks(hidden):
     assert recalled(hidden, per_frame_identity) < 0.55
-    assert recalled(hidden, temporal_identity) > 0.95
+    assert recalled(hidden, temporal_identity) > 0.9
 
 
 def test_look_alikes_cost_a_per_frame_head_its_tracks(alike):
     assert recalled(alike, per_frame_identity) < 0.2
-    assert recalled(alike, temporal_identity) > 0.95
+    assert recalled(alike, temporal_identity) > 0.9
 
 
 def test_the_cost_rises_with_the_dial(plain, hidden, tmp_path):

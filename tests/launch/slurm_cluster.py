@@ -99,7 +99,7 @@ class Cluster:
             states = self.command("sinfo", "-h", "-N", "-p", "main", "-o", "%T").split()
             return states.count("idle") == len(self.nodes)
 
-        wait_for(idle, seconds, "idle nodes")
+        wait_for(idle, seconds, "idle nodes", self.log)
 
     def command(self, *words: str, timeout: float = 30) -> str:
         """Output of a SLURM command."""
@@ -116,7 +116,7 @@ class Cluster:
     def start_controller(self) -> None:
         """Start the controller, and wait until it answers."""
         self._start("slurmctld", "slurmctld", "-D")
-        wait_for(lambda: "UP" in self.command("scontrol", "ping"), 30, "slurmctld")
+        wait_for(lambda: "UP" in self.command("scontrol", "ping"), 60, "slurmctld", self.log)
 
     def kill_node(self, node: str) -> None:
         """The node's daemon is gone; its jobs run on, unwatched."""
@@ -128,8 +128,13 @@ class Cluster:
 
     def start_dbd(self) -> None:
         """Start the accounting daemon, and wait until it answers."""
-        self._start("slurmdbd", "slurmdbd", "-D")
-        wait_for(lambda: bool(self.command("sacctmgr", "-n", "list", "stats")), 30, "slurmdbd")
+
+        def answers() -> bool:
+            if not self.alive("slurmdbd"):
+                self._start("slurmdbd", "slurmdbd", "-D")
+            return bool(self.command("sacctmgr", "-n", "list", "stats", timeout=10))
+
+        wait_for(answers, 90, "slurmdbd", self.log)
 
     def kill_dbd(self) -> None:
         """No accounting any more."""
@@ -273,11 +278,16 @@ class Cluster:
         )
         login = ["mariadb", "--no-defaults", "-h127.0.0.1", f"-P{port['sql']}"]
         query = [*login, "-uslurm", "-pslurm", "-e", "select 1", "accounting"]
-        wait_for(lambda: bool(self.command(*query)), 30, "mariadbd")
+        wait_for(lambda: bool(self.command(*query)), 60, "mariadbd", self.log)
 
 
-def wait_for(condition: Callable[[], bool], seconds: float, what: str) -> None:
+def wait_for(
+    condition: Callable[[], bool], seconds: float, what: str, logs: Path | None = None
+) -> None:
     """Poll until ``condition`` holds; commands that fail count as "not yet".
+
+    Args:
+        logs: folder of the daemons' logs, whose ends go into the error.
 
     Raises:
         TimeoutError: it does not within ``seconds``.
@@ -288,7 +298,11 @@ def wait_for(condition: Callable[[], bool], seconds: float, what: str) -> None:
             if condition():
                 return
         if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {seconds:.0f} s for {what}")
+            ends = [
+                f"--- {path.name}\n{path.read_text(errors='replace')[-1500:]}"
+                for path in sorted(logs.iterdir() if logs else ())
+            ]
+            raise TimeoutError("\n".join([f"waited {seconds:.0f} s for {what}", *ends]))
         time.sleep(0.1)
 
 
