@@ -509,7 +509,6 @@ Attempts = Annotated[
     int, typer.Option("--max-attempts", help="attempts that get no further before giving up")
 ]
 AllRows = Annotated[bool, typer.Option("--all", help="every cell, however many")]
-Interval = Annotated[float, typer.Option(min=0.1, help="seconds between two looks")]
 
 
 @app.command("plan")
@@ -580,7 +579,10 @@ def launch_grid(
         bool, typer.Option("--report", help="make the report when all ended")
     ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="follow until all have ended")] = False,
-    interval: Interval = 30.0,
+    interval: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="seconds between two looks [default: 2, on SLURM 30]"),
+    ] = None,
     store: StoreOption = None,
 ) -> None:
     """Submit the cells of a grid that are missing or failed, and return.
@@ -612,7 +614,7 @@ def grid_status(
     grid: LaunchedGrid,
     scale: Scale = None,
     watch: Annotated[bool, typer.Option("--watch", help="refresh until nothing runs")] = False,
-    interval: Interval = 10.0,
+    interval: Annotated[float, typer.Option(min=0.1, help="seconds between two looks")] = 10.0,
     tsv: Annotated[bool, typer.Option("--tsv", help="tab-separated, every cell")] = False,
     every: AllRows = False,
     store: StoreOption = None,

@@ -243,7 +243,7 @@ def encode_masks(masks: Tensor) -> list[Rle | None]:
     filled = masks.flatten(1).any(dim=1).tolist()
     # RLE runs down the columns, so columns must lie together in memory
     columns = masks.transpose(1, 2).contiguous().cpu().numpy()
-    rles = coco.encode(columns.view(np.uint8).transpose(2, 1, 0))  # type: ignore[no-untyped-call]
+    rles = coco.encode(columns.view(np.uint8).transpose(2, 1, 0))
     size = list(masks.shape[1:])
     return [
         Rle(size=size, counts=rle["counts"].decode("ascii")) if some else None

@@ -14,8 +14,6 @@ from launch.plan import SUBMITTED, Target, make_plan, wanted
 from launch.retry import RetryRules
 from launch.store import Store
 
-INTERVAL_SECONDS = 30.0
-
 
 def follow(
     store: Store,
@@ -23,7 +21,7 @@ def follow(
     target: Target,
     rules: RetryRules,
     *,
-    interval: float = INTERVAL_SECONDS,
+    interval: float,
     show: Callable[[Survey], None] = lambda found: None,
 ) -> Survey:
     """Wait until no cell is queued or running; retry by the rules meanwhile.

@@ -7,7 +7,6 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from rich.console import Console
-from rich.live import Live
 
 from ablations.grid import Grid
 from core.errors import UserError
@@ -15,8 +14,9 @@ from launch import inline
 from launch.display import status_lines, status_table, submitted_text
 from launch.failures import FailureGroup, group_failures
 from launch.follow import follow
-from launch.journal import Journal
+from launch.journal import ExecutorName, Journal
 from launch.launcher import Launched, launch, manifest_of
+from launch.live import live_status
 from launch.monitor import Survey, survey
 from launch.plan import SUBMITTED, Target
 from launch.profile import make_profile
@@ -37,13 +37,17 @@ class LaunchOptions:
         cells: names of the only cells to submit; none: all.
         report: make the report when all have ended.
         wait: follow until then.
-        interval: seconds between two looks.
+        interval: seconds between two looks; none: as many as the executor is worth.
     """
 
     cells: tuple[str, ...] = ()
     report: bool = False
     wait: bool = False
-    interval: float = 30.0
+    interval: float | None = None
+
+
+# a look costs the local executor some files, and SLURM a question to its controller
+INTERVAL_SECONDS: dict[ExecutorName, float] = {"inline": 2.0, "local": 2.0, "slurm": 30.0}
 
 
 def run_launch(
@@ -102,13 +106,13 @@ def _wait(
     console: Console,
 ) -> bool:
     manifest = store.manifest(grid.name)
-    with Live(console=console, auto_refresh=False, transient=True) as live:
+    interval = options.interval or INTERVAL_SECONDS[target.executor]
+    with live_status(grid.name, console) as display:
 
         def show(found: Survey) -> None:
-            rows = status_rows(store, manifest.cells, found)
-            live.update(status_table(grid.name, rows, 40, found.problems), refresh=True)
+            display(status_rows(store, manifest.cells, found), found.problems)
 
-        last = follow(store, grid, target, rules, interval=options.interval, show=show)
+        last = follow(store, grid, target, rules, interval=interval, show=show)
     rows = status_rows(store, manifest.cells, last)
     console.print(status_table(grid.name, rows, 60, last.problems))
     return all(row.state == "done" for row in rows)
@@ -126,15 +130,16 @@ def show_status(store: Store, manifest: Manifest, limit: int, *, tsv: bool = Fal
 
 def watch_status(store: Store, manifest: Manifest, interval: float, limit: int) -> None:
     """Show the state of every cell until none is queued or running."""
-    with Live(auto_refresh=False) as live:
+    console = Console()
+    with live_status(manifest.grid, console, limit) as display:
         while True:
             found = survey(store, cells_of(manifest), record=True)
             rows = status_rows(store, manifest.cells, found)
-            table = status_table(manifest.grid, rows, limit, _problems(found))
-            live.update(table, refresh=True)
+            display(rows, _problems(found))
             if not any(row.state in ("queued", "running") for row in rows):
-                return
+                break
             time.sleep(interval)
+    console.print(status_table(manifest.grid, rows, limit, _problems(found)))
 
 
 def _problems(found: Survey) -> list[str]:
