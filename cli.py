@@ -419,7 +419,7 @@ def measure_fps(
         list[str] | None, typer.Option(help="model, postprocess, end_to_end; default: all three")
     ] = None,
     samples: Annotated[int, typer.Option(help="timed calls of each config, at least")] = 20,
-    seconds: Annotated[float, typer.Option(help="timed seconds a scope, at least")] = 5.0,
+    seconds: Annotated[float, typer.Option(help="timed seconds a scope, at least")] = 3.0,
     warmup: Annotated[int, typer.Option(help="untimed calls of each config")] = 3,
     device: Device = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads; none: torch's choice")] = None,

@@ -37,7 +37,7 @@ def fps_record(
         shape: of the input; none: the config's own (:func:`benchmarks.subject.clip_shape`).
         checkpoint: weights; none: initial ones.
         device: none: the GPU if there is one, else the CPU.
-        effort: none: 20 samples and 5 seconds a scope, at least.
+        effort: none: 20 samples and 3 seconds a scope, at least.
         threads: of a CPU; none: torch's own choice.
 
     Returns:

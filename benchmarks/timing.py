@@ -26,7 +26,7 @@ class Effort:
 
     warmup: int = 3
     min_samples: int = 20
-    min_seconds: float = 5.0
+    min_seconds: float = 3.0
     max_samples: int = 2000
 
     def __post_init__(self) -> None:

@@ -49,4 +49,17 @@ class MaskHead(nn.Module):
         x = x.transpose(1, 2).unflatten(2, (MASK_BINS, MASK_BINS))
         for conv in self.convs:
             x = conv(x)
-        return self.conv_logits(F.relu(self.upsample(x)))
+        return self._upsampled_logits(x.permute(0, 2, 3, 1))
+
+    def _upsampled_logits(self, x: Tensor) -> Tensor:
+        """``conv_logits(relu(upsample(x)))`` of x (R, 14, 14, C), as two matrix products.
+
+        A 2x2 transposed convolution of stride 2 makes four pixels of each position alone, and a
+        1x1 convolution looks at each of these alone.
+        """
+        corners = self.upsample.weight.permute(2, 3, 1, 0).flatten(0, 2)  # (2 * 2 * C, C)
+        assert self.upsample.bias is not None
+        pixels = F.relu(F.linear(x, corners, self.upsample.bias.repeat(4)))
+        pixels = pixels.unflatten(3, (2, 2, self.upsample.out_channels))
+        logits = F.linear(pixels, self.conv_logits.weight.flatten(1), self.conv_logits.bias)
+        return logits.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)

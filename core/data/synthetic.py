@@ -33,7 +33,7 @@ from core.data.synthetic_scene import Scene, class_names, draw_scene, hidden_fra
 from core.errors import UserError
 from core.files import temporary_name, write_json
 
-GENERATOR = 5  # rises with every change of what is generated
+GENERATOR = 6  # rises with every change of what is generated
 ATTEMPTS = 20
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from core.config import SyntheticConfig
 
 LOOKS = ("striped", "spotted", "ringed")  # reddish, greenish, bluish
 MOTIONS = ("still", "moving", "pulsating")
-HUES = (0.0, 0.13, 0.33, 0.46, 0.67, 0.8)  # two for each of LOOKS
+HUES = (0.945, 0.055, 0.28, 0.39, 0.61, 0.72)  # two for each of LOOKS: reds, greens, blues
 INSTANCES = (2, len(HUES))
 LONGEST_TURN = 1.2 * math.pi  # farther, two instances would be hard to follow in few frames
 
@@ -151,7 +151,7 @@ def _draw_looks(
     return [
         Look(
             pattern=int(hue) * len(LOOKS) // len(HUES),
-            hue=float((HUES[hue] + rng.uniform(-0.02, 0.02)) % 1),
+            hue=float((HUES[hue] + rng.uniform(-0.01, 0.01)) % 1),
             wobble=(
                 float(rng.uniform(0.05, 0.18)),
                 float(rng.uniform(0, 2 * math.pi)),

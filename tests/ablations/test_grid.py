@@ -60,7 +60,7 @@ def test_a_value_may_set_several_fields() -> None:
             ]
         }
     )
-    assert [cell.config.messenger.tokens for cell in grid.cells] == [0, 4, 8]
+    assert [cell.config.messenger.tokens for cell in grid.cells] == [0, 4, 2]
     assert grid.cells[1].config.messenger.shift_steps == (1, -1)
     assert names(grid) == ["off,s0", "all,s0", "as-in-the-base,s0"]
 

@@ -101,7 +101,8 @@ def test_components_is_two_by_two() -> None:
 
 
 def test_messengers_vary_one_thing_at_a_time() -> None:
-    for scale, base in ((None, Config()), ("tiny", preset("tiny"))):
+    # four groups of shift steps need four tokens
+    for scale, base in ((None, Config()), ("tiny", preset("tiny", {"messenger.tokens": 4}))):
         centre = base.messenger
         for cell in seed_0(load_grid("messengers", scale=scale)):
             messenger = cell.config.messenger

@@ -93,7 +93,7 @@ def test_messengers_of_stage_four_alone_are_never_read():
 def test_messengers_start_where_they_are_first_carried(stages: list[int]):
     model = build_model(preset("tiny", {"messenger.stages": stages}))
     inputs = (3, *model.backbone.channels)
-    assert model.backbone.msg_tokens.shape == (1, 8, inputs[stages[0] - 1])
+    assert model.backbone.msg_tokens.shape == (1, 2, inputs[stages[0] - 1])
     assert changes_with_other_frames(messenger__stages=stages)
 
 
