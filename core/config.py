@@ -28,6 +28,7 @@ Integer = Annotated[int, BeforeValidator(_not_boolean)]
 Number = Annotated[float, BeforeValidator(_not_boolean)]
 Count = Annotated[Integer, Field(ge=1)]
 Fraction = Annotated[Number, Field(ge=0, le=1)]
+Weight = Annotated[Number, Field(ge=0)]
 ImageSize = tuple[Count, Count]
 
 
@@ -149,6 +150,10 @@ class HeadConfig(Section):
     mask_convs: Annotated[Integer, Field(ge=0)] = Field(
         default=4, description="3x3 convs of the mask head"
     )
+    class_weight: Weight = Field(default=2.0, description="weight of the classes' focal loss")
+    l1_weight: Weight = Field(default=5.0, description="weight of the boxes' L1 loss")
+    giou_weight: Weight = Field(default=2.0, description="weight of the boxes' GIoU loss")
+    dice_weight: Weight = Field(default=8.0, description="weight of the masks' Dice loss")
 
     @model_validator(mode="after")
     def _channels_divide(self) -> Self:

@@ -1,4 +1,4 @@
-"""Losses of a cascade stage (paper, section 3.4; weights as published)."""
+"""Losses of a cascade stage (paper, section 3.4)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import Tensor
 from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
 
 from core.boxes import scale_factors
+from core.config import HeadConfig
 from core.matching import Assignment
 from core.query_head import StageOutput
 from core.structures import ClipTargets
 
-CLASS_WEIGHT, L1_WEIGHT, GIOU_WEIGHT, DICE_WEIGHT = 2.0, 5.0, 2.0, 8.0
 DICE_EPS = 1e-5
 # the published GIoU guards its divisions by 1e-6; torchvision's default is 1e-7
 GIOU_EPS = 1e-6
@@ -80,7 +80,7 @@ def mean_positives(positives: Positives) -> Tensor:
     return count.clamp(min=1)
 
 
-def box_losses(stage: StageOutput, positives: Positives) -> dict[str, Tensor]:
+def box_losses(stage: StageOutput, positives: Positives, config: HeadConfig) -> dict[str, Tensor]:
     """Focal, L1 and GIoU loss of one stage, weighted; and the positives' accuracy."""
     count = mean_positives(positives)
     logits = stage.logits.float()
@@ -92,10 +92,10 @@ def box_losses(stage: StageOutput, positives: Positives) -> dict[str, Tensor]:
     giou = generalized_box_iou_loss(boxes, positives.boxes, reduction="sum", eps=GIOU_EPS)
     right = positives.of(logits.detach()).argmax(dim=-1) == positives.labels
     return {
-        "loss_cls": CLASS_WEIGHT * focal / count,
+        "loss_cls": config.class_weight * focal / count,
         "pos_acc": 100.0 * right.sum() / max(len(positives), 1),
-        "loss_bbox": L1_WEIGHT * l1 / count,
-        "loss_iou": GIOU_WEIGHT * giou / count,
+        "loss_bbox": config.l1_weight * l1 / count,
+        "loss_iou": config.giou_weight * giou / count,
     }
 
 
@@ -115,11 +115,11 @@ def dice_loss(mask_logits: Tensor, wanted: Tensor) -> Tensor:
 
 
 def mask_loss(mask_logits: Tensor, wanted: Tensor, positives: Positives) -> Tensor:
-    """Weighted Dice loss of the positives' masks, each of its instance's class.
+    """Dice loss of the positives' masks, each of its instance's class.
 
     Args:
         mask_logits: (P, classes, h, w).
         wanted: (P, h, w).
     """
     chosen = mask_logits[torch.arange(len(positives)), positives.labels]
-    return DICE_WEIGHT * dice_loss(chosen, wanted).sum() / mean_positives(positives)
+    return dice_loss(chosen, wanted).sum() / mean_positives(positives)

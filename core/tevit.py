@@ -117,7 +117,7 @@ class TeViT(nn.Module):
                 for clip, target in enumerate(targets)
             ]
             positives = gather_positives(targets, pairs)
-            parts = box_losses(stage, positives)
+            parts = box_losses(stage, positives, self.config.head)
             boxes = positives.of(stage.boxes.detach())
             logits = self.roi_head.masks(
                 i,
@@ -127,7 +127,8 @@ class TeViT(nn.Module):
                 positives.of(stage.attention_features),
             )
             wanted = mask_targets(positives.masks, boxes, logits.shape[-1])
-            parts["loss_mask"] = mask_loss(logits, wanted, positives)
+            dice = mask_loss(logits, wanted, positives)
+            parts["loss_mask"] = self.config.head.dice_weight * dice
             losses |= {f"stage{i}_{name}": value for name, value in parts.items()}
         return losses
 

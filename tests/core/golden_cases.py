@@ -52,7 +52,7 @@ def clip_targets() -> list[ClipTargets]:
 def outputs(case: str) -> dict[str, list[float]]:
     """What the case's model computes: detections, losses, gradient norms."""
     torch.manual_seed(0)
-    config = preset("tiny", {"messenger.tokens": 8, **CASES[case]})
+    config = preset("tiny", {"messenger.tokens": 8, "head.class_weight": 2.0, **CASES[case]})
     model = fill_by_formula(build_model(config))
     frames = noise("frames", (2, 3, 3, *SIZE))
     with torch.no_grad():

@@ -5,10 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
+from core import build_model, preset
+from core.config import HeadConfig
 from core.losses import box_losses, dice_loss, gather_positives, mask_loss
 from core.matching import Assignment
 from core.query_head import StageOutput
 from core.structures import ClipTargets
+from tests.core.golden_cases import SIZE as FRAME
+from tests.core.golden_cases import clip_targets
 
 SIZE = (40, 80)
 
@@ -36,7 +40,7 @@ def test_positives_are_the_frames_that_show_the_instance():
 
 def test_box_losses_closed_form():
     stage, target, pairs = one_positive()
-    losses = box_losses(stage, gather_positives([target], [pairs]))
+    losses = box_losses(stage, gather_positives([target], [pairs]), HeadConfig())
     log2 = torch.log(torch.tensor(2.0)).item()
     negatives, alpha = 2 * 3 * 4 - 1, 0.25
     focal = 0.25 * log2 * (negatives * (1 - alpha) + alpha)
@@ -47,10 +51,32 @@ def test_box_losses_closed_form():
     assert losses["loss_iou"].item() == pytest.approx(2 * (1 - giou), rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("field", "name"),
+    [
+        ("class_weight", "loss_cls"),
+        ("l1_weight", "loss_bbox"),
+        ("giou_weight", "loss_iou"),
+        ("dice_weight", "loss_mask"),
+    ],
+)
+def test_each_loss_has_a_weight(field, name):
+    def losses(**head):
+        torch.manual_seed(0)
+        model = build_model(preset("tiny", {f"head.{key}": value for key, value in head.items()}))
+        return model.losses(torch.randn(2, 3, 3, *FRAME), clip_targets())
+
+    plain, without = losses(**{field: 1.0}), losses(**{field: 0.0})
+    for stage in range(3):
+        assert plain[f"stage{stage}_{name}"] > 0 == without[f"stage{stage}_{name}"]
+    others = [key for key in plain if not key.endswith(name)]
+    assert [plain[key] for key in others] == [without[key] for key in others]
+
+
 def test_accuracy_of_the_positives():
     stage, target, pairs = one_positive()
     stage.logits[0, 0, 2, 1] = 5
-    losses = box_losses(stage, gather_positives([target], [pairs]))
+    losses = box_losses(stage, gather_positives([target], [pairs]), HeadConfig())
     assert losses["pos_acc"].item() == 100
 
 
