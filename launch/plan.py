@@ -132,7 +132,7 @@ def make_plan(
         if c.first and c.action in SUBMITTED and (only is None or c.cell.signature in only)
     ]
     batches = _batches(store, target, chosen)
-    problems = [*found.problems, *_disturbed(target, batches)]
+    problems = [*found.problems, *_disturbed(target, batches), *_toy_data(batches)]
     return Plan(grid, target, tuple(cells), batches, problems, found.strays)
 
 
@@ -143,6 +143,17 @@ def _disturbed(target: Target, batches: Sequence[BatchPlan]) -> list[str]:
     if not together or not any("fps" in cell.measure for cell in cells):
         return []
     return ["cells that run at the same time share the CPU, so their fps suffers: use --jobs 1"]
+
+
+def _toy_data(batches: Sequence[BatchPlan]) -> list[str]:
+    """Full-size models that would be trained on the small generated frames."""
+    data = [cell.config.data for batch in batches for cell in batch.cells]
+    if any(d.root == "synthetic" and min(d.test_size) > 2 * min(d.synthetic.size) for d in data):
+        return [
+            "data.root=synthetic, small generated videos, for models made for larger ones: "
+            "add data.root=PATH, or --scale tiny"
+        ]
+    return []
 
 
 def wanted(grid: Grid) -> dict[str, tuple[str, ...]]:
@@ -227,6 +238,6 @@ def _site_limit() -> int:
         return slurm.largest_array()
     except slurm.SlurmError as error:
         raise UserError(
-            f"the site's MaxArraySize could not be read ({error}); "
-            "set max_array_size in the profile"
+            f"SLURM does not answer: {error}. Without a cluster use --executor local; where the "
+            "controller is only busy, try again or set max_array_size in the profile"
         ) from error

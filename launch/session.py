@@ -64,6 +64,8 @@ def run_launch(
     done = launch(store, grid, target, rules, only=only)
     jobs = [job_id for _, job_id in done.batches if job_id]
     console.print(submitted_text(done.plan, jobs), soft_wrap=True, highlight=False)
+    for problem in done.plan.problems:
+        console.print(f"! {problem}", style="yellow", soft_wrap=True, highlight=False, markup=False)
     if target.executor == "inline":
         return _run_inline(store, done, console)
     if options.report and target.executor == "slurm":

@@ -15,6 +15,7 @@ from slurm_cluster import wait_for
 from toy_cells import expected_ap
 from toy_grids import TOY, toy_grid
 
+from ablations.grid import load_grid
 from core.errors import UserError
 from launch import executors, inline, lease
 from launch.cancel import cancel
@@ -330,3 +331,17 @@ def test_speeds_measured_side_by_side_are_warned_of(store):
     assert "use --jobs 1" in make_plan(store, grid, target(jobs=2), RetryRules()).problems[0]
     assert make_plan(store, grid, target(jobs=1), RetryRules()).problems == []
     assert make_plan(store, toy_grid(2), target(jobs=2), RetryRules()).problems == []
+
+
+def test_what_will_spoil_the_figures_is_said_before(store):
+    grid = toy_grid(2, measure=("fps",))
+    (problem,) = make_plan(store, grid, target(), RetryRules()).problems[:1]
+    assert "share the CPU" in problem
+
+
+def test_full_size_models_on_the_toy_data_are_named(store):
+    full = load_grid("components")
+    (problem,) = make_plan(store, full, target("inline"), RetryRules()).problems
+    assert "add data.root=PATH" in problem
+    tiny = load_grid("components", scale="tiny")
+    assert make_plan(store, tiny, target("inline"), RetryRules()).problems == []
