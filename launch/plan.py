@@ -133,6 +133,7 @@ def make_plan(
     ]
     batches = _batches(store, target, chosen)
     problems = [*found.problems, *_disturbed(target, batches), *_toy_data(batches)]
+    problems += _left_out(store, grid)
     return Plan(grid, target, tuple(cells), batches, problems, found.strays)
 
 
@@ -143,6 +144,18 @@ def _disturbed(target: Target, batches: Sequence[BatchPlan]) -> list[str]:
     if not together or not any("fps" in cell.measure for cell in cells):
         return []
     return ["cells that run at the same time share the CPU, so their fps suffers: use --jobs 1"]
+
+
+def _left_out(store: Store, grid: Grid) -> list[str]:
+    """Cells that vanish from status and report, because the grid changed under its name."""
+    cells = store.left_out(grid.name, {cell.signature for cell in grid.cells})
+    if not cells:
+        return []
+    names = ", ".join(cell.name for cell in cells[:3]) + (", ..." if len(cells) > 3 else "")
+    return [
+        f"{len(cells)} cells of {grid.name} as it was launched before are not in it now ({names}); "
+        "their runs stay where they are. To keep both, launch this one with --name ANOTHER"
+    ]
 
 
 def _toy_data(batches: Sequence[BatchPlan]) -> list[str]:

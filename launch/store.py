@@ -10,7 +10,7 @@ The root is ``$TEVIT_RUNS``, or ``runs`` in the current folder.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -154,8 +154,21 @@ class Store:
         """Names of the grids that were launched, sorted."""
         return sorted(path.stem for path in self.grids.glob("*.json") if path.name[0] != ".")
 
+    def left_out(self, name: str, signatures: Collection[str]) -> list[ManifestCell]:
+        """Cells that grid ``name`` had when it was launched before, if it was, and has no more."""
+        if name not in self.grid_names():
+            return []
+        return [cell for cell in self.manifest(name).cells if cell.signature not in signatures]
+
     def write_manifest(self, manifest: Manifest) -> None:
-        """Record which cells a grid consists of; a later launch of the grid replaces it."""
+        """Record which cells a grid consists of.
+
+        A former manifest of cells that the grid no longer has is kept, in the folder ``former``.
+        """
+        if self.left_out(manifest.grid, {cell.signature for cell in manifest.cells}):
+            former = self.manifest(manifest.grid)
+            kept = self.grids / "former" / f"{former.grid}-{former.created.replace(':', '')}.json"
+            write_json(kept, asdict(former))
         write_json(self.grids / f"{manifest.grid}.json", asdict(manifest))
 
 

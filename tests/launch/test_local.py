@@ -345,3 +345,17 @@ def test_full_size_models_on_the_toy_data_are_named(store):
     assert "add data.root=PATH" in problem
     tiny = load_grid("components", scale="tiny")
     assert make_plan(store, tiny, target("inline"), RetryRules()).problems == []
+
+
+def test_cells_that_a_grid_no_longer_has_are_named_and_their_manifest_kept(store):
+    before, now = toy_grid(3), toy_grid(1)
+    launch(store, before, target("inline"), RetryRules())
+    assert make_plan(store, before, target("inline"), RetryRules()).problems == []
+    (problem,) = make_plan(store, now, target("inline"), RetryRules()).problems
+    assert problem.startswith("2 cells of toys as it was launched before are not in it now")
+    assert "--name" in problem
+    launch(store, now, target("inline"), RetryRules())
+    (kept,) = (store.grids / "former").iterdir()
+    assert len(json.loads(kept.read_text())["cells"]) == 3
+    assert len(store.manifest("toys").cells) == 1
+    assert store.grid_names() == ["toys"]
