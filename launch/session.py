@@ -114,7 +114,16 @@ def _wait(
         def show(found: Survey) -> None:
             display(status_rows(store, manifest.cells, found), found.problems)
 
-        last = follow(store, grid, target, rules, interval=interval, show=show)
+        try:
+            last = follow(store, grid, target, rules, interval=interval, show=show)
+        except KeyboardInterrupt:
+            console.print(
+                f"the cells go on: tevit status {grid.name} --watch follows them, "
+                f"tevit cancel {grid.name} stops them",
+                soft_wrap=True,
+                highlight=False,
+            )
+            raise
     rows = status_rows(store, manifest.cells, last)
     console.print(status_table(grid.name, rows, 60, last.problems))
     return all(row.state == "done" for row in rows)

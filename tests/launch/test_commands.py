@@ -13,7 +13,7 @@ from ablations.grid import load_grid
 from cli import app
 from core.errors import UserError
 from core.files import write_json
-from launch import plan, session
+from launch import follow, plan, session
 from launch.journal import Journal
 from launch.options import launched_name, make_target, parse_seeds, read_grid
 from launch.report_job import report_command
@@ -115,8 +115,6 @@ def test_inline_runs_and_says_how_it_went(tevit, grid_file, store):
 
 
 def test_waiting_follows_to_the_end(tevit, grid_file, fake_slurm, monkeypatch):
-    from launch import follow
-
     def run_all(seconds):
         for job_id, job in fake_slurm.jobs.items():
             for index in job["tasks"]:
@@ -126,6 +124,15 @@ def test_waiting_follows_to_the_end(tevit, grid_file, fake_slurm, monkeypatch):
     monkeypatch.setattr(follow, "time", SimpleNamespace(sleep=run_all))
     output = tevit("launch", grid_file, "--wait", "--interval", "0.1")
     assert "2 done" in output
+
+
+def test_whoever_stops_waiting_is_told_that_the_cells_go_on(tevit, grid_file, monkeypatch):
+    def interrupted(seconds):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(follow, "time", SimpleNamespace(sleep=interrupted))
+    output = tevit("launch", grid_file, "--wait", code=130)
+    assert "the cells go on: tevit status small --watch" in output
 
 
 def test_watching_ends_when_nothing_runs(tevit, grid_file, fake_slurm, monkeypatch):
