@@ -376,7 +376,8 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
         for k, step in enumerate(batches()):
             if k == 3:
                 before.update({n: p.clone() for n, p in run.model.state_dict().items()})
-                monkeypatch.setattr("core.losses.L1_WEIGHT", float("inf"))
+                head = run.model.config.head.model_copy(update={"l1_weight": float("inf")})
+                run.model.config = run.model.config.model_copy(update={"head": head})
                 videos.extend(t.video_id for _, targets in step for t in targets)
             yield step
 

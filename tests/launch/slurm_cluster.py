@@ -113,6 +113,11 @@ class Cluster:
         """The controller is gone at once, with what it did in its last seconds."""
         self.kill("slurmctld", signal.SIGKILL)
 
+    def wait_saved(self) -> None:
+        """Wait until the controller has written its jobs to its disk, as it does now and then."""
+        now, saved = time.time(), self.folder / "state" / "job_state"
+        wait_for(lambda: saved.exists() and saved.stat().st_mtime > now, 60, "job_state", self.log)
+
     def start_controller(self) -> None:
         """Start the controller, and wait until it answers."""
         self._start("slurmctld", "slurmctld", "-D")

@@ -232,6 +232,7 @@ def test_the_controller_dies_and_comes_back(study, real_slurm):
         grid.toy(k, steps=10, sleep=0.2)
     grid.launch()
     grid.started()
+    real_slurm.wait_saved()
     real_slurm.kill_controller()
     assert survey(grid.store, wanted(grid.grid)).problems
     assert {s.note for s in grid.look()} >= {"SLURM does not answer"}
