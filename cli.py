@@ -327,29 +327,47 @@ def average_precision(
     json_file: Annotated[
         Path | None, typer.Option("--json", help="write the record to this file")
     ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(help="other predictions: print the differences with their intervals"),
+    ] = None,
     resamples: Annotated[
-        int, typer.Option("--bootstrap", min=0, help="resamples over videos; 0: no intervals")
-    ] = 0,
+        int | None,
+        typer.Option(
+            "--bootstrap", min=0, help="resamples over videos; default: 1000 with --against, else 0"
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="seed of the resamples")] = 0,
 ) -> None:
     """Score predictions: YouTube-VIS AP and AR, by size and by class.
 
     `tevit ap heldout.json predictions.json --bootstrap 1000 --json ap.json`
+
+    `tevit ap heldout.json full/predictions.json --against baseline/predictions.json`
     """
     from rich.console import Console
 
     from benchmarks.ap import ap_record, evaluate
-    from benchmarks.ap_bootstrap import bootstrap
-    from benchmarks.ap_table import print_ap
+    from benchmarks.ap_bootstrap import bootstrap, difference_record
+    from benchmarks.ap_table import print_ap, print_difference
     from core.files import write_json
 
+    if resamples is None:
+        resamples = 0 if against is None else 1000
+    if against is not None and not resamples:
+        raise UserError("--against needs resamples; leave out --bootstrap 0")
     result = evaluate(ground_truth, results)
     drawn = bootstrap(result, resamples, seed=seed) if resamples else None
+    other = bootstrap(evaluate(ground_truth, against), resamples, seed=seed) if against else None
     if json_file is not None:
         protocol = {"data": str(ground_truth), "results": str(results)}
-        spread = drawn.to_dict() if drawn else None
-        write_json(json_file, ap_record(result, protocol, spread))
+        record = ap_record(result, protocol, drawn.to_dict() if drawn else None)
+        if drawn and other:
+            record["against"] = difference_record(other, drawn, str(against))
+        write_json(json_file, record)
     print_ap(result, drawn, Console())
+    if drawn and other:
+        print_difference(drawn, other, str(against), Console())
 
 
 # --- benchmarks: flops, fps ----------------------------------------------------------------------

@@ -139,6 +139,22 @@ def paired_difference(first: Bootstrap, second: Bootstrap, figure: str = "AP") -
     return _interval(second.samples[figure] - first.samples[figure], measured, first.level)
 
 
+def difference_record(other: Bootstrap, result: Bootstrap, results: str) -> dict[str, Any]:
+    """For the record of a score: by figure, how far it is from that of other results.
+
+    Args:
+        other: resampled figures of the other results.
+        result: of the results that the record is of.
+        results: where the other results are.
+    """
+    intervals = {name: paired_difference(other, result, name) for name in FIGURES}
+    return {
+        "results": results,
+        "figures": other.figures,
+        "difference": {name: i and asdict(i) for name, i in intervals.items()},
+    }
+
+
 def _interval(values: Floats, measured: float | None, level: float) -> Interval | None:
     values = values[~np.isnan(values)]
     if not len(values) or measured is None:

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.ap import ApResult
-from benchmarks.ap_bootstrap import Bootstrap, Interval
+from benchmarks.ap_bootstrap import Bootstrap, Interval, paired_difference
 
 MEANINGS = {
     "AP": "mean over IoU 0.50 to 0.95",
@@ -32,6 +32,30 @@ def print_ap(result: ApResult, bootstrap: Bootstrap | None, console: Console) ->
     )
     console.print(_figures(result, bootstrap))
     console.print(_classes(result))
+
+
+def print_difference(result: Bootstrap, other: Bootstrap, name: str, console: Console) -> None:
+    """Print how far each figure is from other results', with the interval over shared draws.
+
+    Args:
+        result: of the results that were scored.
+        other: of those to compare with, drawn alike.
+        name: what to call the other results.
+        console: where to.
+    """
+    table = Table("figure")
+    for heading in ("its %", "difference", f"{result.level:.0%} interval"):
+        table.add_column(heading, justify="right")
+    for figure, value in result.figures.items():
+        before, interval = other.figures[figure], paired_difference(other, result, figure)
+        if value is None or before is None or interval is None:
+            table.add_row(figure, percent(before), "-", "-")
+            continue
+        low, high = signed(interval.low), signed(interval.high)
+        table.add_row(figure, percent(before), signed(value - before), f"{low} to {high}")
+    console.print(f"difference to {name}", soft_wrap=True)
+    console.print(table)
+    console.print("An interval that holds 0: other videos of this kind may turn the order round.")
 
 
 def _figures(result: ApResult, bootstrap: Bootstrap | None) -> Table:
@@ -60,6 +84,11 @@ def _spread(name: str, bootstrap: Bootstrap | None) -> list[str]:
     if interval is None:
         return ["-", "-"]
     return [f"{percent(interval.low)} to {percent(interval.high)}", percent(interval.std)]
+
+
+def signed(difference: float) -> str:
+    """``+1.23`` of 0.0123."""
+    return f"{100 * difference:+.2f}"
 
 
 def percent(value: float | None) -> str:

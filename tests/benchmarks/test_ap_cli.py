@@ -73,6 +73,43 @@ def test_intervals_are_printed_and_recorded(files):
     assert std == shown(spread["AP"]["std"])
 
 
+def test_differences_to_other_results_come_with_intervals(files):
+    truth, results = files / "gt.json", json.loads((files / "results.json").read_text())
+    fewer = files / "fewer.json"
+    fewer.write_text(json.dumps(results[::2]))
+    done = run("ap", truth, files / "results.json", "--against", fewer, "--json", files / "ap.json")
+    assert done.exit_code == 0
+    assert f"difference to {fewer}" in done.output
+    first, other = evaluate(truth, files / "results.json"), evaluate(truth, fewer)
+    record = json.loads((files / "ap.json").read_text())
+    assert record["bootstrap"]["resamples"] == 1000
+    assert record["against"]["results"] == str(fewer)
+    assert record["against"]["figures"] == other.figures
+    rows = {row[0]: row for row in cells(done.output)[-len(FIGURES) :]}
+    assert list(rows) == list(FIGURES)
+    for name in FIGURES:
+        gain = first.figures[name] - other.figures[name]
+        interval = record["against"]["difference"][name]
+        assert rows[name] == (
+            name,
+            shown(other.figures[name]),
+            f"{100 * gain:+.2f}",
+            f"{100 * interval['low']:+.2f} to {100 * interval['high']:+.2f}",
+        )
+
+
+def test_an_absent_figure_has_no_difference(files):
+    truth = json.loads((files / "gt.json").read_text())
+    for annotation in truth["annotations"]:
+        annotation["areas"] = [10] * len(annotation["segmentations"])
+    (files / "small.json").write_text(json.dumps(truth))
+    paths = (files / "small.json", files / "results.json", "--against", files / "results.json")
+    done = run("ap", *paths, "--bootstrap", 20)
+    rows = {row[0]: row for row in cells(done.output)[-len(FIGURES) :]}
+    assert rows["APl"] == ("APl", "-", "-", "-")
+    assert rows["AP"][2:] == ("+0.00", "+0.00 to +0.00")
+
+
 @pytest.fixture
 def tevit(monkeypatch, capsys):
     def run_main(*arguments):
@@ -129,3 +166,10 @@ def test_export_refuses_with_status_2(files, tevit):
     assert code == 2
     assert "has no track for 6 of 6 videos" in message
     assert not (files / "out.zip").exists()
+
+
+def test_against_without_resamples_is_refused(files, tevit):
+    paths = (files / "gt.json", files / "results.json", "--against", files / "results.json")
+    code, message = tevit("ap", *paths, "--bootstrap", 0)
+    assert code == 2
+    assert "--against needs resamples; leave out --bootstrap 0" in message
