@@ -327,6 +327,10 @@ def average_precision(
     json_file: Annotated[
         Path | None, typer.Option("--json", help="write the record to this file")
     ] = None,
+    split: Annotated[
+        Path | None,
+        typer.Option(help="recorded split: score its held-out videos (a run folder's split.json)"),
+    ] = None,
     against: Annotated[
         Path | None,
         typer.Option(help="other predictions: print the differences with their intervals"),
@@ -343,24 +347,35 @@ def average_precision(
 
     `tevit ap heldout.json predictions.json --bootstrap 1000 --json ap.json`
 
-    `tevit ap heldout.json full/predictions.json --against baseline/predictions.json`
+    `tevit ap train.json runs/A/predictions.json --split runs/A/split.json \\
+    --against runs/B/predictions.json`
     """
     from rich.console import Console
 
     from benchmarks.ap import ap_record, evaluate
     from benchmarks.ap_bootstrap import bootstrap, difference_record
     from benchmarks.ap_table import print_ap, print_difference
-    from core.files import write_json
+    from benchmarks.ap_truth import part_of_truth
+    from core.data.split import read_heldout
+    from core.files import read_json, write_json
 
     if resamples is None:
         resamples = 0 if against is None else 1000
     if against is not None and not resamples:
         raise UserError("--against needs resamples; leave out --bootstrap 0")
-    result = evaluate(ground_truth, results)
+    truth = read_json(ground_truth)
+    if split is not None:
+        truth = part_of_truth(truth, read_heldout(split), str(ground_truth))
+    result = evaluate(truth, results, truth_name=str(ground_truth))
     drawn = bootstrap(result, resamples, seed=seed) if resamples else None
-    other = bootstrap(evaluate(ground_truth, against), resamples, seed=seed) if against else None
+    other = None
+    if against is not None:
+        scored = evaluate(truth, against, truth_name=str(ground_truth))
+        other = bootstrap(scored, resamples, seed=seed)
     if json_file is not None:
         protocol = {"data": str(ground_truth), "results": str(results)}
+        if split is not None:
+            protocol["split"] = f"held out: {split.name}"
         record = ap_record(result, protocol, drawn.to_dict() if drawn else None)
         if drawn and other:
             record["against"] = difference_record(other, drawn, str(against))

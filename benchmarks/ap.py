@@ -58,6 +58,7 @@ def evaluate(
     results: list[Any] | Path,
     *,
     workers: int | None = None,
+    truth_name: str = "ground truth",
 ) -> ApResult:
     """Score results against a ground truth.
 
@@ -65,12 +66,13 @@ def evaluate(
         ground_truth: content of an annotation file in YouTube-VIS format, or the file.
         results: list of ``{"video_id", "category_id", "score", "segmentations"}``, or the file.
         workers: processes; none: as many as cores if there are many masks.
+        truth_name: what messages call the ground truth, if it is not a file.
 
     Raises:
         UserError: the ground truth has no annotations, or results do not fit it; the message
             lists the faulty entries.
     """
-    truth_name, truth = _content(ground_truth, "ground truth")
+    truth_name, truth = _content(ground_truth, truth_name)
     results_name, entries = _content(results, "results")
     with _without_garbage_collection():
         annotated = read_truth(truth, truth_name)

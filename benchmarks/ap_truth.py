@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from core.data.results import Expected, VideoShape, expected_of, mask_areas, raise_faults
+from core.data.results import Expected, VideoShape, expected_of, is_known, mask_areas, raise_faults
 from core.data.segmentation import Rle, compress
 from core.errors import UserError
 
@@ -84,6 +84,28 @@ def read_truth(annotations: Any, source: str = "ground truth") -> GroundTruth:
     return GroundTruth(expected, dict(tracks))
 
 
+def part_of_truth(annotations: Any, videos: Collection[int], source: str) -> dict[str, Any]:
+    """An annotation file's content with these videos (ids) alone.
+
+    Raises:
+        UserError: not the content of an annotation file, or it lacks some of the videos.
+    """
+    wanted, known = set(videos), expected_of(annotations, source).videos.keys()
+    faults = [f"video {video}" for video in sorted(wanted - known)]
+    raise_faults(faults, f"{source}: lacks {len(faults)} of the videos to score:")
+    items = annotations.get("annotations")
+    if isinstance(items, list):
+        # one of an unknown video is kept, so that scoring names it
+        others = known - wanted
+        items = [
+            item
+            for item in items
+            if not (isinstance(item, dict) and is_known(item.get("video_id"), others))
+        ]
+    of_wanted = [video for video in annotations["videos"] if video["id"] in wanted]
+    return {**annotations, "videos": of_wanted, "annotations": items}
+
+
 def mean_areas(areas: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """(N,) mean of (N, T) areas over the frames that are not empty; 0 if all are."""
     return np.asarray(areas.sum(1) / np.maximum((areas != 0).sum(1), 1), np.float64)
@@ -112,9 +134,9 @@ def _fault(item: Any, expected: Expected) -> str | None:
     missing = [key for key in KEYS if key not in item]
     if missing:
         return f"has no {', '.join(missing)}"
-    if item["video_id"] not in expected.videos:
+    if not is_known(item["video_id"], expected.videos):
         return f"video_id {item['video_id']!r} is not among the file's videos"
-    if item["category_id"] not in expected.categories:
+    if not is_known(item["category_id"], expected.categories):
         return f"category_id {item['category_id']!r} is not among the file's categories"
     video, found = expected.videos[item["video_id"]], item["segmentations"]
     if not isinstance(found, list) or len(found) != video.length:

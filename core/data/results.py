@@ -224,12 +224,12 @@ def _faults_of(entry: Any, expected: Expected) -> Iterator[tuple[str, str | None
     missing = [key for key in KEYS if key not in entry]
     if missing:
         yield f"has no {', '.join(missing)}; a track has {', '.join(KEYS)}", None
-    if "category_id" in entry and not _known(entry["category_id"], expected.categories):
+    if "category_id" in entry and not is_known(entry["category_id"], expected.categories):
         named = [f"{i} ({name})" for i, name in sorted(expected.categories.items())]
         yield f"unknown category_id {entry['category_id']!r}", _listed(named)
     if "score" in entry and not _is_finite_number(entry["score"]):
         yield f"score {entry['score']!r} is not a finite number", None
-    if "video_id" in entry and not _known(entry["video_id"], expected.videos):
+    if "video_id" in entry and not is_known(entry["video_id"], expected.videos):
         ids = [str(i) for i in sorted(expected.videos)]
         yield f"unknown video_id {entry['video_id']!r}", _listed(ids)
     elif "video_id" in entry and "segmentations" in entry:
@@ -247,7 +247,8 @@ def _length_fault(segmentations: Any, video: VideoShape) -> str | None:
     return None
 
 
-def _known(value: Any, ids: Collection[int]) -> bool:
+def is_known(value: Any, ids: Collection[int]) -> bool:
+    """Whether an id, which may be anything that JSON holds, is one of these."""
     # 3.0 and True would be found among integer keys, and no server takes them
     whole = type(value) is int or isinstance(value, np.integer)
     return whole and value in ids
@@ -283,6 +284,8 @@ def _by_id(items: list[Any], value: Callable[[Any], Value], source: str) -> dict
             content = value(item)
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"{source}[{index}] is incomplete: {error!r}") from error
+        if type(key) is not int:
+            raise UserError(f"{source}[{index}]: id {key!r} is not a whole number")
         if key in found:
             raise UserError(f"{source}[{index}]: id {key!r} is there twice")
         found[key] = content

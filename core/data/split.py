@@ -109,6 +109,15 @@ def read_split(path: Path, dataset: VideoDataset) -> Split:
     return Split(tuple(sorted(train)), tuple(sorted(heldout)))
 
 
+def read_heldout(path: Path) -> tuple[int, ...]:
+    """The ids of a recorded split's held-out videos, sorted.
+
+    Raises:
+        UserError: the file is broken, or has no such list.
+    """
+    return tuple(sorted(_ids(path, read_json(path), "heldout")))
+
+
 def _ids(path: Path, record: Any, side: str) -> Sequence[int]:
     ids = record.get(side) if isinstance(record, dict) else None
     if not isinstance(ids, list) or not ids or not all(type(i) is int for i in ids):

@@ -294,6 +294,8 @@ def test_a_ground_truth_without_videos_is_an_error():
     [
         ({"video_id": 8}, "annotation 1: video_id 8 is not among the file's videos"),
         ({"category_id": 5}, "annotation 1: category_id 5 is not among the file's categories"),
+        ({"video_id": [7]}, r"annotation 1: video_id \[7\] is not among the file's videos"),
+        ({"category_id": {}}, "annotation 1: category_id {} is not among the file's categories"),
         ({"segmentations": []}, "0 segmentations, but video 'v7' has 1 frames"),
         ({"segmentations": None}, "no list of segmentations"),
         (

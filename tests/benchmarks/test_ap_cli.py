@@ -98,6 +98,42 @@ def test_differences_to_other_results_come_with_intervals(files):
         )
 
 
+def test_only_the_held_out_videos_of_a_split_are_scored(files):
+    truth = json.loads((files / "gt.json").read_text())
+    results = json.loads((files / "results.json").read_text())
+    split = files / "split.json"
+    split.write_text(json.dumps({"train": [3, 6, 9], "heldout": [12, 15, 18]}))
+    of_heldout = [entry for entry in results if entry["video_id"] > 9]
+    (files / "results.json").write_text(json.dumps(of_heldout))
+    arguments = ("--split", split, "--json", files / "ap.json")
+    done = run("ap", files / "gt.json", files / "results.json", *arguments)
+    assert done.exit_code == 0
+    for name in ("videos", "annotations"):
+        key = "id" if name == "videos" else "video_id"
+        truth[name] = [item for item in truth[name] if item[key] > 9]
+    record = json.loads((files / "ap.json").read_text())
+    assert record["figures"] == evaluate(truth, of_heldout).figures
+    assert record["protocol"]["videos"] == 3
+    assert record["protocol"]["split"] == "held out: split.json"
+
+
+def test_a_split_that_does_not_fit_is_an_error(files, tevit):
+    split = files / "split.json"
+    split.write_text(json.dumps({"train": [3], "heldout": [6, 100]}))
+    paths = (files / "gt.json", files / "results.json", "--split", split)
+    code, message = tevit("ap", *paths)
+    assert code == 2
+    assert f"{files / 'gt.json'}: lacks 1 of the videos to score" in message
+    assert "video 100" in message
+    split.write_text(json.dumps({"train": [3], "heldout": [6]}))
+    code, message = tevit("ap", *paths)
+    assert code == 2
+    assert re.search(r"unknown video_id \d+; known: 6\n", message)
+    split.write_text(json.dumps({"train": [3]}))
+    code, message = tevit("ap", *paths)
+    assert "split.json: 'heldout' is not a list of one or more video ids" in message
+
+
 def test_an_absent_figure_has_no_difference(files):
     truth = json.loads((files / "gt.json").read_text())
     for annotation in truth["annotations"]:

@@ -272,6 +272,14 @@ def test_length_and_name_may_be_absent_or_given():
             annotations(categories=[{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]),
             r"valid.json: categories\[1\]: id 1 is there twice",
         ),
+        (
+            annotations(categories=[{"id": "1", "name": "a"}]),
+            r"valid.json: categories\[0\]: id '1' is not a whole number",
+        ),
+        (
+            annotations(categories=[{"id": [1], "name": "a"}]),
+            r"valid.json: categories\[0\]: id \[1\] is not a whole number",
+        ),
     ],
 )
 def test_other_files_are_no_annotation_files(content, message):
