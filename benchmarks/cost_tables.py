@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 Record = dict[str, Any]
 NO_GPU = "measured on a CPU"
@@ -34,26 +36,45 @@ def _row(table: Table, label: str, records: Sequence[Record], cell: Callable[...
     table.add_row(label, *(cell(record) for record in records))
 
 
-def fps_table(records: Sequence[Record]) -> Table:
-    """Speed in each scope, memory and share of the matrix-product rate, a row a record."""
-    table = Table(title=_fps_title(records), caption=_fps_caption(records), box=None)
-    table.add_column("", no_wrap=True)
-    for name in ("Params\nM", "MAdds\nG/frame", "FPS\nmodel", "FPS\n+masks", "FPS\nfiles-RLE"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for name in ("p99\nms/call", "mem\nMiB", "of\nmatmul"):
-        table.add_column(name, justify="right", no_wrap=True)
-    several = len(records) > 1 and any(record.get("ratios") for record in records)
-    if several:
-        table.add_column("vs\nfirst", justify="right", no_wrap=True)
+SCOPES = {
+    "model": "FPS, model",
+    "postprocess": "FPS, with masks",
+    "end_to_end": "FPS, files to RLE",
+}
+
+
+def fps_table(records: Sequence[Record]) -> Group:
+    """Speed in each scope, memory and share of the matrix-product rate, a column a record.
+
+    The protocol stands above it, and below it whatever makes the figures suspect.
+    """
+    table = Table(box=None)
+    table.add_column("")
     for record in records:
-        if record["figures"] is None:
-            table.add_row(record["name"], "", "", record["oom"])
-            continue
-        cells = _fps_cells(record)
-        if several:
-            cells.append(_ratio(record, records[0]["name"]))
-        table.add_row(*cells)
-    return table
+        table.add_column(record["name"], justify="right", overflow="fold")
+    measured = _measured_only
+    _row(table, "parameters (M)", records, measured(lambda r: f"{r['parameters'] / 1e6:.2f}"))
+    _row(
+        table, "multiply-adds (G) a frame", records,
+        measured(lambda r: _giga(r["achieved"]["multiply_adds"])),
+    )  # fmt: skip
+    if any(record["figures"] is None for record in records):
+        _row(table, "out of memory", records, lambda r: r.get("oom") or "")
+    first = records[0]["name"]
+    for scope, label in SCOPES.items():
+        _row(table, label, records, measured(lambda r, s=scope: _speed(r["scopes"].get(s))))
+        if any(first in record.get("ratios", {}) for record in records):
+            row = measured(lambda r, s=scope: _ratio(r, first, s))
+            _row(table, "  times the first", records, row)
+    _row(table, "p99 of a call (ms)", records, measured(_p99))
+    _row(table, "peak memory (MiB)", records, measured(_memory))
+    _row(table, "of the matmul rate", records, measured(_share))
+    return Group(Text(_fps_title(records)), table, Text(_fps_caption(records)))
+
+
+def _measured_only(cell: Callable[..., str]) -> Callable[..., str]:
+    """Empty for a record that ran out of memory."""
+    return lambda record: "" if record["figures"] is None else cell(record)
 
 
 def _fps_title(records: Sequence[Record]) -> str:
@@ -68,30 +89,32 @@ def _fps_title(records: Sequence[Record]) -> str:
 
 
 def _fps_caption(records: Sequence[Record]) -> str:
-    """How many samples, and whatever makes the figures suspect."""
+    """How many samples, and what makes which figures suspect."""
     counts = [scope["n"] for r in records for scope in r.get("scopes", {}).values()]
     lines = []
     if counts:
         lines.append(f"median of {min(counts)} calls or more, 95% bootstrap interval")
-    reasons = dict.fromkeys(r for record in records for r in record["environment"].get("drift", []))
-    return "\n".join([*lines, *(f"DRIFT: {reason}" for reason in reasons)])
+    several = len(records) > 1
+    for record in records:
+        of = f"{record['name']}: " if several else ""
+        lines += [f"DRIFT: {of}{reason}" for reason in record["environment"].get("drift", [])]
+    return "\n".join(lines)
 
 
-def _fps_cells(record: Record) -> list[str]:
-    scopes, figures = record["scopes"], record["figures"]
+def _p99(record: Record) -> str:
+    model = record["scopes"].get("model")
+    return f"{model['p99_ms']:.1f}" if model else ""
+
+
+def _memory(record: Record) -> str:
     memory = record["memory"] or {}
     used = memory.get("allocated") or memory.get("host_peak")
-    share = figures["matmul_share"]
-    model = scopes.get("model")
-    return [
-        record["name"],
-        f"{record['parameters'] / 1e6:.1f}",
-        _giga(record["achieved"]["multiply_adds"]),
-        *(_speed(scopes.get(scope)) for scope in ("model", "postprocess", "end_to_end")),
-        f"{model['p99_ms']:.1f}" if model else "",
-        f"{used / 2**20:.0f}" if used else "",
-        f"{share:.0%}" if share is not None else "",
-    ]
+    return f"{used / 2**20:.0f}" if used else ""
+
+
+def _share(record: Record) -> str:
+    share = record["figures"]["matmul_share"]
+    return f"{share:.0%}" if share is not None else ""
 
 
 def _speed(scope: Record | None) -> str:
@@ -103,10 +126,10 @@ def _spread(value: float, low: float, high: float) -> str:
     return f"{value:.3g} ±{(high - low) / 2:.1g}"
 
 
-def _ratio(record: Record, first: str) -> str:
+def _ratio(record: Record, first: str, scope: str) -> str:
     if record["name"] == first:
         return "1"
-    ratio = record["ratios"].get(first, {}).get("model")
+    ratio = record["ratios"].get(first, {}).get(scope)
     return _spread(ratio["ratio"], ratio["low"], ratio["high"]) if ratio else ""
 
 

@@ -8,6 +8,8 @@ the configuration's own test pipeline, resized to the size that is measured.
 from __future__ import annotations
 
 import importlib.util
+import logging
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -18,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchmarks.placed_boxes import PLACED, place_boxes
 from benchmarks.subject import ClipShape, Subject, random_frames
 from benchmarks.video_files import VideoFiles
 from core.errors import UserError
@@ -28,7 +31,10 @@ SAMPLES = 2  # a side of a bin: what adaptive RoIAlign is counted as
 
 def mmdet_available() -> bool:
     """Whether mmdet and the compiled operators of mmcv can be imported."""
-    return all(importlib.util.find_spec(name) for name in ("mmdet", "mmcv", "mmcv._ext"))
+    with warnings.catch_warnings():
+        # looking for mmcv's operators imports it, and it announces a version that is long out
+        warnings.simplefilter("ignore", UserWarning)
+        return all(importlib.util.find_spec(name) for name in ("mmdet", "mmcv", "mmcv._ext"))
 
 
 def find_config(path: str) -> Path:
@@ -81,6 +87,9 @@ def mmdet_subject(
         raise UserError(f"{name}: mmdet is not installed; {INSTALL}")
     config = read_config(path)
     model = build_detector(config, checkpoint).to(device).eval()
+    weights = str(checkpoint) if checkpoint else "initial"
+    if checkpoint is None and place_boxes(model):
+        weights = f"initial, {PLACED}"
     frames = random_frames(shape, device)
     metas = [image_meta(shape) for _ in range(shape.frames)]
 
@@ -104,7 +113,7 @@ def mmdet_subject(
         end_to_end=_predictor(model, config, shape, device),
         video_frames=shape.frames,
         facts={
-            "weights": str(checkpoint) if checkpoint else "initial",
+            "weights": weights,
             "precision": "fp32",
             "compile": False,
             "mode": "image by image",
@@ -128,15 +137,27 @@ def read_config(path: Path) -> Any:
 def build_detector(config: Any, checkpoint: Path | None = None) -> nn.Module:
     """mmdet's model, its initial weights drawn by seed 0."""
     from mmcv.runner import load_checkpoint
+    from mmcv.utils import get_logger
     from mmdet.models import build_detector as build
 
     torch.manual_seed(0)
     np.random.seed(0)  # mmcv's own initialisers draw from it
     model: nn.Module = build(config.model)
-    model.init_weights()  # type: ignore[operator]
+    with _silenced(get_logger("mmcv")):  # a line for each of a thousand parameters
+        model.init_weights()  # type: ignore[operator]
     if checkpoint is not None:
         load_checkpoint(model, str(checkpoint), map_location="cpu", strict=True)
     return model
+
+
+@contextmanager
+def _silenced(logger: logging.Logger) -> Iterator[None]:
+    before = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def image_meta(shape: ClipShape) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from benchmarks.placed_boxes import PLACED, place_boxes
 from benchmarks.subject import ClipShape, Size, Subject, autocast, random_frames
 from benchmarks.video_files import VideoFiles
 from core.config import Config
@@ -46,12 +47,14 @@ def tevit_subject(
 
     Args:
         name: what tables call it.
-        checkpoint: its weights; none: initial ones, drawn by the config's seed.
+        checkpoint: its weights; none: initial ones, drawn by the config's seed, with boxes inside
+            the frame.
         compiled: run ``detect`` through ``torch.compile``.
     """
     if checkpoint is None:
         torch.manual_seed(config.seed)
         model = build_model(config).to(device).eval()
+        place_boxes(model)
     else:
         model = load_model(config, checkpoint, device)
     frames = random_frames(shape, device)
@@ -83,7 +86,7 @@ def tevit_subject(
         end_to_end=_predictor(model, measured, shape, video_frames),
         video_frames=video_frames,
         facts={
-            "weights": str(checkpoint) if checkpoint else f"initial, seed {config.seed}",
+            "weights": str(checkpoint) if checkpoint else f"initial, seed {config.seed}, {PLACED}",
             "precision": config.inference.precision,
             "compile": compiled,
             "mode": config.inference.mode,

@@ -86,15 +86,33 @@ def test_out_of_memory_is_a_row():
 def test_drift_is_under_the_table():
     record = {**FPS, "environment": {"drift": ["GPU clock from 1980 to 1500 MHz"]}}
     assert "DRIFT: GPU clock from 1980 to 1500 MHz" in text(fps_table([record]))
+    both = text(fps_table([FPS, {**record, "name": "two"}]))
+    assert "DRIFT: two: GPU clock from 1980 to 1500 MHz" in both
 
 
 def test_ratios_are_against_the_first():
     second = {
         **FPS, "name": "two",
-        "ratios": {"one": {"model": {"ratio": 1.25, "low": 1.2, "high": 1.3}}},
+        "ratios": {
+            "one": {
+                "model": {"ratio": 1.25, "low": 1.2, "high": 1.3},
+                "end_to_end": {"ratio": 1.1, "low": 1.08, "high": 1.12},
+            }
+        },
     }  # fmt: skip
-    shown = text(fps_table([FPS, second]))
-    assert "1.25 ±0.05" in shown
+    lines = [line.split() for line in text(fps_table([FPS, second])).splitlines()]
+    assert ["times", "the", "first", "1", "1.25", "±0.05"] in lines
+    assert ["times", "the", "first", "1", "1.1", "±0.02"] in lines
+
+
+@pytest.mark.parametrize("width", [50, 80, 160])
+def test_no_figure_is_cut_short_on_a_narrow_terminal(width):
+    name = "tevit_r50,head.kind=per_frame,head.classes=80,inference.top_k=100"
+    out = io.StringIO()
+    Console(file=out, width=width).print(fps_table([{**FPS, "name": name}, FPS]))
+    assert "…" not in out.getvalue()
+    for figure in ("161.83", "39.405", "50 ±1", "12.5", "42%"):
+        assert out.getvalue().count(figure) == 2
 
 
 @pytest.mark.parametrize("missing", ["scopes", "memory", "share"])

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from benchmarks.peers import mmdet_available
+from benchmarks.placed_boxes import place_boxes
 from benchmarks.subject import ClipShape
 from core import build_model, preset
 from core.backbones.pvt_v2 import PVTv2
@@ -115,9 +116,7 @@ def heads():
 
     config, _ = queryinst()
     roi = config.model.roi_head
-    train = config.model.train_cfg.rcnn[0]
-    box, mask = (copy.deepcopy(roi[name][0]) for name in ("bbox_head", "mask_head"))
-    return build_head({**box, "train_cfg": train}), build_head({**mask, "train_cfg": train})
+    return [build_head(copy.deepcopy(roi[name][0])) for name in ("bbox_head", "mask_head")]
 
 
 @torch.no_grad()
@@ -152,6 +151,9 @@ def test_queryinst_is_our_per_frame_model():
     config, build = queryinst()
     model = build_model(preset("tevit_r50", OURS)).eval()
     peer = build(config).eval()
+    place_boxes(peer)
+    for head in peer.roi_head.bbox_head:
+        head.fc_reg.weight.normal_(std=0.02)  # so that every stage moves them, within the frame
     model.load_state_dict(peer.state_dict(), strict=True)
     images = torch.randn(1, 3, 96, 160)
     meta = {
@@ -159,17 +161,26 @@ def test_queryinst_is_our_per_frame_model():
         "scale_factor": 1.0, "batch_input_shape": (96, 160),
     }  # fmt: skip
     boxes = peer.rpn_head.simple_test_rpn(peer.extract_feat(images), [meta])[0]
-    found = peer.roi_head.simple_test(
+    peer.roi_head.mask_head[-1].get_seg_masks = lambda logits, boxes, labels, *_: (
+        logits[:, 0], boxes, labels,
+    )  # fmt: skip
+    ((of_class, (mask_logits, mask_boxes, labels)),) = peer.roi_head.simple_test(
         peer.extract_feat(images), boxes, peer.rpn_head.init_proposal_features.weight[None],
         [meta], imgs_whwh=None,
     )  # fmt: skip
-    theirs = torch.cat([torch.from_numpy(of_class) for of_class in found[0][0]])
+    theirs = torch.cat([torch.from_numpy(found) for found in of_class])
     order = theirs[:, 4].argsort(descending=True)
     (ours,) = model.detect(images[None])
     torch.testing.assert_close(ours.scores, theirs[order, 4], rtol=1e-3, atol=1e-5)
-    # boxes of the best, whose order does not hang on the last digit
+    # the best, whose order does not hang on the last digit
     best = theirs[order[:10], :4]
     torch.testing.assert_close(ours.boxes[0, :10], best, rtol=1e-3, atol=0.05)
+    for box, label, logits in zip(
+        ours.boxes[0, :10], ours.labels[:10], ours.mask_logits[0, :10], strict=True
+    ):
+        distance = (mask_boxes - box).abs().sum(1).where(labels == label, torch.inf)
+        assert distance.min() < 0.2
+        torch.testing.assert_close(logits, mask_logits[distance.argmin()], rtol=1e-3, atol=1e-3)
 
 
 SHAPE = ClipShape(2, 96, 160, video_height=96, video_width=160)
