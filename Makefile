@@ -12,7 +12,7 @@ help:
 	@echo "make demo        the component ablation at toy size: train, score, measure, report"
 	@echo "make test        install what the tests need, lint, type-check, run them all"
 	@echo "make install     a virtual environment in $(VENV) with the command tevit"
-	@echo "make mmdet       a second environment with mmdet 2.28.2 (builds mmcv-full, ~10 minutes)"
+	@echo "make mmdet       a second environment with mmdet 2.28.2 (compiles mmcv-full: 10 minutes or more)"
 	@echo "make test-mmdet  compare our modules and our speed with mmdet's"
 
 $(BIN)/tevit: setup.cfg pyproject.toml

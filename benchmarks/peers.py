@@ -25,7 +25,10 @@ from benchmarks.subject import ClipShape, Subject, random_frames
 from benchmarks.video_files import VideoFiles
 from core.errors import UserError
 
-INSTALL = "install the extra with tools/install_mmdet.sh"
+INSTALL = (
+    "`make mmdet` makes an environment that has it (run .venv-mmdet/bin/tevit then), "
+    "tools/install_mmdet.sh PYTHON adds it to one of your own"
+)
 SAMPLES = 2  # a side of a bin: what adaptive RoIAlign is counted as
 
 
