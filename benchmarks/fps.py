@@ -20,7 +20,7 @@ from benchmarks.memory import is_out_of_memory, peak_memory
 from benchmarks.records import record_head
 from benchmarks.statistics import Interval, paired_ratio, summarise, trend
 from benchmarks.subject import Subject
-from benchmarks.timing import Effort, interleaved
+from benchmarks.timing import Effort, interleaved, unheard
 from core.errors import UserError
 
 SCOPES = ("model", "postprocess", "end_to_end")
@@ -34,6 +34,7 @@ def measure(
     device: torch.device,
     effort: Effort,
     scopes: Sequence[str] = SCOPES,
+    report: Callable[[str], None] = unheard,
 ) -> list[dict[str, Any]]:
     """Time the subjects in turns and write a record of kind ``fps`` for each.
 
@@ -48,8 +49,9 @@ def measure(
     samples: Samples = {}
     for scope in scopes:
         calls = {s.name: call for s in subjects if (call := call_of(s, scope)) is not None}
-        samples[scope] = interleaved(calls, effort, device)
+        samples[scope] = interleaved(calls, effort, device, _prefixed(f"{scope}, ", report))
     after = machine_state(device)
+    report("matrix-product rate and multiply-adds")
     # what follows disturbs clocks and caches, so it comes after the timing
     rates = {p: matmul_rate(device, p) for p in {_precision(s) for s in subjects}}
     return [
@@ -69,6 +71,10 @@ def measure(
         }
         for subject in subjects
     ]
+
+
+def _prefixed(prefix: str, report: Callable[[str], None]) -> Callable[[str], None]:
+    return lambda line: report(prefix + line)
 
 
 def call_of(subject: Subject, scope: str) -> Callable[[], object] | None:

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -22,10 +22,13 @@ from benchmarks.flops import subject_record
 from benchmarks.fps import SCOPES, measure, memory_of
 from benchmarks.memory import OUT_OF_MEMORY, is_out_of_memory, limit_memory
 from benchmarks.subject import ClipShape, Subject
-from benchmarks.timing import Effort
+from benchmarks.timing import Effort, unheard
 from core.errors import UserError
 from core.files import write_json
 from core.overrides import config_from_dict
+
+PROGRESS = "progress: "
+"""Begins a line on standard output that says how far the process is."""
 
 
 class OutOfMemory(Exception):
@@ -95,8 +98,11 @@ class Job:
     memory_limit: int | None = None
 
 
-def run_job(job: Job) -> list[dict[str, Any]]:
+def run_job(job: Job, report: Callable[[str], None] = unheard) -> list[dict[str, Any]]:
     """Do ``job`` in a fresh process and return its records.
+
+    Args:
+        report: told how far the process is.
 
     Raises:
         OutOfMemory: memory did not suffice.
@@ -108,24 +114,47 @@ def run_job(job: Job) -> list[dict[str, Any]]:
         paths[0].write_text(json.dumps(asdict(job)))
         # -P: modules of the folder that the user stands in do not stand in for ours
         command = [sys.executable, "-P", "-m", "benchmarks.fresh", *map(str, paths)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        status, errors = _follow(command, Path(folder) / "stderr.txt", report)
         result = json.loads(paths[1].read_text()) if paths[1].exists() else {}
     if "records" in result:
         records: list[dict[str, Any]] = result["records"]
         return records
     if "oom" in result:
         raise OutOfMemory(result["oom"])
-    if done.returncode == -signal.SIGKILL:
+    if status == -signal.SIGKILL:
         raise OutOfMemory("the process was killed, as the kernel does when memory runs out")
     if "user_error" in result:
         raise UserError(result["user_error"])
     # near the limit also Python's own small allocations fail, in any place, and not always with
     # a MemoryError
-    short = job.memory_limit is not None and "without setting an exception" in done.stderr
-    if short or OUT_OF_MEMORY.search(done.stderr):
+    short = job.memory_limit is not None and "without setting an exception" in errors
+    if short or OUT_OF_MEMORY.search(errors):
         raise OutOfMemory("the process broke off for want of memory")
-    tail = "\n".join(done.stderr.splitlines()[-15:])
-    raise RuntimeError(f"the measuring process failed (status {done.returncode}):\n{tail}")
+    tail = "\n".join(errors.splitlines()[-15:])
+    raise RuntimeError(f"the measuring process failed (status {status}):\n{tail}")
+
+
+def _follow(command: list[str], stderr: Path, report: Callable[[str], None]) -> tuple[int, str]:
+    """Run ``command`` and hand on its word of how far it is; its status and standard error."""
+    with (
+        stderr.open("w+") as errors,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+    ):
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                if line.startswith(PROGRESS):
+                    report(line.removeprefix(PROGRESS).rstrip())
+        except BaseException:
+            process.kill()  # it would measure on for nobody
+            raise
+        process.wait()
+        errors.seek(0)
+        return process.returncode, errors.read()
+
+
+def _tell(line: str) -> None:
+    print(f"{PROGRESS}{line}", flush=True)
 
 
 def job_from_dict(data: Mapping[str, Any]) -> Job:
@@ -137,7 +166,7 @@ def job_from_dict(data: Mapping[str, Any]) -> Job:
     return Job(**{**data, "subjects": subjects, "effort": effort, "scopes": tuple(data["scopes"])})
 
 
-def do_job(job: Job) -> list[dict[str, Any]]:
+def do_job(job: Job, report: Callable[[str], None] = unheard) -> list[dict[str, Any]]:
     """Do ``job`` in this process and return its records; ``fits`` has none."""
     if job.threads is not None:
         torch.set_num_threads(job.threads)
@@ -150,7 +179,7 @@ def do_job(job: Job) -> list[dict[str, Any]]:
     if job.kind == "flops":
         return [subject_record(subject) for subject in subjects]
     if job.kind == "fps":
-        return measure(subjects, device, job.effort, job.scopes)
+        return measure(subjects, device, job.effort, job.scopes, report)
     if job.kind == "memory":
         return [memory_of(subject, job.scopes, device) for subject in subjects]
     for subject in subjects:
@@ -164,7 +193,7 @@ def main(job_path: Path, result_path: Path) -> None:
     """What the fresh process runs: every outcome but a bug becomes a result."""
     result: dict[str, Any]
     try:
-        result = {"records": do_job(job_from_dict(json.loads(job_path.read_text())))}
+        result = {"records": do_job(job_from_dict(json.loads(job_path.read_text())), _tell)}
     except UserError as error:
         result = {"user_error": str(error)}
     except (RuntimeError, MemoryError) as error:

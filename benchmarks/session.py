@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,10 @@ from rich.status import Status
 from benchmarks.cost_tables import fps_table
 from benchmarks.curves import curve_csv, measure_curve, parse_axis
 from benchmarks.fps import check_scopes
-from benchmarks.fresh import Job
+from benchmarks.fresh import Job, run_job
 from benchmarks.job_request import origin
 from benchmarks.max_clip import find_max_clip
-from benchmarks.measure import fps_of_job
+from benchmarks.measure import Run, fps_of_job
 from core.errors import UserError
 from core.files import write_atomic, write_json
 
@@ -46,8 +47,9 @@ def run_fps(job: Job, outputs: Outputs, console: Console | None = None) -> None:
     """Measure the job's subjects in turns and print their table."""
     console = console or Console()
     _check(job, outputs, csv=False)
-    with _working(console, f"measuring {', '.join(spec.name for spec in job.subjects)}"):
-        records = fps_of_job(job)
+    what = f"measuring {', '.join(spec.name for spec in job.subjects)}"
+    with _working(console, what) as status:
+        records = fps_of_job(job, _shown(status, what))
     outputs.write(records)
     console.print(fps_table(records))
 
@@ -57,9 +59,15 @@ def run_curve(job: Job, axis_and_values: str, outputs: Outputs) -> None:
     console = Console()
     _check(job, outputs, csv=True)
     axis, values = parse_axis(axis_and_values)
-    with _working(console, f"measuring {len(values)} values of {axis}"):
+    what = f"measuring {len(values)} values of {axis}"
+    with _working(console, what) as status:
+        run = _shown(status, what)
         curve = measure_curve(
-            job, axis, values, report=lambda value, record: console.print(point(value, record))
+            job,
+            axis,
+            values,
+            run=lambda one: fps_of_job(one, run),
+            report=lambda value, record: console.print(point(value, record)),
         )
     outputs.write_curve(curve)
 
@@ -104,6 +112,15 @@ def verdict(record: dict[str, Any]) -> str:
 
 def _working(console: Console, what: str) -> AbstractContextManager[Status]:
     return console.status(what)
+
+
+def _shown(status: Status, what: str) -> Run:
+    """Runs jobs and says on ``status`` how far they are."""
+
+    def report(line: str) -> None:
+        status.update(f"{line} · {what}")  # what may be cut off by the terminal comes last
+
+    return partial(run_job, report=report)
 
 
 def _check(job: Job, outputs: Outputs, *, csv: bool) -> None:

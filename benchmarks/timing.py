@@ -40,18 +40,27 @@ class Effort:
             raise UserError(f"min_seconds={self.min_seconds} is negative")
 
 
+def unheard(line: str) -> None:
+    """Where nobody waits for word of how far a measurement is."""
+
+
 def interleaved(
-    calls: Mapping[str, Call], effort: Effort, device: torch.device
+    calls: Mapping[str, Call],
+    effort: Effort,
+    device: torch.device,
+    report: Callable[[str], None] = unheard,
 ) -> dict[str, list[float]]:
     """Time every call in turns (A B A B ...), so that a drift of the machine hits all alike.
 
     Args:
         calls: variants by name.
+        report: told between calls, outside of what is timed, how far this is.
 
     Returns:
         Milliseconds of each call, one list a variant; item k of every list is from round k.
     """
-    for _ in range(effort.warmup):
+    for round_ in range(effort.warmup):
+        report(f"warm-up {round_ + 1} of {effort.warmup}")
         for call in calls.values():
             call()
     clock: _Clock = _CudaClock() if device.type == "cuda" else _HostClock()
@@ -60,6 +69,7 @@ def interleaved(
     for done in range(effort.max_samples):
         if done >= effort.min_samples and time.perf_counter() - start >= effort.min_seconds:
             break
+        report(f"sample {done + 1}, at least {effort.min_samples}")
         for name, call in calls.items():
             clock.time(name, call)
     return clock.read()

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 import cli
-from benchmarks import fresh, max_clip, measure, session
+from benchmarks import fresh, max_clip, session
 from benchmarks.curves import COLUMNS
 from core.errors import UserError
 from tests.benchmarks import costs
@@ -19,8 +19,9 @@ def no_measuring(monkeypatch):
     """Jobs that would run, with records in the place of their outcome."""
     jobs = []
 
-    def run(job):
+    def run(job, report=lambda line: None):
         jobs.append(job)
+        report("model, sample 1, at least 20")
         if job.kind == "fits":
             if job.subjects[0].shape.clip_length > 3:
                 raise fresh.OutOfMemory("no")
@@ -29,12 +30,7 @@ def no_measuring(monkeypatch):
         return [make(spec) for spec in job.subjects]
 
     monkeypatch.setattr(fresh, "run_job", run)
-    monkeypatch.setattr(session, "fps_of_job", lambda job: measure.fps_of_job(job, run))
-    curve = session.measure_curve
-    monkeypatch.setattr(
-        session, "measure_curve",
-        lambda *a, **k: curve(*a, run=lambda job: measure.fps_of_job(job, run), **k),
-    )  # fmt: skip
+    monkeypatch.setattr(session, "run_job", run)
     monkeypatch.setattr(
         session, "find_max_clip", lambda *a, **k: max_clip.find_max_clip(*a, run=run, **k)
     )
@@ -133,3 +129,15 @@ def test_faults_are_said_before_anything_runs(no_measuring, args, words):
     with pytest.raises(UserError, match=words):
         call(*args)
     assert not no_measuring
+
+
+def test_a_terminal_is_told_how_far_a_measurement_is(no_measuring):
+    job = fresh.Job("fps", ())
+    told = []
+
+    class Status:
+        def update(self, text):
+            told.append(text)
+
+    session._shown(Status(), "measuring tiny")(job)
+    assert told == ["model, sample 1, at least 20 · measuring tiny"]

@@ -54,7 +54,8 @@ def steady(monkeypatch):
     """Every call of scope k takes 10 (k + 1) ms, and 'b' twice as long as 'a'."""
     scopes = iter(range(1, 10))
 
-    def timed(calls, effort, device):
+    def timed(calls, effort, device, report):
+        report("sample 1")
         each = 10.0 * next(scopes)
         return {name: [each * (2 if name == "b" else 1)] * 3 for name in calls}
 
@@ -166,7 +167,7 @@ def test_counting_that_runs_out_of_memory_leaves_the_timing(monkeypatch, steady)
 
 def test_a_drift_of_the_samples_is_in_the_record(monkeypatch):
     drifting = [10.0] * 10 + [13.0] * 10
-    monkeypatch.setattr(fps, "interleaved", lambda c, e, d: dict.fromkeys(c, drifting))
+    monkeypatch.setattr(fps, "interleaved", lambda c, e, d, report: dict.fromkeys(c, drifting))
     (record,) = measure([subject()], CPU, QUICK, ["model"])
     assert record["environment"]["drift"] == [
         "model: +30% from the first to the second half of the samples"

@@ -1,6 +1,8 @@
 import json
+import os
 import signal
-import subprocess
+import sys
+import time
 from dataclasses import asdict, replace
 
 import pytest
@@ -29,7 +31,14 @@ def test_precision_of_a_spec():
 
 @pytest.mark.slow
 def test_a_fresh_process_measures_and_says_on_how_many_threads():
-    (record,) = run_job(JOB)
+    heard = []
+    (record,) = run_job(JOB, heard.append)
+    assert heard == [
+        "model, warm-up 1 of 1",
+        "model, sample 1, at least 2",
+        "model, sample 2, at least 2",
+        "matrix-product rate and multiply-adds",
+    ]
     assert record["figures"]["fps_model"] > 0
     assert record["protocol"]["threads"] == 1
     assert record["memory"]["host_peak"] > 2**26
@@ -47,14 +56,41 @@ def test_a_process_that_may_use_little_memory_runs_out_of_it(clip, limit):
 def outcome(monkeypatch, result, status=0, stderr=""):
     """What run_job makes of a process that wrote ``result``."""
 
-    def run(command, **kwargs):
+    def follow(command, stderr_file, report):
         assert command[1:4] == ["-P", "-m", "benchmarks.fresh"]
         if result is not None:
             fresh.write_json(fresh.Path(command[-1]), result)
-        return subprocess.CompletedProcess(command, status, "", stderr)
+        return status, stderr
 
-    monkeypatch.setattr(fresh.subprocess, "run", run)
+    monkeypatch.setattr(fresh, "_follow", follow)
     return run_job(JOB)
+
+
+def test_word_of_progress_is_handed_on_and_other_output_is_not(tmp_path):
+    script = (
+        "import sys; print('noise'); print('progress: half'); print('bad', file=sys.stderr); "
+        "sys.exit(3)"
+    )
+    heard = []
+    found = fresh._follow([sys.executable, "-c", script], tmp_path / "errors", heard.append)
+    assert found == (3, "bad\n")
+    assert heard == ["half"]
+
+
+def test_whoever_stops_waiting_stops_the_process(tmp_path):
+    script = "import os, time; print('progress:', os.getpid(), flush=True); time.sleep(60)"
+    pids = []
+
+    def stop(line):
+        pids.append(int(line))
+        raise KeyboardInterrupt
+
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        fresh._follow([sys.executable, "-c", script], tmp_path / "errors", stop)
+    assert time.monotonic() - start < 30
+    with pytest.raises(ProcessLookupError):
+        os.kill(pids[0], 0)
 
 
 def test_records_come_back(monkeypatch):
@@ -96,7 +132,7 @@ def test_a_bug_shows_the_end_of_its_traceback(monkeypatch):
     ],
 )
 def test_the_process_turns_outcomes_into_results(monkeypatch, tmp_path, error, result):
-    def fail(job):
+    def fail(job, report):
         raise error
 
     monkeypatch.setattr(fresh, "do_job", fail)
@@ -106,7 +142,7 @@ def test_the_process_turns_outcomes_into_results(monkeypatch, tmp_path, error, r
 
 
 def test_the_process_does_not_hide_bugs(monkeypatch, tmp_path):
-    def fail(job):
+    def fail(job, report):
         raise RuntimeError("shapes do not match")
 
     monkeypatch.setattr(fresh, "do_job", fail)

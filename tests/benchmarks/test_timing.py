@@ -18,6 +18,14 @@ def test_variants_take_turns_after_the_warm_up():
     assert {name: len(values) for name, values in samples.items()} == {"a": 3, "b": 3, "c": 3}
 
 
+def test_it_says_how_far_it_is():
+    heard = []
+    interleaved({"a": lambda: heard.append("call")}, Effort(1, 2, 0.0), CPU, heard.append)
+    assert heard == [
+        "warm-up 1 of 1", "call", "sample 1, at least 2", "call", "sample 2, at least 2", "call",
+    ]  # fmt: skip
+
+
 def test_samples_are_milliseconds_of_each_variant():
     calls = {"slow": lambda: time.sleep(0.02), "fast": lambda: time.sleep(0.002)}
     samples = interleaved(calls, Effort(1, 5, 0.0), CPU)
