@@ -137,8 +137,10 @@ def run_job(job: Job, report: Callable[[str], None] = unheard) -> list[dict[str,
 def _follow(command: list[str], stderr: Path, report: Callable[[str], None]) -> tuple[int, str]:
     """Run ``command`` and hand on its word of how far it is; its status and standard error."""
     with (
-        stderr.open("w+") as errors,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+        stderr.open("w+", errors="replace") as errors,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=errors, text=True, errors="replace"
+        ) as process,
     ):
         assert process.stdout is not None
         try:
