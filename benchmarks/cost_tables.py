@@ -36,7 +36,7 @@ def _row(table: Table, label: str, records: Sequence[Record], cell: Callable[...
     table.add_row(label, *(cell(record) for record in records))
 
 
-SCOPES = {
+SCOPE_LABELS = {
     "model": "FPS, model",
     "postprocess": "FPS, with masks",
     "end_to_end": "FPS, files to RLE",
@@ -61,7 +61,7 @@ def fps_table(records: Sequence[Record]) -> Group:
     if any(record["figures"] is None for record in records):
         _row(table, "out of memory", records, lambda r: r.get("oom") or "")
     first = records[0]["name"]
-    for scope, label in SCOPES.items():
+    for scope, label in SCOPE_LABELS.items():
         _row(table, label, records, measured(lambda r, s=scope: _speed(r["scopes"].get(s))))
         if any(first in record.get("ratios", {}) for record in records):
             row = measured(lambda r, s=scope: _ratio(r, first, s))
