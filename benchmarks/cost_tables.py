@@ -52,29 +52,25 @@ def fps_table(records: Sequence[Record]) -> Group:
     table.add_column("")
     for record in records:
         table.add_column(record["name"], justify="right", overflow="fold")
-    measured = _measured_only
-    _row(table, "parameters (M)", records, measured(lambda r: f"{r['parameters'] / 1e6:.2f}"))
-    _row(
-        table, "multiply-adds (G) a frame", records,
-        measured(lambda r: _giga(r["achieved"]["multiply_adds"])),
-    )  # fmt: skip
+
+    def row(label: str, cell: Callable[..., str]) -> None:
+        """Empty for a record that ran out of memory."""
+        _row(table, label, records, lambda r: "" if r["figures"] is None else cell(r))
+
+    row("parameters (M)", lambda r: f"{r['parameters'] / 1e6:.2f}")
+    row("multiply-adds (G) a frame", lambda r: _giga(r["achieved"]["multiply_adds"]))
     if any(record["figures"] is None for record in records):
         _row(table, "out of memory", records, lambda r: r.get("oom") or "")
     first = records[0]["name"]
+    compared = any(first in record.get("ratios", {}) for record in records)
     for scope, label in SCOPE_LABELS.items():
-        _row(table, label, records, measured(lambda r, s=scope: _speed(r["scopes"].get(s))))
-        if any(first in record.get("ratios", {}) for record in records):
-            row = measured(lambda r, s=scope: _ratio(r, first, s))
-            _row(table, "  times the first", records, row)
-    _row(table, "p99 of a call (ms)", records, measured(_p99))
-    _row(table, "peak memory (MiB)", records, measured(_memory))
-    _row(table, "of the matmul rate", records, measured(_share))
+        row(label, lambda r, s=scope: _speed(r["scopes"].get(s)))
+        if compared:
+            row("  times the first", lambda r, s=scope: _ratio(r, first, s))
+    row("p99 of a call (ms)", _p99)
+    row("peak memory (MiB)", _memory)
+    row("of the matmul rate", _share)
     return Group(Text(_fps_title(records)), table, Text(_fps_caption(records)))
-
-
-def _measured_only(cell: Callable[..., str]) -> Callable[..., str]:
-    """Empty for a record that ran out of memory."""
-    return lambda record: "" if record["figures"] is None else cell(record)
 
 
 def _fps_title(records: Sequence[Record]) -> str:
