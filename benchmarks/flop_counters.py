@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
@@ -79,7 +80,7 @@ def count(
         UncountedOperatorError: an operator costs and nobody counts it.
         CounterDisagreementError: the counters differ by more than 0.5%, in total or in a part.
     """
-    with _evaluating(module), torch.no_grad(), no_fast_path():
+    with _evaluating(module), torch.no_grad(), plain_attention():
         traced = _by_fvcore(module, inputs)
         dispatched, executed = _by_torch(module, inputs)
     _refuse_uncounted({**traced.unsupported_ops(), **executed.uncounted})
@@ -114,12 +115,18 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def no_fast_path() -> Iterator[None]:
-    """Without the fused attention of ``nn.MultiheadAttention``, which hides its products."""
+def plain_attention() -> Iterator[None]:
+    """Attention as its two matrix products and a softmax, on every device and version of torch.
+
+    Which fused kernel ``scaled_dot_product_attention`` picks depends on the device, the shapes
+    and the version of torch, and so does which of these kernels torch's counter knows.  The fused
+    path of ``nn.MultiheadAttention`` hides its products from both counters.
+    """
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        yield
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
     finally:
         torch.backends.mha.set_fastpath_enabled(before)
 

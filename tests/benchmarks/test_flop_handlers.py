@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 import torchvision
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from benchmarks.flop_counters import count
 
@@ -70,6 +71,55 @@ def test_scaled_dot_product_attention():
     assert of(F.scaled_dot_product_attention, q, k, v) == expected
     masked = lambda q, k, v, m: F.scaled_dot_product_attention(q, k, v, attn_mask=m)  # noqa: E731
     assert of(masked, q, k, v, ones(10, 6)) == expected
+
+
+def runs(backend, device="cpu"):
+    """Whether this torch runs attention by ``backend`` alone on ``device``."""
+    q = torch.ones(1, 1, 2, 8, device=device)
+    try:
+        with sdpa_kernel(backend):
+            F.scaled_dot_product_attention(q, q, q)
+    except RuntimeError:
+        return False
+    return True
+
+
+KERNELS = [backend for backend in SDPBackend.__members__.values() if backend.value >= 0]
+
+
+def attention_forced_to(backend, device):
+    """The count of attention where only ``backend`` may run."""
+    q, k, v = (torch.ones(2, 4, n, 8, device=device) for n in (10, 6, 6))
+    with sdpa_kernel(backend):
+        return count(Function(F.scaled_dot_product_attention), (q, k, v), parts={})
+
+
+@pytest.mark.parametrize("backend", [b for b in KERNELS if runs(b)], ids=lambda b: b.name)
+def test_the_count_does_not_depend_on_the_fused_kernel(backend):
+    result = attention_forced_to(backend, "cpu")
+    assert result.counters == dict.fromkeys(("fvcore", "torch"), 2 * 4 * 10 * 6 * (8 + 8))
+    # the softmax and the scaling of queries and keys, which fused kernels do not show
+    assert result.elementwise == 2 * 4 * (10 * 6 + 10 * 8 + 6 * 8)
+
+
+def test_a_cpu_has_a_fused_kernel_to_be_forced():
+    assert runs(SDPBackend.MATH) and runs(SDPBackend.FLASH_ATTENTION)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("backend", KERNELS, ids=lambda b: b.name)
+def test_the_count_does_not_depend_on_the_fused_kernel_of_a_gpu(backend):
+    if not torch.cuda.is_available() or not runs(backend, "cuda"):
+        pytest.skip(f"needs a GPU that runs {backend.name}")
+    result = attention_forced_to(backend, "cuda")
+    assert result.total == 2 * 4 * 10 * 6 * (8 + 8)
+
+
+def test_which_kernels_attention_may_run_is_left_as_it_was():
+    with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
+        total(nn.Linear(2, 2), ones(1, 2))
+        assert torch.backends.cuda.flash_sdp_enabled()
+        assert not torch.backends.cuda.math_sdp_enabled()
 
 
 @pytest.mark.parametrize("need_weights", [True, False])
