@@ -46,7 +46,7 @@ def list_switches(
 
     `tevit switches messenger`
     """
-    from core.switches import switches, switches_markdown
+    from core.config.switches import switches, switches_markdown
 
     if markdown:
         print(switches_markdown(), end="")
@@ -68,9 +68,9 @@ def show_model(
     import torch
     from rich import print as rich_print
 
-    from core.config_file import load_config
-    from core.model_tree import model_tree, parameter_count
-    from core.tevit import build_model
+    from core.config.load import load_config
+    from core.model.model_tree import model_tree, parameter_count
+    from core.model.tevit import build_model
 
     with torch.device("meta"):  # shapes only: no memory, no time
         model = build_model(load_config(config, overrides or []))
@@ -201,11 +201,11 @@ def train_model(
     On several GPUs: `torchrun --nproc-per-node 8 -m cli train tevit_msgshift --data ytvis_2019`,
     or one SLURM task a GPU: `srun --ntasks 8 tevit train ...`.
     """
-    from core.config_file import load_config
-    from core.distributed import world_from_environment
+    from core.config.load import load_config
     from core.interrupt import stop_on_signals
-    from core.train import train
-    from core.training_setup import claim_folder
+    from core.training.distributed import world_from_environment
+    from core.training.setup import claim_folder
+    from core.training.train import train
 
     main_process = world_from_environment().main
     _log_to_stderr(main_process)
@@ -246,8 +246,8 @@ def predict_videos(
 
     A long video, in bounded memory: `... hour.mp4 inference.mode=near_online`.
     """
-    from core.config_file import load_config
-    from core.predict_files import predict_files
+    from core.config.load import load_config
+    from core.inference.predict_files import predict_files
 
     overrides = [item for item in videos if "=" in item and not Path(item).exists()]
     paths = [Path(item) for item in videos if item not in overrides]
@@ -286,14 +286,14 @@ def evaluate_model(
 
     from rich.console import Console
 
-    from benchmarks.ap import ap_record, evaluate
-    from benchmarks.ap_bootstrap import bootstrap
-    from benchmarks.ap_table import print_ap
-    from core.config_file import load_config
+    from benchmarks.ap.bootstrap import bootstrap
+    from benchmarks.ap.evaluate import ap_record, evaluate
+    from benchmarks.ap.table import print_ap
+    from core.config.load import load_config
     from core.data.split import make_split
     from core.data.youtube_vis import load_dataset
     from core.files import write_json
-    from core.predict import ap_protocol, predict_dataset
+    from core.inference.predict import ap_protocol, predict_dataset
 
     chosen = load_config(config, [*(overrides or []), *([f"data.root={data}"] if data else [])])
     dataset = load_dataset(chosen.data)
@@ -352,10 +352,10 @@ def average_precision(
     """
     from rich.console import Console
 
-    from benchmarks.ap import ap_record, evaluate
-    from benchmarks.ap_bootstrap import bootstrap, difference_record
-    from benchmarks.ap_table import print_ap, print_difference
-    from benchmarks.ap_truth import part_of_truth
+    from benchmarks.ap.bootstrap import bootstrap, difference_record
+    from benchmarks.ap.evaluate import ap_record, evaluate
+    from benchmarks.ap.table import print_ap, print_difference
+    from benchmarks.ap.truth import part_of_truth
     from core.data.split import read_heldout
     from core.files import read_json, write_json
 
@@ -427,10 +427,10 @@ def count_flops(
     """
     from rich.console import Console
 
-    from benchmarks.cost_tables import flops_table
-    from benchmarks.fresh import Job, run_job
-    from benchmarks.job_request import Request
-    from benchmarks.session import Outputs
+    from benchmarks.commands import Outputs
+    from benchmarks.request import Request
+    from benchmarks.speed.isolated import Job, run_job
+    from benchmarks.tables import flops_table
 
     request = Request(configs or (), mmdet or (), size, clip, batch)
     records = run_job(Job("flops", request.subjects(), device))
@@ -487,12 +487,12 @@ def measure_fps(
 
     `tevit fps tevit_msgshift --find-max-clip`
     """
-    from benchmarks.fps import SCOPES
-    from benchmarks.fresh import Job
-    from benchmarks.job_request import Request
-    from benchmarks.measure import default_device
-    from benchmarks.session import Outputs, run_curve, run_fps, run_search
-    from benchmarks.timing import Effort
+    from benchmarks.commands import Outputs, run_curve, run_fps, run_search
+    from benchmarks.request import Request
+    from benchmarks.speed.fps import SCOPES
+    from benchmarks.speed.isolated import Job
+    from benchmarks.speed.measure import default_device
+    from benchmarks.speed.timing import Effort
 
     request = Request(
         configs or (), mmdet or (), size, clip, batch, video_size, checkpoint, compiled
@@ -572,11 +572,11 @@ def plan_grid(
     from rich.console import Console
 
     from launch.costs import costs_of, worth_counting
-    from launch.display import plan_table
     from launch.options import make_target, read_grid
-    from launch.plan import make_plan
-    from launch.retry import parse_rules
-    from launch.store import Store
+    from launch.records.store import Store
+    from launch.submit.plan import make_plan
+    from launch.submit.retry import parse_rules
+    from launch.watch.display import plan_table
 
     console, where = Console(), Store.default(store)
     chosen = read_grid(grid, overrides, scale=scale, seeds=seeds, rename=name)
@@ -628,10 +628,10 @@ def launch_grid(
 
     `tevit launch heads --retry out-of-memory --profile large_gpu.yaml`
     """
+    from launch.commands import LaunchOptions, run_launch
     from launch.options import make_target, read_grid
-    from launch.retry import parse_rules
-    from launch.session import LaunchOptions, run_launch
-    from launch.store import Store
+    from launch.records.store import Store
+    from launch.submit.retry import parse_rules
 
     _log_to_stderr(main_process=True)
     chosen = read_grid(grid, overrides, scale=scale, seeds=seeds, rename=name)
@@ -656,9 +656,9 @@ def grid_status(
 
     `tevit status components --watch`
     """
+    from launch.commands import show_status, watch_status
     from launch.options import launched_name
-    from launch.session import show_status, watch_status
-    from launch.store import Store
+    from launch.records.store import Store
 
     where = Store.default(store)
     manifest = where.manifest(launched_name(grid, scale))
@@ -684,9 +684,9 @@ def cell_log(
 
     `tevit logs components messenger=shift,head.kind=stqi,s0 -f`
     """
-    from launch.logs import find_log, follow_log
     from launch.options import launched_name
-    from launch.store import Store
+    from launch.records.store import Store
+    from launch.watch.logs import find_log, follow_log
 
     where = Store.default(store)
     signature = where.manifest(launched_name(grid, scale)).cell(cell).signature
@@ -717,7 +717,7 @@ def cancel_cells(
     """
     from launch.cancel import cancel
     from launch.options import launched_name
-    from launch.store import Store
+    from launch.records.store import Store
 
     where = Store.default(store)
     manifest = where.manifest(launched_name(grid, scale))
@@ -738,10 +738,10 @@ def grid_failures(grid: LaunchedGrid, scale: Scale = None, store: StoreOption = 
     """
     from rich.console import Console
 
-    from launch.display import failure_text
+    from launch.commands import failure_groups
     from launch.options import launched_name
-    from launch.session import failure_groups
-    from launch.store import Store
+    from launch.records.store import Store
+    from launch.watch.display import failure_text
 
     where = Store.default(store)
     groups = failure_groups(where, where.manifest(launched_name(grid, scale)))
@@ -763,9 +763,9 @@ def reproduce_run(
 
     `tevit reproduce runs/runs/0123abcd01234567 --run`
     """
+    from launch.commands import run_again
+    from launch.records.store import Store
     from launch.reproduce import recipe
-    from launch.session import run_again
-    from launch.store import Store
 
     found = Store.default(store).find_run(run)
     made = recipe(found, into.absolute())
@@ -811,9 +811,9 @@ def report_grid(
     """
     from rich.console import Console
 
-    from launch.store import Store
-    from reports.render_terminal import to_terminal
+    from launch.records.store import Store
     from reports.report import launched_name, make_report
+    from reports.tables.render_terminal import to_terminal
 
     console = Console()
     report = make_report(

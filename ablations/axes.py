@@ -10,8 +10,8 @@ from typing import Any
 
 from ablations.faults import Fault
 from ablations.spec import AT_FAULT
+from core.config.overrides import fields, flatten, unknown_field
 from core.errors import UserError
-from core.overrides import fields, flatten, unknown_field
 
 _KEYS = {"label", "set", "value"}
 PATHS = ("backbone.pretrained", "data.root", "data.split_file", "train.init")

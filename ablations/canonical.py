@@ -13,7 +13,7 @@ import json
 from typing import Any
 
 from ablations.fingerprint import data_identity, file_identity
-from core.config import (
+from core.config.schema import (
     BackboneConfig,
     Config,
     DataConfig,

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Literal
 
 from ablations.canonical import signature
-from core.config import Config
+from core.config.schema import Config
 
 Measurement = Literal["ap", "flops", "fps"]
 

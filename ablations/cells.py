@@ -16,8 +16,8 @@ from ablations.cell import Cell
 from ablations.faults import Fault
 from ablations.fingerprint import dataset_fault
 from ablations.plan import Plan, with_fields
-from core.config import Config, DataConfig
-from core.overrides import field_faults, field_names
+from core.config.overrides import field_faults, field_names
+from core.config.schema import Config, DataConfig
 
 LIMIT = 100_000
 """Cells a grid: beyond it a forgotten zip is likelier than a purpose."""

@@ -6,7 +6,7 @@ import functools
 import hashlib
 from pathlib import Path
 
-from core.config import DataConfig
+from core.config.schema import DataConfig
 from core.data.locate import find_annotations
 from core.errors import UserError
 

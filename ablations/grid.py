@@ -23,8 +23,8 @@ from ablations.faults import Fault, GridError
 from ablations.plan import make_plan
 from ablations.spec import GridSpec, read_spec
 from ablations.tables import table_faults
-from core.overrides import unknown
-from core.yaml_file import read_yaml
+from core.config.overrides import unknown
+from core.config.yaml_file import read_yaml
 
 SHIPPED = Path(__file__).parent / "grids"
 

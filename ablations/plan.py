@@ -22,10 +22,10 @@ from ablations.axes import (
 from ablations.cell import Measurement
 from ablations.faults import Fault
 from ablations.spec import GridSpec, ScaleSpec, Seeds, error_text
-from core.config import Config
-from core.config_file import load_config
+from core.config.load import load_config
+from core.config.overrides import field_faults, root_faults, set_field, unknown
+from core.config.schema import Config
 from core.errors import UserError
-from core.overrides import field_faults, root_faults, set_field, unknown
 
 
 @dataclass(frozen=True)

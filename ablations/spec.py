@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from ablations.cell import Measurement
 from ablations.faults import Fault
-from core.overrides import root_faults, unknown
+from core.config.overrides import root_faults, unknown
 
 
 def _seed_list(value: Any) -> Any:

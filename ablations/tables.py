@@ -10,7 +10,7 @@ from typing import Any
 
 from ablations.axes import Axis, label_text
 from ablations.faults import Fault
-from core.overrides import field_names, unknown
+from core.config.overrides import field_names, unknown
 
 _BY_NAME = ("rows", "across", "group")
 _BY_VALUE = ("order", "checks", "baseline")

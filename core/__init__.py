@@ -9,20 +9,20 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from core.config import Config, ModelConfig
-from core.overrides import ConfigError, override
-from core.presets import PRESETS, preset
+from core.config.overrides import ConfigError, override
+from core.config.presets import PRESETS, preset
+from core.config.schema import Config, ModelConfig
 
 if TYPE_CHECKING:
-    from core.structures import ClipTargets, Detections, Instances
-    from core.tevit import TeViT, build_model
+    from core.model.structures import ClipTargets, Detections, Instances
+    from core.model.tevit import TeViT, build_model
 
 _NEED_TORCH = {
-    "ClipTargets": "core.structures",
-    "Detections": "core.structures",
-    "Instances": "core.structures",
-    "TeViT": "core.tevit",
-    "build_model": "core.tevit",
+    "ClipTargets": "core.model.structures",
+    "Detections": "core.model.structures",
+    "Instances": "core.model.structures",
+    "TeViT": "core.model.tevit",
+    "build_model": "core.model.tevit",
 }
 
 __all__ = [

@@ -12,11 +12,11 @@ import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from launch import slurm
-from launch.judge import CellStatus
-from launch.monitor import survey
-from launch.process import is_gone, myself
-from launch.store import ManifestCell, Store
+from launch.executors import slurm_queries as slurm
+from launch.records.process import is_gone, myself
+from launch.records.store import ManifestCell, Store
+from launch.watch.judge import CellStatus
+from launch.watch.survey import survey
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,11 @@ from typing import Any
 
 from ablations.canonical import SCHEMA
 from ablations.cell import Cell
-from core.config import Config
+from core.config.schema import Config
 from core.errors import UserError
 from core.files import write_json
-from launch import lease
-from launch.store import Store
+from launch.records import lease
+from launch.records.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ def _cached(key: str) -> Costs | None:
 
 
 def _counted(config: Config) -> Costs:
-    from benchmarks.flops import flops_record
+    from benchmarks.flops.record import flops_record
 
     try:
         figures = flops_record(config, name="plan")["figures"]
@@ -123,7 +123,7 @@ def parameters(config: Config) -> int:
     """Parameters of the configured model, which is built without memory for them."""
     import torch
 
-    from core.tevit import build_model
+    from core.model.tevit import build_model
 
     with torch.device("meta"):
         return sum(p.numel() for p in build_model(config).parameters())

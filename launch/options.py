@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import get_args
 
 from ablations.grid import Grid, load_grid
+from core.config.overrides import parse_assignments, unknown
 from core.errors import UserError
-from core.overrides import parse_assignments, unknown
-from launch import slurm
-from launch.executors import visible_gpus
-from launch.journal import ExecutorName
-from launch.plan import Target
-from launch.profile import DEFAULT, load_profile, make_profile
+from launch.executors import slurm_queries as slurm
+from launch.executors.executors import visible_gpus
+from launch.executors.profile import DEFAULT, load_profile, make_profile
+from launch.records.journal import ExecutorName
+from launch.submit.plan import Target
 
 
 def make_target(executor: str | None, profile: str | None, jobs: int) -> Target:

@@ -6,13 +6,13 @@ import sys
 from collections.abc import Iterable
 
 from core.errors import UserError
-from launch.executors import SubmissionError, slurm_parameters, submit_command
-from launch.journal import Batch, Journal, new_batch_id
-from launch.launcher import Launched
-from launch.monitor import store_comment
-from launch.process import myself
-from launch.settle import void
-from launch.store import Store
+from launch.executors.executors import SubmissionError, slurm_parameters, submit_command
+from launch.records.journal import Batch, Journal, new_batch_id
+from launch.records.process import myself
+from launch.records.store import Store
+from launch.submit.launcher import Launched
+from launch.watch.settle import void
+from launch.watch.survey import store_comment
 
 
 def report_command(store: Store, grid: str) -> tuple[str, ...]:

@@ -14,8 +14,8 @@ from ablations.cell import Cell
 from ablations.grid import Grid
 from core.errors import UserError
 from core.files import read_json
-from launch.provenance import diff_path
-from launch.run_folder import RunFolder
+from launch.node.provenance import diff_path
+from launch.records.run_folder import RunFolder
 
 _FACTS = (
     "python",
@@ -57,7 +57,7 @@ def recipe(run: RunFolder, runs: Path, today: Mapping[str, Any] | None = None) -
     """
     attempt, record = latest_provenance(run)
     if today is None:
-        from benchmarks.environment import environment
+        from benchmarks.machine.environment import environment
 
         today = environment()
     then = record["environment"]

@@ -9,23 +9,23 @@ from pathlib import Path
 from ablations.grid import load_grid
 from core.errors import UserError
 from core.files import write_atomic
-from launch.store import Store
-from reports.cells import cells_of
-from reports.collect import collect, save_frame
-from reports.media import make_clips
-from reports.page import document, make_page
+from launch.records.store import Store
+from reports.frame.cells import cells_of
+from reports.frame.collect import collect, save_frame
+from reports.frame.runs import GridRuns, read_grid
+from reports.page.media import make_clips
+from reports.page.page import document, make_page
 from reports.plots.all import make_plots
+from reports.plots.names import words_for
 from reports.plots.style import save
-from reports.plots.words import words_for
-from reports.published import load_published
-from reports.render_csv import to_csv
-from reports.render_html import to_html
-from reports.render_latex import preview, to_latex
-from reports.render_markdown import to_markdown
-from reports.runs import GridRuns, read_grid
-from reports.table_model import Table
-from reports.table_spec import TableSpec, load_specs, parse_specs
-from reports.tables import build_table
+from reports.tables.build import build_table
+from reports.tables.model import Table
+from reports.tables.published import load_published
+from reports.tables.render_csv import to_csv
+from reports.tables.render_html import to_html
+from reports.tables.render_latex import preview, to_latex
+from reports.tables.render_markdown import to_markdown
+from reports.tables.spec import TableSpec, load_specs, parse_specs
 
 RENDERERS: dict[str, tuple[str, Callable[[Table], str]]] = {
     "md": (".md", to_markdown),

@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco
 
-from benchmarks.ap import evaluate
-from benchmarks.ap_bootstrap import bootstrap
+from benchmarks.ap.bootstrap import bootstrap
+from benchmarks.ap.evaluate import evaluate
 
 VIDEOS, FRAMES, TRACKS, CLASSES = 300, 30, 100, 40
 HEIGHT, WIDTH = 360, 640

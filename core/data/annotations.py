@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from core.data.dataset import Track, Video, VideoDataset
-from core.data.segmentation import Box, Rle, areas_of, boxes_of, check_counts, compress
+from core.data.rle import Box, Rle, areas_of, boxes_of, check_counts, compress
 from core.errors import UserError
 
 T = TypeVar("T")

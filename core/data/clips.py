@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from core.config import DataConfig
+from core.config.schema import DataConfig
 from core.data.dataset import Track, Video, VideoDataset
-from core.data.segmentation import decode
+from core.data.rle import decode
 from core.data.transforms import (
     Size,
     draw_box,
@@ -31,7 +31,7 @@ from core.data.transforms import (
     resize_mask,
 )
 from core.errors import UserError
-from core.structures import ClipTargets
+from core.model.structures import ClipTargets
 
 Sample = tuple[Tensor, ClipTargets]
 

@@ -10,17 +10,17 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from core.config import Config, DataConfig
+from core.config.overrides import override, parse_assignments
+from core.config.schema import Config, DataConfig
 from core.data.categories import public_name
 from core.data.check import examine, sound_part
 from core.data.dataset import VideoDataset
 from core.data.locate import find_annotations
 from core.data.split import Split, make_split, write_split
-from core.data.synthetic import generate
+from core.data.synthetic.dataset import generate
 from core.data.youtube_vis import load_dataset
 from core.errors import UserError
 from core.files import read_json, write_json
-from core.overrides import override, parse_assignments
 
 console = Console(soft_wrap=True, highlight=False)
 

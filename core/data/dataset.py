@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from core.data.segmentation import Box, Rle
+from core.data.rle import Box, Rle
 
 
 @dataclass(frozen=True)

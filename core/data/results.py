@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco
 
-from core.data.segmentation import Rle, check_counts
+from core.data.rle import Rle, check_counts
 from core.errors import UserError
 
 KEYS = ("video_id", "category_id", "score", "segmentations")
@@ -146,7 +146,7 @@ def areas_if_valid(masks: Sequence[Any], height: int, width: int) -> Ints | None
 
     pycocotools does not check: given run lengths that do not add up to the frame it computes a
     wrong area, hangs or crashes.  This checks and measures hundreds of thousands a
-    second, and leaves what looks odd to the exact :func:`core.data.segmentation.check_counts`.
+    second, and leaves what looks odd to the exact :func:`core.data.rle.check_counts`.
     Only run lengths that add up although some are negative pass unseen; no encoder makes them.
     """
     if not masks:

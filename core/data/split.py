@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from core.config import DataConfig
+from core.config.schema import DataConfig
 from core.data.dataset import VideoDataset
 from core.errors import UserError
 from core.files import read_json, write_json

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from core.config import DataConfig
+from core.config.schema import DataConfig
 from core.errors import UserError
 
 MEAN = (123.675, 116.28, 103.53)

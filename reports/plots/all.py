@@ -6,23 +6,23 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from reports.cells import cells_of
-from reports.figures import FIGURES
+from reports.frame.cells import cells_of
+from reports.frame.figures import FIGURES
+from reports.frame.runs import GridRuns
 from reports.plots.clip_length import clip_length
 from reports.plots.modules import modules
+from reports.plots.names import numeric_axes, words_for
 from reports.plots.style import Plot
 from reports.plots.sweep import sweep
 from reports.plots.tradeoff import tradeoff
 from reports.plots.training import training
-from reports.plots.words import numeric_axes, words_for
-from reports.runs import GridRuns
 
 
 def make_plots(grid: GridRuns, frame: pd.DataFrame, labels: Mapping[str, str]) -> list[Plot]:
     """Every plot that the grid has the data for, in the order of a page.
 
     Args:
-        frame: as :func:`reports.collect.collect` gives it.
+        frame: as :func:`reports.frame.collect.collect` gives it.
         labels: what axes and values are called, as in a table specification.
     """
     cells = cells_of(frame)

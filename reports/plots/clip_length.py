@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from reports.cells import CellRows
-from reports.figures import FIGURES
+from reports.frame.cells import CellRows
+from reports.frame.figures import FIGURES
+from reports.frame.protocol import common_protocol, show_value
+from reports.plots.names import Words
 from reports.plots.style import Plot
 from reports.plots.time_memory import draw_time_and_memory, memory_columns, notes_on
-from reports.plots.words import Words
-from reports.protocol import common_protocol, show_value
-from reports.row_fields import field_value
+from reports.tables.labels import field_value
 
 _LENGTH = "fps.protocol.clip_length"
 _OOM = "fps.oom"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.curves import curve_rows
+from benchmarks.speed.curves import curve_rows
 from core.errors import UserError
 from core.files import read_json
 from reports.plots.style import Plot

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 from matplotlib.figure import Figure as Canvas
 
-from reports.cells import CellRows
+from reports.frame.cells import CellRows
 from reports.plots.legend import patches_above
 from reports.plots.style import INK, Plot, looks
 

@@ -9,13 +9,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
-from reports.cells import CellRows
-from reports.figures import Figure
+from reports.frame.cells import CellRows
+from reports.frame.figures import Figure
+from reports.frame.statistics import summarise
 from reports.plots.legend import legend_above
+from reports.plots.names import Words
 from reports.plots.style import Look, Plot, looks
-from reports.plots.words import Words
-from reports.row_fields import field_value
-from reports.statistics import summarise
+from reports.tables.labels import field_value
 
 
 def sweep(cells: Sequence[CellRows], axis: str, figure: Figure, words: Words) -> Plot | None:

@@ -8,13 +8,13 @@ import pandas as pd
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
 
-from reports.cells import CellRows
-from reports.figures import FIGURES, Figure
+from reports.frame.cells import CellRows
+from reports.frame.figures import FIGURES, Figure
+from reports.frame.protocol import common_protocol, differs_between, show_value
+from reports.frame.statistics import Better, pareto_front, summarise
 from reports.plots.legend import legend_above
+from reports.plots.names import Words
 from reports.plots.style import FAINT, INK, Plot, looks
-from reports.plots.words import Words
-from reports.protocol import common_protocol, differs_between, show_value
-from reports.statistics import Better, pareto_front, summarise
 
 _AP = FIGURES["AP"]
 

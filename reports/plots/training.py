@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 from matplotlib.figure import Figure as Canvas
 
+from reports.frame.runs import CellRun
 from reports.plots.legend import legend_above
 from reports.plots.style import Plot, looks
-from reports.runs import CellRun
 
 _SMOOTHING = 0.15
 _MOST_CELLS = 8

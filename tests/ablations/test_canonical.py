@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from ablations import canonical as module
 from ablations.canonical import canonical, signature
-from core.config import Config
-from core.overrides import ConfigError, field_names, override
-from core.presets import PRESETS, preset
-from core.tevit import build_model
+from core.config.overrides import ConfigError, field_names, override
+from core.config.presets import PRESETS, preset
+from core.config.schema import Config
+from core.model.tevit import build_model
 from tests.switches import SWITCHES
 
 BOOKKEEPING = {"data.workers", "train.checkpoint_every", "train.log_every"}

@@ -9,7 +9,7 @@ import pytest
 
 from ablations import build_grid, load_grid, shipped_grids
 from ablations.spec import GridSpec
-from core.yaml_file import parse_yaml
+from core.config.yaml_file import parse_yaml
 
 TEXT = (Path(__file__).parents[2] / "docs" / "grids.md").read_text()
 

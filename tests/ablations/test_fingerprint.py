@@ -10,8 +10,8 @@ import pytest
 from ablations import fingerprint
 from ablations.canonical import signature
 from ablations.fingerprint import data_identity, dataset_fault, file_identity
-from core.config import Config, DataConfig
-from core.overrides import override
+from core.config.overrides import override
+from core.config.schema import Config, DataConfig
 
 
 def write(path: Path, content: bytes = b"weights") -> Path:

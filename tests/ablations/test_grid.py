@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from ablations import Grid, build_grid, load_grid
 from ablations.canonical import _text, signature
 from ablations.spec import GridSpec
-from core.config import Config
-from core.presets import preset
+from core.config.presets import preset
+from core.config.schema import Config
 
 KINDS = ["per_frame", "stqi"]
 

@@ -9,8 +9,8 @@ import pytest
 
 from ablations import Fault, GridError, build_grid, load_grid
 from ablations.cells import LIMIT
+from core.config.yaml_file import YamlError
 from core.errors import UserError
-from core.yaml_file import YamlError
 
 KINDS = {"head.kind": ["per_frame", "stqi"]}
 RESNET = {"backbone.name": ["pvt_v2_b0", "resnet50"]}

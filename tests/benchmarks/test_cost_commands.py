@@ -6,8 +6,10 @@ import pytest
 from typer.testing import CliRunner
 
 import cli
-from benchmarks import fresh, max_clip, session
-from benchmarks.curves import COLUMNS
+from benchmarks import commands as session
+from benchmarks.speed import isolated as fresh
+from benchmarks.speed import max_clip
+from benchmarks.speed.curves import COLUMNS
 from core.errors import UserError
 from tests.benchmarks import costs
 

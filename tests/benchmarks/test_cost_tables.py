@@ -4,7 +4,7 @@ import io
 import pytest
 from rich.console import Console
 
-from benchmarks.cost_tables import flops_table, fps_table
+from benchmarks.tables import flops_table, fps_table
 
 
 def text(table):

@@ -2,11 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import peers
-from benchmarks.job_request import Request, named_config, origin
-from benchmarks.subject import ClipShape, parse_size
+from benchmarks.request import Request, named_config, origin
+from benchmarks.subjects import mmdet as peers
+from benchmarks.subjects.workload import ClipShape, parse_size
 from core import preset
-from core.config import Config
+from core.config.schema import Config
 from core.errors import UserError
 
 

@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 import cli
 from core.errors import UserError
 from core.interrupt import stop_on_signals
-from core.model_tree import model_tree, parameter_count
-from tests.core.test_frames import write_images
-from tests.core.training import SMALL, history, small
+from core.model.model_tree import model_tree, parameter_count
+from tests.core.inference.test_frames import write_images
+from tests.core.training.runs import SMALL, history, small
 
 
 @pytest.fixture(scope="module")

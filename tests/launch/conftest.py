@@ -12,12 +12,14 @@ from toy_grids import slurm_target
 
 from core import preset
 from core.files import write_json
-from launch import lease, slurm, stop
-from launch.launcher import launch
-from launch.monitor import survey
-from launch.plan import wanted
-from launch.retry import RetryRules
-from launch.store import Store
+from launch.executors import slurm_queries as slurm
+from launch.node import stop
+from launch.records import lease
+from launch.records.store import Store
+from launch.submit.launcher import launch
+from launch.submit.plan import wanted
+from launch.submit.retry import RetryRules
+from launch.watch.survey import survey
 
 HERE = Path(__file__).parent
 

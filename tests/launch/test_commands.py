@@ -13,11 +13,12 @@ from ablations.grid import load_grid
 from cli import app
 from core.errors import UserError
 from core.files import write_json
-from launch import follow, plan, session
-from launch.journal import Journal
+from launch import commands as session
 from launch.options import launched_name, make_target, parse_seeds, read_grid
+from launch.records.journal import Journal
+from launch.records.store import Store
 from launch.report_job import report_command
-from launch.store import Store
+from launch.submit import follow, plan
 
 GRID = """
 name: small
@@ -195,7 +196,7 @@ def test_failures_are_grouped_with_a_traceback(tevit, grid_file, store, fake_slu
 def test_reproduce_prints_commands_and_runs_them(tevit, grid_file, store, tmp_path, monkeypatch):
     from test_reproduce import THEN
 
-    monkeypatch.setattr("benchmarks.environment.environment", lambda: THEN)
+    monkeypatch.setattr("benchmarks.machine.environment.environment", lambda: THEN)
     tevit("launch", grid_file, "--executor", "inline")
     cell = store.manifest("small").cells[0]
     run = store.run(cell.signature)

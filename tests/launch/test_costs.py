@@ -20,14 +20,14 @@ def counted(tmp_path, monkeypatch):
     """Counting replaced by a note of it, and a cache of its own."""
     monkeypatch.setenv("TEVIT_CACHE", str(tmp_path / "cache"))
     calls = []
-    flops = types.ModuleType("benchmarks.flops")
+    flops = types.ModuleType("benchmarks.flops.record")
 
     def flops_record(config, *, name):
         calls.append(config.head.queries)
         return {"figures": {"parameters": 7, "total": 1000 * config.head.queries}}
 
     flops.flops_record = flops_record
-    monkeypatch.setitem(sys.modules, "benchmarks.flops", flops)
+    monkeypatch.setitem(sys.modules, "benchmarks.flops.record", flops)
     return calls
 
 
@@ -62,7 +62,7 @@ def test_a_count_that_cannot_be_trusted_does_not_stop_the_plan(store, monkeypatc
     def refuse(config, *, name):
         raise UserError("the counters disagree")
 
-    sys.modules["benchmarks.flops"].flops_record = refuse
+    sys.modules["benchmarks.flops.record"].flops_record = refuse
     monkeypatch.setattr(costs, "parameters", lambda config: 5)
     (cell,) = cells(5)
     assert costs_of(store, [cell], count=True) == {cell.signature: Costs(5, None)}
@@ -95,7 +95,7 @@ def test_a_damaged_cache_is_counted_anew(store, counted, tmp_path):
 
 @pytest.mark.slow
 def test_parameters_are_those_of_the_built_model():
-    from core.tevit import build_model
+    from core.model.tevit import build_model
 
     config = preset("tiny")
     assert costs.parameters(config) == sum(p.numel() for p in build_model(config).parameters())

@@ -9,14 +9,15 @@ from toy_grids import TOY, toy_grid
 
 from core.errors import UserError
 from core.files import write_json
-from launch import inline, lease, process
-from launch.journal import Journal
-from launch.launcher import launch
-from launch.plan import Target
-from launch.profile import make_profile
-from launch.provenance import diff_path, write_provenance
+from launch.executors import inline
+from launch.executors.profile import make_profile
+from launch.node.provenance import diff_path, write_provenance
+from launch.records import lease, process
+from launch.records.journal import Journal
 from launch.reproduce import grid_of_run, latest_provenance, recipe
-from launch.retry import RetryRules
+from launch.submit.launcher import launch
+from launch.submit.plan import Target
+from launch.submit.retry import RetryRules
 
 THEN = {
     "python": "3.11.7",
@@ -146,7 +147,7 @@ def test_a_run_is_a_grid_of_one_cell_with_the_same_signature(run):
 
 
 def test_provenance_names_job_submission_and_seed(store, toys, signals, monkeypatch):
-    monkeypatch.setattr("benchmarks.environment.environment", lambda: copy.deepcopy(THEN))
+    monkeypatch.setattr("benchmarks.machine.environment.environment", lambda: copy.deepcopy(THEN))
     monkeypatch.setenv("SLURM_JOB_ID", "77")
     grid = toys(toy_grid(1))
     target = Target("inline", make_profile({"gpus": 0}), function=TOY)

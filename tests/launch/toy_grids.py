@@ -5,8 +5,8 @@ from __future__ import annotations
 from ablations.cell import Cell
 from ablations.grid import Grid
 from core import preset
-from launch.plan import Target
-from launch.profile import make_profile
+from launch.executors.profile import make_profile
+from launch.submit.plan import Target
 
 TOY = "toy_cells:count_steps"
 

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from invented_runs import SMALL_DATA, invent_predictions, make_store
 
-from launch.store import Store
-from reports.collect import collect
-from reports.runs import GridRuns, read_grid
+from launch.records.store import Store
+from reports.frame.collect import collect
+from reports.frame.runs import GridRuns, read_grid
 
 
 @pytest.fixture

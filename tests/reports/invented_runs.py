@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from core.data.segmentation import decode, encode
+from core.config.presets import preset
+from core.data.rle import decode, encode
 from core.data.split import make_split, write_split
 from core.data.youtube_vis import load_dataset
-from core.presets import preset
-from launch.store import Manifest, ManifestCell, Store
-from reports.runs import read_grid
+from launch.records.store import Manifest, ManifestCell, Store
+from reports.frame.runs import read_grid
 
 COMPONENTS: dict[str, dict[str, dict[str, Any]]] = {
     "messenger": {"off": {"messenger.tokens": 0}, "on": {"messenger.tokens": 8}},
@@ -33,7 +33,7 @@ PINNED = {
 
 TRACEBACK = (
     "Traceback (most recent call last):\n"
-    '  File "core/train.py", line 88, in train\n'
+    '  File "core/training/train.py", line 88, in train\n'
     "    loss.backward()\n"
     "RuntimeError: loss is nan <step 41> & more"
 )

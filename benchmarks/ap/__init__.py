@@ -1,0 +1,1 @@
+"""YouTube-VIS average precision with intervals over videos."""

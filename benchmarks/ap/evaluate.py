@@ -1,0 +1,192 @@
+"""YouTube-VIS average precision: AP, AP50, AP75, AR, by object size and by class.
+
+The figures are those of the reference evaluator (youtubevos/cocoapi), with one deviation: an
+annotation whose id is 0 can be found like any other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.ap.accumulate import LIMITS, Curves, Matches, accumulate, gather
+from benchmarks.ap.match import THRESHOLDS, VideoMatches, match_video
+from benchmarks.ap.tracks import AREAS, Floats, VideoTask
+from benchmarks.ap.truth import GroundTruth, read_truth
+from benchmarks.machine.fork_map import forked_map, usable_workers
+from core.data.results import entry_faults, raise_faults
+from core.errors import UserError
+from core.files import read_json
+
+RECALL_NAMES = ("AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
+FIGURES = ("AP", "AP50", "AP75", "APs", "APm", "APl", *RECALL_NAMES)
+FEW_MASKS = 50_000
+"""Fewer are scored in this process: starting others would take longer."""
+
+
+@dataclass(frozen=True)
+class ApResult:
+    """What one set of results scores.
+
+    Attributes:
+        figures: the twelve figures as fractions; none where no annotated track has the size.
+        per_class: AP by category name; none where the category has no annotated track.
+        videos: videos scored.
+        instances: annotated tracks, crowds not among them.
+        tracks: predicted tracks.
+        matches: what :func:`benchmarks.ap.bootstrap.bootstrap` resamples.
+    """
+
+    figures: dict[str, float | None]
+    per_class: dict[str, float | None]
+    videos: int
+    instances: int
+    tracks: int
+    matches: Matches = field(repr=False)
+
+
+def evaluate(
+    ground_truth: Mapping[str, Any] | Path,
+    results: list[Any] | Path,
+    *,
+    workers: int | None = None,
+    truth_name: str = "ground truth",
+) -> ApResult:
+    """Score results against a ground truth.
+
+    Args:
+        ground_truth: content of an annotation file in YouTube-VIS format, or the file.
+        results: list of ``{"video_id", "category_id", "score", "segmentations"}``, or the file.
+        workers: processes; none: as many as cores if there are many masks.
+        truth_name: what messages call the ground truth, if it is not a file.
+
+    Raises:
+        UserError: the ground truth has no annotations, or results do not fit it; the message
+            lists the faulty entries.
+    """
+    truth_name, truth = _content(ground_truth, truth_name)
+    results_name, entries = _content(results, "results")
+    with _without_garbage_collection():
+        annotated = read_truth(truth, truth_name)
+        if not annotated.expected.videos:
+            raise UserError(f"{truth_name}: has no videos to score")
+        heading = f"{results_name}: results that do not fit {truth_name}:"
+        raise_faults(entry_faults(entries, annotated.expected), heading)
+        tasks = _tasks(annotated, entries)
+        if workers is None:
+            masks = sum(len(t.predictions) * t.shape.length for t in tasks)
+            workers = 1 if masks < FEW_MASKS else usable_workers()
+        parts = forked_map(match_video, tasks, workers)
+    raise_faults([fault for part in parts if isinstance(part, list) for fault in part], heading)
+    matched = [part for part in parts if isinstance(part, VideoMatches)]
+    matches = gather(matched, list(annotated.expected.categories))
+    return _result(matches, annotated, len(entries))
+
+
+def figures_of(curves: Curves) -> dict[str, Floats]:
+    """Each of the twelve figures, (R,) for R weightings; NaN where the size is absent."""
+    precision = {area: curves.precision[:, a] for a, area in enumerate(AREAS)}
+    at = {round(100 * float(t)): precision["all"][:, i] for i, t in enumerate(THRESHOLDS)}
+    values = [precision["all"], at[50], at[75]]
+    values += [precision[area] for area in ("small", "medium", "large")]
+    values += [curves.recall[:, i] for i in range(len(LIMITS))]
+    return {name: _mean(value) for name, value in zip(FIGURES, values, strict=True)}
+
+
+def ap_record(
+    result: ApResult, protocol: Mapping[str, Any], bootstrap: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The record of a score: JSON types, figures as fractions, null where absent.
+
+    Args:
+        result: of :func:`evaluate`.
+        protocol: what was scored and how: data, split, seed, checkpoint, mode...; the number of
+            videos and instances is added.
+        bootstrap: ``to_dict()`` of :func:`benchmarks.ap.bootstrap.bootstrap`.
+    """
+    return {
+        "kind": "ap",
+        "schema": 1,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "protocol": {
+            **protocol,
+            "videos": result.videos,
+            "instances": result.instances,
+            "tracks": result.tracks,
+        },
+        "figures": result.figures,
+        "per_class": result.per_class,
+        "bootstrap": None if bootstrap is None else dict(bootstrap),
+    }
+
+
+def _content(source: Any, name: str) -> tuple[str, Any]:
+    return (str(source), read_json(source)) if isinstance(source, Path) else (name, source)
+
+
+def _tasks(truth: GroundTruth, results: list[Any]) -> list[VideoTask]:
+    predictions: dict[int, list[tuple[int, Mapping[str, Any]]]] = defaultdict(list)
+    for index, entry in enumerate(results):
+        predictions[entry["video_id"]].append((index, entry))
+    # by id, since that order decides between equal scores
+    return [
+        VideoTask(video_id, shape, predictions.get(video_id, []), truth.tracks.get(video_id, []))
+        for video_id, shape in sorted(truth.expected.videos.items())
+    ]
+
+
+def _result(matches: Matches, truth: GroundTruth, tracks: int) -> ApResult:
+    curves = accumulate(matches, np.ones((1, matches.videos), np.int64))
+    per_class = _mean(np.moveaxis(curves.precision[0, 0], 0, 1)[:, None])
+    names = _class_names(truth.expected.categories)
+    return ApResult(
+        figures={name: _number(value[0]) for name, value in figures_of(curves).items()},
+        per_class={name: _number(ap) for name, ap in zip(names, per_class, strict=True)},
+        videos=matches.videos,
+        instances=sum(not t.crowd for of_video in truth.tracks.values() for t in of_video),
+        tracks=tracks,
+        matches=matches,
+    )
+
+
+def _class_names(categories: Mapping[int, str]) -> list[str]:
+    """By rising id; a name that two categories share gets the id behind it."""
+    names = list(categories.values())
+    return [
+        name if names.count(name) == 1 else f"{name} ({category})"
+        for category, name in sorted(categories.items())
+    ]
+
+
+def _mean(values: Floats) -> Floats:
+    """(R,) mean of (R, ...) over what is not NaN; NaN where nothing is left."""
+    flat = values.reshape(len(values), -1)
+    there = ~np.isnan(flat)
+    total = np.where(there, flat, 0).sum(1)
+    mean: Floats = np.full(len(flat), np.nan)
+    np.divide(total, there.sum(1), out=mean, where=there.any(1))
+    return mean
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+@contextlib.contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Collections would walk a million masks again and again, and find nothing."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

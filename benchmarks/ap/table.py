@@ -1,0 +1,96 @@
+"""AP as tables on a terminal."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.ap.bootstrap import Bootstrap, Interval, paired_difference
+from benchmarks.ap.evaluate import ApResult
+
+MEANINGS = {
+    "AP": "mean over IoU 0.50 to 0.95",
+    "AP50": "IoU 0.50",
+    "AP75": "IoU 0.75",
+    "APs": "small: up to 128\u00b2 pixels",
+    "APm": "medium: 128\u00b2 to 256\u00b2 pixels",
+    "APl": "large: from 256\u00b2 pixels",
+    "AR1": "1 track a video and class",
+    "AR10": "10 tracks",
+    "AR100": "100 tracks",
+    "ARs": "small, 100 tracks",
+    "ARm": "medium, 100 tracks",
+    "ARl": "large, 100 tracks",
+}
+
+
+def print_ap(result: ApResult, bootstrap: Bootstrap | None, console: Console) -> None:
+    """Print the twelve figures, in percent, and the AP by class."""
+    console.print(
+        f"{result.videos} videos, {result.instances} annotated instances, "
+        f"{result.tracks} predicted tracks"
+    )
+    console.print(_figures(result, bootstrap))
+    console.print(_classes(result))
+
+
+def print_difference(result: Bootstrap, other: Bootstrap, name: str, console: Console) -> None:
+    """Print how far each figure is from other results', with the interval over shared draws.
+
+    Args:
+        result: of the results that were scored.
+        other: of those to compare with, drawn alike.
+        name: what to call the other results.
+        console: where to.
+    """
+    table = Table("figure")
+    for heading in ("its %", "difference", f"{result.level:.0%} interval"):
+        table.add_column(heading, justify="right")
+    for figure, value in result.figures.items():
+        before, interval = other.figures[figure], paired_difference(other, result, figure)
+        if value is None or before is None or interval is None:
+            table.add_row(figure, percent(before), "-", "-")
+            continue
+        low, high = signed(interval.low), signed(interval.high)
+        table.add_row(figure, percent(before), signed(value - before), f"{low} to {high}")
+    console.print(f"difference to {name}", soft_wrap=True)
+    console.print(table)
+    console.print("An interval that holds 0: other videos of this kind may turn the order round.")
+
+
+def _figures(result: ApResult, bootstrap: Bootstrap | None) -> Table:
+    table = Table("figure", "of")
+    table.add_column("%", justify="right")
+    if bootstrap is not None:
+        table.add_column(f"{bootstrap.level:.0%} interval", justify="right")
+        table.add_column("std", justify="right")
+    for name, value in result.figures.items():
+        table.add_row(name, MEANINGS[name], percent(value), *_spread(name, bootstrap))
+    return table
+
+
+def _classes(result: ApResult) -> Table:
+    table = Table("class")
+    table.add_column("AP %", justify="right")
+    for name, value in result.per_class.items():
+        table.add_row(name, percent(value))
+    return table
+
+
+def _spread(name: str, bootstrap: Bootstrap | None) -> list[str]:
+    if bootstrap is None:
+        return []
+    interval: Interval | None = bootstrap.intervals[name]
+    if interval is None:
+        return ["-", "-"]
+    return [f"{percent(interval.low)} to {percent(interval.high)}", percent(interval.std)]
+
+
+def signed(difference: float) -> str:
+    """``+1.23`` of 0.0123."""
+    return f"{100 * difference:+.2f}"
+
+
+def percent(value: float | None) -> str:
+    """``12.34`` of 0.1234; ``-`` where the figure is absent."""
+    return "-" if value is None else f"{100 * value:.2f}"

@@ -1,0 +1,189 @@
+"""One video's tracks as arrays, every mask checked, and how they overlap.
+
+The overlap of two tracks is the sum of their intersections over the sum of their unions, over all
+frames.  Overlaps below the lowest threshold never match, so frames of a pair are compared only as
+long as it can still reach that: most pairs are dropped by their areas or after a few frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pycocotools import mask as coco
+
+from benchmarks.ap.truth import TruthTrack, mean_areas
+from core.data.results import VideoShape, areas_if_valid, entry_name, mask_areas
+
+AREAS = {
+    "all": (0.0, 1e5**2),
+    "small": (0.0, 128.0**2),
+    "medium": (128.0**2, 256.0**2),
+    "large": (256.0**2, 1e5**2),
+}
+"""Mean pixels of a track, both bounds included."""
+NO_MASK = {"size": [1, 1], "counts": "1"}
+"""Stands in for null: pycocotools finds no overlap with an empty mask."""
+FRAMES_A_STEP = 3
+"""Frames that are compared before pairs are dropped again."""
+
+Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Indices = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class VideoTask:
+    """One video's predictions (with their index in the results) and annotations."""
+
+    video_id: int
+    shape: VideoShape
+    predictions: list[tuple[int, Mapping[str, Any]]]
+    truths: list[TruthTrack]
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """N tracks of one video of T frames.
+
+    Attributes:
+        masks: N lists of T compressed RLEs or nulls.
+        areas: (N, T) pixels, 0 for null.
+        size: (N,) mean pixels over non-empty frames.
+        category: (N,).
+        score: (N,); zeros for annotations.
+        crowd: (N,); false for predictions.
+    """
+
+    masks: Sequence[Sequence[Any]]
+    areas: Ints
+    size: Floats
+    category: Ints
+    score: Floats
+    crowd: Bools
+
+    def __getitem__(self, chosen: Indices) -> Tracks:
+        """The tracks with these indices."""
+        arrays = {f.name: getattr(self, f.name)[chosen] for f in fields(self)[1:]}
+        return Tracks([self.masks[i] for i in chosen.tolist()], **arrays)
+
+    def __len__(self) -> int:
+        return len(self.masks)
+
+    def outside(self) -> Bools:
+        """(N, A) whether the track's size is outside the area range."""
+        low, high = np.array(list(AREAS.values())).T
+        outside: Bools = (self.size[:, None] < low) | (self.size[:, None] > high)
+        return outside
+
+
+def read_tracks(task: VideoTask) -> tuple[Tracks, Tracks] | list[str]:
+    """A video's predicted and annotated tracks; or what is wrong with their masks."""
+    predicted, annotated = _predicted(task), _annotated(task)
+    if isinstance(predicted, Tracks) and isinstance(annotated, Tracks):
+        return predicted, annotated
+    return [fault for found in (predicted, annotated) if isinstance(found, list) for fault in found]
+
+
+def track_overlaps(predicted: Tracks, annotated: Tracks) -> Floats:
+    """(D, G) intersection over union; 0 for other categories and below one half."""
+    total = predicted.areas.sum(1)[:, None] + annotated.areas.sum(1)
+    same = (predicted.category[:, None] == annotated.category) & (total > 0)
+    common = np.zeros(same.shape)
+    # (T, D, G) most that the frames from each on can still add: the smaller mask
+    smaller = np.minimum(predicted.areas.T[:, :, None], annotated.areas.T[:, None, :])
+    ahead = np.cumsum(smaller[::-1], 0)[::-1]
+    for start in range(0, len(ahead), FRAMES_A_STEP):
+        # a pair overlaps by half if three times its intersection reaches both areas
+        possible = same & (3 * (common + ahead[start]) >= total)
+        rows, columns = np.flatnonzero(possible.any(1)), np.flatnonzero(possible.any(0))
+        if not len(rows):
+            break
+        pairs = np.ix_(rows, columns)
+        for frame in range(start, min(start + FRAMES_A_STEP, len(ahead))):
+            common[pairs] += _intersections(predicted, annotated, frame, rows, columns)
+    overlaps = common / np.maximum(total - common, 1)
+    return np.where(same & (3 * common >= total), overlaps, 0)
+
+
+def _intersections(
+    predicted: Tracks, annotated: Tracks, frame: int, rows: Indices, columns: Indices
+) -> Floats:
+    """(rows, columns) common pixels in a frame."""
+    shares = coco.iou(
+        [predicted.masks[i][frame] or NO_MASK for i in rows.tolist()],
+        [annotated.masks[j][frame] or NO_MASK for j in columns.tolist()],
+        [1] * len(columns),
+    )
+    # as of a crowd: the share of the prediction's area, from which whole pixels follow
+    pixels: Floats = np.rint(shares * predicted.areas[rows, frame][:, None])
+    return pixels
+
+
+def _predicted(task: VideoTask) -> Tracks | list[str]:
+    masks = [entry["segmentations"] for _, entry in task.predictions]
+    areas = _areas(masks, task.shape)
+    if areas is None:
+        areas, faults = _areas_one_by_one(task)
+        if faults:
+            return faults
+    return Tracks(
+        masks=masks,
+        areas=areas,
+        size=mean_areas(areas),
+        category=np.array([entry["category_id"] for _, entry in task.predictions], np.int64),
+        score=np.array([entry["score"] for _, entry in task.predictions], np.float64),
+        crowd=np.zeros(len(masks), bool),
+    )
+
+
+def _annotated(task: VideoTask) -> Tracks | list[str]:
+    masks, areas, faults = [], [], []
+    for truth in task.truths:
+        try:
+            of_track, pixels = truth.masks(task.shape)
+        except ValueError as error:
+            faults.append(f"{truth.name} of the ground truth (video {task.video_id}): {error}")
+            continue
+        masks.append(of_track)
+        areas.append(pixels)
+    if faults:
+        return faults
+    pixels = np.array(areas, np.int64).reshape(len(masks), task.shape.length)
+    told = np.array([np.nan if t.area is None else t.area for t in task.truths], np.float64)
+    return Tracks(
+        masks=masks,
+        areas=pixels,
+        size=np.where(np.isnan(told), mean_areas(pixels), told),
+        category=np.array([truth.category_id for truth in task.truths], np.int64),
+        score=np.zeros(len(masks)),
+        crowd=np.array([truth.crowd for truth in task.truths], bool),
+    )
+
+
+def _areas(masks: Sequence[Sequence[Any]], shape: VideoShape) -> Ints | None:
+    """(N, T) pixels; none if a mask may be faulty."""
+    there = np.array([[mask is not None for mask in of_track] for of_track in masks], bool)
+    flat = [mask for of_track in masks for mask in of_track if mask is not None]
+    found = areas_if_valid(flat, shape.height, shape.width)
+    if found is None:
+        return None
+    areas = np.zeros((len(masks), shape.length), np.int64)
+    areas[there.reshape(areas.shape)] = found
+    return areas
+
+
+def _areas_one_by_one(task: VideoTask) -> tuple[Ints, list[str]]:
+    """(N, T) pixels, and what is wrong with the masks."""
+    areas = np.zeros((len(task.predictions), task.shape.length), np.int64)
+    faults = []
+    for row, (index, entry) in zip(areas, task.predictions, strict=True):
+        try:
+            row[:] = mask_areas(entry["segmentations"], task.shape.height, task.shape.width)
+        except ValueError as error:
+            faults.append(f"{entry_name(index, entry)}: {error}")
+    return areas, faults

@@ -1,0 +1,130 @@
+"""A command's measurements on the terminal: progress, tables, and files of records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.status import Status
+
+from benchmarks.request import origin
+from benchmarks.speed.curves import curve_csv, measure_curve, parse_axis
+from benchmarks.speed.fps import check_scopes
+from benchmarks.speed.isolated import Job, run_job
+from benchmarks.speed.max_clip import find_max_clip
+from benchmarks.speed.measure import Run, fps_of_job
+from benchmarks.tables import fps_table
+from core.errors import UserError
+from core.files import write_atomic, write_json
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where records (JSON) and a curve's points (CSV) are written to, if anywhere."""
+
+    json: Path | None = None
+    csv: Path | None = None
+
+    def write(self, records: Sequence[dict[str, Any]]) -> None:
+        """Write ``records`` with the command and the code's version."""
+        if self.json is not None:
+            write_json(self.json, {**origin(), "records": list(records)})
+
+    def write_curve(self, curve: dict[str, Any]) -> None:
+        """Write a curve's record (with the command, too) and its points."""
+        if self.json is not None:
+            write_json(self.json, {**origin(), **curve})
+        if self.csv is not None:
+            write_atomic(self.csv, curve_csv(curve))
+
+
+def run_fps(job: Job, outputs: Outputs, console: Console | None = None) -> None:
+    """Measure the job's subjects in turns and print their table."""
+    console = console or Console()
+    _check(job, outputs, csv=False)
+    what = f"measuring {', '.join(spec.name for spec in job.subjects)}"
+    with _working(console, what) as status:
+        records = fps_of_job(job, _shown(status, what))
+    outputs.write(records)
+    console.print(fps_table(records))
+
+
+def run_curve(job: Job, axis_and_values: str, outputs: Outputs) -> None:
+    """Measure the job at every value of an axis and print each point as it comes."""
+    console = Console()
+    _check(job, outputs, csv=True)
+    axis, values = parse_axis(axis_and_values)
+    what = f"measuring {len(values)} values of {axis}"
+    with _working(console, what) as status:
+        run = _shown(status, what)
+        curve = measure_curve(
+            job,
+            axis,
+            values,
+            run=lambda one: fps_of_job(one, run),
+            report=lambda value, record: console.print(point(value, record)),
+        )
+    outputs.write_curve(curve)
+
+
+def run_search(job: Job, most: int, outputs: Outputs) -> None:
+    """Search each subject's longest clip and print it."""
+    console = Console()
+    _check(job, outputs, csv=False)
+    found = []
+    for spec in job.subjects:
+        with _working(console, f"{spec.name}: searching the longest clip that fits"):
+            found.append(
+                find_max_clip(
+                    replace(job, subjects=(spec,)),
+                    most=most,
+                    report=lambda t, fits: console.print(f"T={t}: {'fits' if fits else 'OOM'}"),
+                )
+            )
+        console.print(verdict(found[-1]))
+    outputs.write(found)
+
+
+def point(value: str, record: dict[str, Any]) -> str:
+    """One point of a curve in words."""
+    if record["figures"] is None:
+        return f"{record['name']} at {value}: {record['oom']}"
+    rates = [f"{scope} {figures['fps']:.3g}" for scope, figures in record.get("scopes", {}).items()]
+    return f"{record['name']} at {value}: FPS {', '.join(rates)}"
+
+
+def verdict(record: dict[str, Any]) -> str:
+    """A search's result in words."""
+    longest, limit = record["figures"]["max_clip"], record["protocol"]["memory_limit"]
+    where = record["protocol"]["device_type"].upper()
+    memory = f"{where}, {limit / 2**30:.1f} GiB" if limit else where
+    if longest is None:
+        return f"{record['name']}: not even one frame fits ({memory})"
+    if not record["figures"]["bounded"]:
+        return f"{record['name']}: {longest} frames fit ({memory}); longer clips were not tried"
+    return f"{record['name']}: the longest clip that fits has {longest} frames ({memory})"
+
+
+def _working(console: Console, what: str) -> AbstractContextManager[Status]:
+    return console.status(what)
+
+
+def _shown(status: Status, what: str) -> Run:
+    """Runs jobs and says on ``status`` how far they are."""
+
+    def report(line: str) -> None:
+        status.update(f"{line} · {what}")  # what may be cut off by the terminal comes last
+
+    return partial(run_job, report=report)
+
+
+def _check(job: Job, outputs: Outputs, *, csv: bool) -> None:
+    """Refuse before anything runs what would fail after."""
+    check_scopes(job.scopes)
+    if outputs.csv is not None and not csv:
+        raise UserError("--csv holds a curve's points; use --curve, or --json for records")

@@ -1,0 +1,1 @@
+"""Multiply-adds of a forward pass, counted twice."""

@@ -1,0 +1,210 @@
+"""Measurements in a process of their own: nothing that ran before can touch them.
+
+The parent writes a job as JSON, ``python -m benchmarks.speed.isolated`` does it and writes what
+came of it.  A process that the kernel ends for want of memory is a result like any other.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from benchmarks.flops.record import subject_record
+from benchmarks.machine.memory import OUT_OF_MEMORY, is_out_of_memory, limit_memory
+from benchmarks.speed.fps import SCOPES, measure, memory_of
+from benchmarks.speed.timing import Effort, unheard
+from benchmarks.subjects.workload import ClipShape, Subject
+from core.config.overrides import config_from_dict
+from core.errors import UserError
+from core.files import write_json
+
+PROGRESS = "progress: "
+"""Begins a line on standard output that says how far the process is."""
+
+
+class OutOfMemory(Exception):
+    """Memory did not suffice for a job; the message says which memory."""
+
+
+@dataclass(frozen=True)
+class SubjectSpec:
+    """A subject in JSON types: a config of ours, or a configuration file of mmdet.
+
+    Attributes:
+        config: a resolved config (``Config.to_dict``); empty for mmdet.
+        mmdet: path of an mmdet configuration.
+        checkpoint: weights; none: initial ones.
+    """
+
+    name: str
+    shape: ClipShape
+    config: dict[str, Any] = field(default_factory=dict)
+    mmdet: str | None = None
+    checkpoint: str | None = None
+    compiled: bool = False
+
+    @property
+    def precision(self) -> str:
+        """``fp32`` or ``bf16``."""
+        return str(self.config["inference"]["precision"]) if self.config else "fp32"
+
+    def build(self, device: torch.device) -> Subject:
+        """The model and its input on ``device``."""
+        checkpoint = Path(self.checkpoint) if self.checkpoint else None
+        if self.mmdet is not None:
+            from benchmarks.subjects.mmdet import mmdet_subject
+
+            return mmdet_subject(
+                Path(self.mmdet), self.shape, device, name=self.name, checkpoint=checkpoint
+            )
+        from benchmarks.subjects.tevit import tevit_subject
+
+        return tevit_subject(
+            config_from_dict(self.config),
+            self.shape,
+            device,
+            name=self.name,
+            checkpoint=checkpoint,
+            compiled=self.compiled,
+        )
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a fresh process does.
+
+    Attributes:
+        kind: ``fps`` and ``flops`` make records, ``memory`` the part of a record that tells of
+            memory; ``fits`` only runs each subject once.
+        threads: of a CPU; none: torch's own choice.
+        memory_limit: bytes that the process may use; none: all there is.
+    """
+
+    kind: Literal["fps", "flops", "memory", "fits"]
+    subjects: tuple[SubjectSpec, ...]
+    device: str = "cpu"
+    effort: Effort = field(default_factory=Effort)
+    scopes: tuple[str, ...] = SCOPES
+    threads: int | None = None
+    memory_limit: int | None = None
+
+
+def run_job(job: Job, report: Callable[[str], None] = unheard) -> list[dict[str, Any]]:
+    """Do ``job`` in a fresh process and return its records.
+
+    Args:
+        report: told how far the process is.
+
+    Raises:
+        OutOfMemory: memory did not suffice.
+        UserError: the job is at fault; the message is the process's own.
+        RuntimeError: the process failed otherwise; its last lines are in the message.
+    """
+    with tempfile.TemporaryDirectory(prefix="tevit-job-") as folder:
+        paths = Path(folder) / "job.json", Path(folder) / "result.json"
+        paths[0].write_text(json.dumps(asdict(job)))
+        # -P: modules of the folder that the user stands in do not stand in for ours
+        command = [sys.executable, "-P", "-m", "benchmarks.speed.isolated", *map(str, paths)]
+        status, errors = _follow(command, Path(folder) / "stderr.txt", report)
+        result = json.loads(paths[1].read_text()) if paths[1].exists() else {}
+    if "records" in result:
+        records: list[dict[str, Any]] = result["records"]
+        return records
+    if "oom" in result:
+        raise OutOfMemory(result["oom"])
+    if status == -signal.SIGKILL:
+        raise OutOfMemory("the process was killed, as the kernel does when memory runs out")
+    if "user_error" in result:
+        raise UserError(result["user_error"])
+    # near the limit also Python's own small allocations fail, in any place, and not always with
+    # a MemoryError
+    short = job.memory_limit is not None and "without setting an exception" in errors
+    if short or OUT_OF_MEMORY.search(errors):
+        raise OutOfMemory("the process broke off for want of memory")
+    tail = "\n".join(errors.splitlines()[-15:])
+    raise RuntimeError(f"the measuring process failed (status {status}):\n{tail}")
+
+
+def _follow(command: list[str], stderr: Path, report: Callable[[str], None]) -> tuple[int, str]:
+    """Run ``command`` and hand on its word of how far it is; its status and standard error."""
+    with (
+        stderr.open("w+", errors="replace") as errors,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=errors, text=True, errors="replace"
+        ) as process,
+    ):
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                if line.startswith(PROGRESS):
+                    report(line.removeprefix(PROGRESS).rstrip())
+        except BaseException:
+            process.kill()  # it would measure on for nobody
+            raise
+        process.wait()
+        errors.seek(0)
+        return process.returncode, errors.read()
+
+
+def _tell(line: str) -> None:
+    print(f"{PROGRESS}{line}", flush=True)
+
+
+def job_from_dict(data: Mapping[str, Any]) -> Job:
+    """The inverse of ``dataclasses.asdict``."""
+    subjects = tuple(
+        SubjectSpec(**{**spec, "shape": ClipShape(**spec["shape"])}) for spec in data["subjects"]
+    )
+    effort = Effort(**data["effort"])
+    return Job(**{**data, "subjects": subjects, "effort": effort, "scopes": tuple(data["scopes"])})
+
+
+def do_job(job: Job, report: Callable[[str], None] = unheard) -> list[dict[str, Any]]:
+    """Do ``job`` in this process and return its records; ``fits`` has none."""
+    if job.threads is not None:
+        torch.set_num_threads(job.threads)
+    device = torch.device(job.device)
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)  # whose streams the clock's events are recorded on
+    if job.memory_limit is not None:
+        limit_memory(device, job.memory_limit)
+    subjects = [spec.build(device) for spec in job.subjects]
+    if job.kind == "flops":
+        return [subject_record(subject) for subject in subjects]
+    if job.kind == "fps":
+        return measure(subjects, device, job.effort, job.scopes, report)
+    if job.kind == "memory":
+        return [memory_of(subject, job.scopes, device) for subject in subjects]
+    for subject in subjects:
+        subject.segment()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return []
+
+
+def main(job_path: Path, result_path: Path) -> None:
+    """What the fresh process runs: every outcome but a bug becomes a result."""
+    result: dict[str, Any]
+    try:
+        result = {"records": do_job(job_from_dict(json.loads(job_path.read_text())), _tell)}
+    except UserError as error:
+        result = {"user_error": str(error)}
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        first_line = str(error).partition("\n")[0]
+        result = {"oom": f"{type(error).__name__}: {first_line}".rstrip(": ")}
+    write_json(result_path, result)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,1 @@
+"""What is measured: our model and those of mmdet, behind the same few calls."""

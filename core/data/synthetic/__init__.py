@@ -1,0 +1,1 @@
+"""A generated dataset whose difficulty in time is set by dials."""

@@ -1,0 +1,1 @@
+"""The published model: clips of frames to tracked instances."""

@@ -1,0 +1,30 @@
+"""The model's backbones: frames of clips to four feature maps."""
+
+from __future__ import annotations
+
+from core.config.schema import ModelConfig
+from core.model.backbones.pvt_v2 import VARIANTS as PVT_VARIANTS
+from core.model.backbones.pvt_v2 import PVTv2
+from core.model.backbones.resnet import DEPTHS as RESNET_DEPTHS
+from core.model.backbones.resnet import ResNet
+from core.model.backbones.swin import Swin
+
+Backbone = PVTv2 | ResNet | Swin
+
+
+def build_backbone(config: ModelConfig) -> Backbone:
+    """The configured backbone, its frozen stages without gradient."""
+    backbone: Backbone
+    if config.backbone.name in PVT_VARIANTS:
+        backbone = PVTv2(config.backbone, config.messenger)
+    elif config.backbone.name in RESNET_DEPTHS:
+        backbone = ResNet(config.backbone)
+    else:
+        backbone = Swin(config.backbone)
+    for stage in range(config.backbone.frozen_stages + 1):
+        for parameter in backbone.stage_parameters(stage):
+            parameter.requires_grad_(False)
+    return backbone
+
+
+__all__ = ["Backbone", "build_backbone"]

@@ -1,0 +1,125 @@
+"""Losses of a cascade stage (paper, section 3.4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor
+from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
+
+from core.config.schema import HeadConfig
+from core.model.boxes import scale_factors
+from core.model.matching import Assignment
+from core.model.query_head import StageOutput
+from core.model.structures import ClipTargets
+
+DICE_EPS = 1e-5
+# the published GIoU guards its divisions by 1e-6; torchvision's default is 1e-7
+GIOU_EPS = 1e-6
+
+
+@dataclass(frozen=True)
+class Positives:
+    """The P (frame, query) places that show an instance, over all clips of the batch.
+
+    Attributes:
+        clip, frame, query: (P,) int64 places.
+        labels: (P,) int64.
+        boxes: (P, 4) true boxes in pixels.
+        masks: (P, H, W) bool true masks.
+        scale: (P, 4) width, height, width, height of the frame before padding.
+    """
+
+    clip: Tensor
+    frame: Tensor
+    query: Tensor
+    labels: Tensor
+    boxes: Tensor
+    masks: Tensor
+    scale: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def of(self, values: Tensor) -> Tensor:
+        """Entries of ``values`` (B, T, N, ...) at the positives: (P, ...)."""
+        return values[self.clip, self.frame, self.query]
+
+
+def gather_positives(targets: list[ClipTargets], assignments: list[Assignment]) -> Positives:
+    """Where queries meet their instances; frames without the instance stay background."""
+    parts = []
+    for clip, (target, pairs) in enumerate(zip(targets, assignments, strict=True)):
+        frame, pair = target.present[:, pairs.instances].nonzero(as_tuple=True)
+        query, instance = pairs.queries[pair], pairs.instances[pair]
+        boxes = target.boxes[frame, instance]
+        parts.append(
+            Positives(
+                clip=torch.full_like(frame, clip),
+                frame=frame,
+                query=query,
+                labels=target.labels[instance],
+                boxes=boxes,
+                masks=target.masks[frame, instance],
+                scale=scale_factors(target.frame_size, boxes).expand_as(boxes),
+            )
+        )
+    names = Positives.__dataclass_fields__
+    return Positives(**{name: torch.cat([getattr(p, name) for p in parts]) for name in names})
+
+
+def mean_positives(positives: Positives) -> Tensor:
+    """Positives a process, averaged over the processes of a distributed run; at least 1."""
+    count = torch.tensor(float(len(positives)), device=positives.labels.device)
+    if dist.is_available() and dist.is_initialized():
+        dist.all_reduce(count)
+        count = count / dist.get_world_size()
+    return count.clamp(min=1)
+
+
+def box_losses(stage: StageOutput, positives: Positives, config: HeadConfig) -> dict[str, Tensor]:
+    """Focal, L1 and GIoU loss of one stage, weighted; and the positives' accuracy."""
+    count = mean_positives(positives)
+    logits = stage.logits.float()
+    wanted = torch.zeros_like(logits)
+    wanted[positives.clip, positives.frame, positives.query, positives.labels] = 1
+    focal = sigmoid_focal_loss(logits, wanted, alpha=0.25, gamma=2, reduction="sum")
+    boxes = positives.of(stage.boxes)
+    l1 = F.l1_loss(boxes / positives.scale, positives.boxes / positives.scale, reduction="sum")
+    giou = generalized_box_iou_loss(boxes, positives.boxes, reduction="sum", eps=GIOU_EPS)
+    right = positives.of(logits.detach()).argmax(dim=-1) == positives.labels
+    return {
+        "loss_cls": config.class_weight * focal / count,
+        "pos_acc": 100.0 * right.sum() / max(len(positives), 1),
+        "loss_bbox": config.l1_weight * l1 / count,
+        "loss_iou": config.giou_weight * giou / count,
+    }
+
+
+def dice_loss(mask_logits: Tensor, wanted: Tensor) -> Tensor:
+    """One minus the Dice overlap with squared denominators, a value a mask.
+
+    Args:
+        mask_logits: (P, h, w).
+        wanted: (P, h, w), 0 or 1.
+
+    Returns:
+        (P,).
+    """
+    p, t = mask_logits.float().sigmoid().flatten(1), wanted.flatten(1)
+    overlap = (p * t).sum(1)
+    return 1 - 2 * overlap / ((p * p).sum(1) + DICE_EPS + (t * t).sum(1) + DICE_EPS)
+
+
+def mask_loss(mask_logits: Tensor, wanted: Tensor, positives: Positives) -> Tensor:
+    """Dice loss of the positives' masks, each of its instance's class.
+
+    Args:
+        mask_logits: (P, classes, h, w).
+        wanted: (P, h, w).
+    """
+    chosen = mask_logits[torch.arange(len(positives)), positives.labels]
+    return dice_loss(chosen, wanted).sum() / mean_positives(positives)

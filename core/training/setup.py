@@ -1,0 +1,127 @@
+"""What a training run needs before its first step: checks, seeds, initial weights."""
+
+from __future__ import annotations
+
+import logging
+import random
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from core.config.overrides import flatten
+from core.config.schema import Config
+from core.data.dataset import VideoDataset
+from core.errors import UserError
+from core.files import read_json, write_json
+from core.model.tevit import TeViT
+from core.training.checkpoint import LoadReport, load_weights
+from core.training.distributed import World
+from core.training.pretrained import load_pretrained
+
+FREE_FIELDS = ("inference.", "data.workers", "train.checkpoint_every", "train.log_every")
+"""What may change between a run and its resumption without changing what it computes."""
+
+log = logging.getLogger(__name__)
+
+
+def check_clips(config: Config, world: World) -> None:
+    """Each process gets as many clips as the others, so that their number changes no result.
+
+    Raises:
+        UserError: the clips of a step do not divide.
+    """
+    passes = world.size * config.train.accumulate
+    if config.train.clips % passes:
+        raise UserError(
+            f"train.clips={config.train.clips} does not divide into {world.size} processes with "
+            f"train.accumulate={config.train.accumulate} forward passes each; use a multiple of "
+            f"{passes}"
+        )
+
+
+def check_classes(config: Config, dataset: VideoDataset) -> None:
+    """Refuse a head with fewer classes than the dataset.
+
+    Raises:
+        UserError: naming both numbers.
+    """
+    have, need = config.head.classes, len(dataset.categories)
+    if have < need:
+        raise UserError(
+            f"head.classes={have}, but {dataset.annotations_path} has {need} classes: "
+            f"set head.classes={need}"
+        )
+    if have > need:
+        log.warning("head.classes=%d, but the data have %d: the rest learn nothing", have, need)
+
+
+def check_same_config(config: Config, saved: Mapping[str, Any], path: Path) -> None:
+    """Refuse to go on with another config, except in fields that do not change the training.
+
+    Raises:
+        UserError: naming the fields that differ.
+    """
+    ours, theirs = flatten(config.to_dict()), flatten(saved)
+    changed = [
+        f"{name}={ours.get(name)} (was {theirs.get(name)})"
+        for name in sorted(ours.keys() | theirs.keys())
+        if ours.get(name) != theirs.get(name) and not name.startswith(FREE_FIELDS)
+    ]
+    if changed:
+        raise UserError(
+            f"{path} is of another config: {', '.join(changed)}; train in another folder"
+        )
+
+
+def claim_folder(folder: Path, config: Config, name: str) -> None:
+    """Make ``folder`` that of a run of ``config``, by its ``config.json``.
+
+    Raises:
+        UserError: it is already that of another config.
+    """
+    path = folder / "config.json"
+    if path.exists():
+        record = read_json(path)
+        check_same_config(config, record.get("config", record), path)
+    elif any((folder / "checkpoints").glob("*.pt")):
+        raise UserError(f"{folder}: holds checkpoints but no config.json; train in another folder")
+    else:
+        write_json(path, {"name": name, "config": config.to_dict()})
+
+
+def load_initial_weights(model: TeViT, config: Config) -> list[LoadReport]:
+    """Fill ``model`` from ``backbone.pretrained``, then from ``train.init``, where given.
+
+    Raises:
+        UserError: a file is missing, broken, unsafe or does not fit.
+    """
+    reports = []
+    if config.backbone.pretrained is not None:
+        reports.append(load_pretrained(model.backbone, config.backbone.pretrained))
+    if config.train.init is not None:
+        reports.append(load_weights(model, config.train.init))
+    return reports
+
+
+def seed_all(seed: int) -> None:
+    """Seed every generator that the training may draw from."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def parallel(model: TeViT, world: World, device: torch.device) -> nn.Module:
+    """The model itself, or wrapped so that the ranks' gradients are averaged."""
+    if world.size == 1:
+        return model
+    # a matter of speed, of a 1x1 convolution's few weights
+    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
+    # every switch leaves every trained parameter on the way to a loss: none has to be looked for
+    ids = [device.index] if device.type == "cuda" else None
+    return DistributedDataParallel(model, device_ids=ids)

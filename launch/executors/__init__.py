@@ -1,0 +1,1 @@
+"""How a batch gets to run: here, as local processes, as a SLURM array."""

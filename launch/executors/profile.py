@@ -1,0 +1,240 @@
+"""Cluster profiles: what a cell asks SLURM for, in a YAML file that a site writes once.
+
+partition: gpu
+gpus: 1
+time: 24:00:00
+memory: 32G
+setup: [module load cuda]
+rules:
+  - when: {backbone.name: swin_l}
+    set: {gpus: 4, time: 2-00:00:00}
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from core.config.overrides import field_names, unknown, unknown_field
+from core.config.schema import Config
+from core.config.yaml_file import read_yaml
+from core.errors import UserError
+
+SHIPPED = Path(__file__).parents[1] / "profiles"
+DEFAULT = "default"
+
+_TIME = re.compile(r"(?:(?P<d>\d+)-)?(?P<h>\d+):(?P<m>\d+)(?::(?P<s>\d+))?")
+_MEMORY = re.compile(r"\d+(\.\d+)?[KMGT]", re.IGNORECASE)
+
+
+class ProfileError(UserError, ValueError):
+    """A profile that cannot be used: names the file, each field at fault and what is valid."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class Shape(_Section):
+    """The resources of one cell; cells of the same shape go into one job array."""
+
+    partition: str | None = Field(None, description="SLURM partition")
+    account: str | None = Field(None, description="account that is charged")
+    qos: str | None = Field(None, description="quality of service")
+    constraint: str | None = Field(None, description="features that the node must have")
+    gpus: Annotated[int, Field(ge=0)] = Field(1, description="GPUs a node; one task for each")
+    gpu_type: str | None = Field(None, description="kind of GPU, such as a100")
+    nodes: Annotated[int, Field(ge=1)] = Field(1, description="nodes a cell")
+    cpus: Annotated[int, Field(ge=1)] | None = Field(None, description="CPU cores a task")
+    time: Annotated[int, Field(ge=1)] = Field(
+        24 * 60, description="time limit: minutes, H:MM:SS or D-HH:MM:SS"
+    )
+    memory: str | None = Field(None, description="memory a node, such as 32G")
+    extra: dict[str, str | int | bool] = Field(
+        {}, description="further sbatch options, such as {exclude: node7}"
+    )
+
+    @field_validator("time", mode="before")
+    @classmethod
+    def _minutes(cls, value: Any) -> Any:
+        return value if isinstance(value, int) else minutes(str(value))
+
+    @field_validator("memory", mode="before")
+    @classmethod
+    def _size(cls, value: Any) -> Any:
+        if value is None or _MEMORY.fullmatch(str(value)):
+            return value
+        raise ValueError("expected a number and a unit, such as 32G or 500M")
+
+    @property
+    def tasks_per_node(self) -> int:
+        """One process a GPU; one where there is none."""
+        return max(1, self.gpus)
+
+
+def known_resources(values: dict[str, Any]) -> dict[str, Any]:
+    """``values``, if every name is one of :class:`Shape`'s fields.
+
+    Raises:
+        ValueError: another name; lists the fields.
+    """
+    for name in values:
+        if name not in Shape.model_fields:
+            raise ValueError(unknown("field", name, Shape.model_fields))
+    return values
+
+
+class Rule(_Section):
+    """Other resources for the cells whose config matches."""
+
+    when: dict[str, Any] = Field(description="config field to value, or to a list of values")
+    set: dict[str, Any] = Field(description="what differs for these cells")
+
+    @field_validator("when")
+    @classmethod
+    def _fields_exist(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for name in value:
+            if name not in field_names():
+                raise ValueError(unknown_field(name))
+        return value
+
+    @field_validator("set")
+    @classmethod
+    def _resources_exist(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return known_resources(value)
+
+    def matches(self, config: Config) -> bool:
+        """Whether every field in ``when`` has its value, or one of its values."""
+        tree = config.to_dict()
+        for name, wanted in self.when.items():
+            value: Any = tree
+            for part in name.split("."):
+                value = value[part]
+            if value != wanted and not (isinstance(wanted, list) and value in wanted):
+                return False
+        return True
+
+
+class Profile(Shape):
+    """Everything about a site."""
+
+    setup: tuple[str, ...] = Field((), description="shell lines to run before the cell")
+    array_parallelism: Annotated[int, Field(ge=1)] = Field(
+        256, description="cells of one array that run at once"
+    )
+    max_array_size: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="cells an array; none: as the site's MaxArraySize allows"
+    )
+    signal_delay: Annotated[int, Field(ge=1)] = Field(
+        120, description="seconds before the time limit at which a cell is warned"
+    )
+    python: str | None = Field(None, description="Python on the nodes; none: this one")
+    rules: tuple[Rule, ...] = Field((), description="other resources for some cells")
+    report: dict[str, Any] = Field({}, description="other resources for the report's job")
+
+    @field_validator("report")
+    @classmethod
+    def _report_resources_exist(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return known_resources(value)
+
+    @model_validator(mode="after")
+    def _warned_in_time(self) -> Self:
+        shapes: list[Shape] = [self, *self.rule_shapes]
+        for shape in shapes:
+            if shape.time * 60 < 2 * self.signal_delay:
+                raise ValueError(
+                    f"signal_delay={self.signal_delay}: a cell with a time limit of "
+                    f"{shape.time} min would be warned at once; at most {shape.time * 30} s"
+                )
+        return self
+
+    @cached_property
+    def rule_shapes(self) -> tuple[Shape, ...]:
+        """The shape of each rule, applied alone."""
+        return tuple(self._shape([rule]) for rule in self.rules)
+
+    @property
+    def report_shape(self) -> Shape:
+        """What the report's job asks for: one CPU process for up to an hour, if not told else."""
+        values = {name: getattr(self, name) for name in ("partition", "account", "qos")}
+        return Shape(**{**values, "gpus": 0, "time": 60, **self.report})
+
+    def shape(self, config: Config) -> Shape:
+        """What a cell of this config asks for; of rules that disagree the last one counts."""
+        return self._shape([rule for rule in self.rules if rule.matches(config)])
+
+    def _shape(self, rules: list[Rule]) -> Shape:
+        values = {name: getattr(self, name) for name in Shape.model_fields}
+        for rule in rules:
+            values |= rule.set
+        return Shape(**values)
+
+
+def minutes(text: str) -> int:
+    """``90``, ``1:30:00`` or ``1-12:00:00`` in whole minutes, rounded up.
+
+    Raises:
+        ValueError: none of these.
+    """
+    if text.isdigit():
+        return int(text)
+    match = _TIME.fullmatch(text)
+    if match is None:
+        raise ValueError("expected minutes, H:MM:SS or D-HH:MM:SS")
+    days, hours, mins, seconds = (int(match[k] or 0) for k in "dhms")
+    if match["s"] is None and match["d"] is None:
+        raise ValueError(f"{text!r} may mean hours or minutes: write H:MM:SS")
+    return -(-((days * 24 + hours) * 3600 + mins * 60 + seconds) // 60)
+
+
+def shipped_profiles() -> list[str]:
+    """Names of the profiles that come with the package."""
+    return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
+
+
+def load_profile(name_or_path: str | Path) -> Profile:
+    """The profile of a file, or a shipped one by name.
+
+    Raises:
+        ProfileError: no such profile, or a field at fault; an unknown field lists the known.
+        YamlError: the file is not YAML.
+    """
+    path = Path(name_or_path).expanduser()
+    if not path.is_file():
+        if str(name_or_path) not in shipped_profiles():
+            message = unknown("profile", str(name_or_path), shipped_profiles())
+            raise ProfileError(f"{message}, or a path to a YAML file")
+        path = SHIPPED / f"{name_or_path}.yaml"
+    data = read_yaml(path)
+    if not isinstance(data, Mapping):
+        raise ProfileError(f"{path}: expected fields and values, not {data!r:.80}")
+    return make_profile(data, source=str(path))
+
+
+def make_profile(values: Mapping[str, Any], source: str = "profile") -> Profile:
+    """The same from Python.
+
+    Raises:
+        ProfileError: a field at fault.
+    """
+    try:
+        return Profile.model_validate(dict(values))
+    except ValidationError as error:
+        lines = dict.fromkeys(_explain(fault) for fault in error.errors())
+        raise ProfileError("\n".join(f"{source}: {line}" for line in lines)) from error
+
+
+def _explain(fault: Any) -> str:
+    path = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        model = Rule if path.startswith("rules.") else Profile
+        return unknown("field", str(fault["loc"][-1]), model.model_fields)
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    if not path:
+        return message
+    return f"{path}={fault['input']!r}: {message}"

@@ -1,0 +1,87 @@
+"""What a run was made on and with: written at the start of every attempt.
+
+provenance/<n>.json    code, packages, host, devices, job, command, seed
+provenance/<n>.diff    what was not committed, ready for ``git apply``
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from core.errors import UserError
+from core.files import write_atomic, write_json
+from launch.records import lease
+from launch.records.journal import Journal
+from launch.records.run_folder import RunFolder, timestamp
+from launch.records.store import Store
+
+_JOB_VARIABLES = (
+    "SLURM_JOB_ID",
+    "SLURM_ARRAY_JOB_ID",
+    "SLURM_ARRAY_TASK_ID",
+    "SLURM_RESTART_COUNT",
+    "SLURM_JOB_PARTITION",
+    "SLURM_JOB_ACCOUNT",
+    "SLURM_JOB_QOS",
+    "SLURM_CLUSTER_NAME",
+    "SLURM_JOB_NODELIST",
+    "SLURM_JOB_GPUS",
+    "SLURM_NTASKS",
+    "SLURM_CPUS_PER_TASK",
+    "SLURM_MEM_PER_NODE",
+    "CUDA_VISIBLE_DEVICES",
+    "OMP_NUM_THREADS",
+)
+
+
+def write_provenance(run: RunFolder, attempt: int) -> None:
+    """Record everything that a result may depend on and that the config does not say."""
+    from benchmarks.machine.environment import environment
+
+    facts = environment()
+    record = {
+        "schema": 1,
+        "attempt": attempt,
+        "time": timestamp(),
+        "signature": run.signature,
+        "seed": run.config().seed,
+        "job": {name: os.environ[name] for name in _JOB_VARIABLES if name in os.environ},
+        "attempt_of": _attempt(run, attempt),
+        "submission": _submission(run, attempt),
+        "environment": facts,
+    }
+    write_json(run.provenance(attempt), record)
+    if diff := facts["git"].get("diff"):
+        write_atomic(diff_path(run, attempt), diff)
+
+
+def diff_path(run: RunFolder, attempt: int) -> Path:
+    """The uncommitted changes of an attempt."""
+    return run.provenance(attempt).with_suffix(".diff")
+
+
+def _attempt(run: RunFolder, attempt: int) -> dict[str, Any]:
+    """Host, process, job and batch of the attempt."""
+    return lease.read_dict(run.state_folder / f"{attempt}.json") or {}
+
+
+def _submission(run: RunFolder, attempt: int) -> dict[str, Any] | None:
+    """Who submitted the cell, when, and with which command."""
+    batch_id = _attempt(run, attempt).get("batch")
+    try:
+        batch = Journal(Store(run.path.parent.parent)).read(str(batch_id))
+    except UserError:
+        return None
+    return {
+        "grid": batch.grid,
+        "batch": batch.id,
+        "executor": batch.executor,
+        "parameters": dict(batch.parameters),
+        "command": batch.launcher.get("command"),
+        "folder": batch.launcher.get("folder"),
+        "host": batch.launcher.get("host"),
+        "user": batch.launcher.get("user"),
+        "time": batch.created,
+    }

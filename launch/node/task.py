@@ -1,0 +1,289 @@
+"""One task of a batch: claims the cell, runs it, and leaves a word about how it ended.
+
+Whatever happens in between (signals, errors, a lease lost to another copy), the run folder is
+consistent or visibly incomplete afterwards.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.errors import UserError
+from core.files import read_json, write_json
+from launch.node import stop
+from launch.node.job_environment import Surroundings, requeue
+from launch.node.output import output_to
+from launch.records import failures, lease
+from launch.records.process import myself
+from launch.records.run_folder import RunFolder, timestamp
+from launch.records.summary import summary, tidy_history
+
+logger = logging.getLogger(__name__)
+
+CellFunction = Callable[..., bool]
+"""``function(run, attempt=n, should_stop=callable, leader=bool) -> finished``."""
+
+RUN_CELL = "launch.node.job:run_cell"
+EXIT_REQUEUED = 75  # "temporary failure" in sysexits.h; the scheduler starts the job again
+_VERDICT_SECONDS = 90.0
+
+
+@dataclass(frozen=True)
+class CellTask:
+    """What is pickled for one cell.
+
+    Attributes:
+        folder: the run folder.
+        batch: id of the batch that it was submitted with.
+        index: its place in the batch.
+        function: what to call, as ``module:name``.
+        patience: seconds after the scheduler's warning after which work that does not react is
+            requeued over its head.
+        minutes: the time limit, or None.
+    """
+
+    folder: str
+    batch: str
+    index: int
+    function: str = RUN_CELL
+    patience: float = 60.0
+    minutes: float | None = None
+
+    def __call__(self) -> str:
+        """Run the cell; says what became of it (the run folder says it, too)."""
+        run, where = RunFolder(Path(self.folder)), Surroundings.detect()
+        signals = stop.install()  # submitit has set its own in the meantime
+        for reason in ("lost", "cancelled"):
+            signals.withdraw(reason)  # of the cell before, in this process
+        if where.rank > 0:
+            return _follow(self, run, where, signals)
+        return _lead(self, run, where, signals)
+
+    def checkpoint(self) -> Any:
+        """For submitit, should its handler see a signal before ours is back: start again."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self)
+
+
+def task_of_batch(batch_file: Path, index: int) -> CellTask:
+    """The task of one cell, from the batch's record ``<root>/launch/batches/<id>.json``."""
+    record = read_json(batch_file)
+    signature = record["signatures"][index]
+    folder = batch_file.parents[2] / "runs" / signature
+    return CellTask(
+        str(folder), record["id"], index, record["function"], **record.get("settings", {})
+    )
+
+
+def resolve(function: str) -> CellFunction:
+    """The function that ``module:name`` names.
+
+    Raises:
+        UserError: no such module or function.
+    """
+    module, _, name = function.partition(":")
+    try:
+        found: CellFunction = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(f"{function!r}: cannot be found ({error})") from error
+    return found
+
+
+def _lead(task: CellTask, run: RunFolder, where: Surroundings, signals: stop.Stop) -> str:
+    if run.is_done(run.measure()):
+        return "done before"
+    if run.cancelled():
+        return "cancelled"
+    facts = where.facts() | {"batch": task.batch, "index": task.index, "progress": progress(run)}
+    try:
+        claim = lease.acquire(run.state_folder, myself(**facts))
+    except lease.LeaseHeldError as held:
+        logger.warning("%s: not run, it is %s", run.path, held)
+        return "held by another"
+    failures.reserve_room(run)
+    if where.scheduler == "slurm":
+        signals.after("warned", task.patience, lambda: _requeue_overdue(task, run, claim))
+    try:
+        with _heartbeat(claim, run, signals), output_to(run, claim.number, where):
+            return _work(task, run, where, signals, claim)
+    finally:
+        failures.release_room(run)
+
+
+def _work(
+    task: CellTask, run: RunFolder, where: Surroundings, signals: stop.Stop, claim: lease.Lease
+) -> str:
+    """Call the cell's function until it is finished or has to stop for good."""
+    started = time.monotonic()
+    while True:
+        try:
+            function = resolve(task.function)
+            finished = function(run, attempt=claim.number, should_stop=signals, leader=True)
+        except BaseException as error:
+            finished = False
+            if signals.reason is None or failures.cause_of(error) in ("disk full", "out of memory"):
+                _fail(run, claim, error)
+                raise
+            # a worker process that the same signal killed, a file that the other copy replaced
+            logger.warning("error after the request to stop (%s)", signals.reason, exc_info=True)
+        if finished:
+            return _publish(run, claim)
+        if signals.reason == "terminated" and where.scheduler == "slurm":
+            # the job is either about to be killed, or to be warned and moved
+            signals.wait_for_another("terminated", _VERDICT_SECONDS)
+            if signals.reason == "terminated":
+                signals.withdraw("terminated")
+                continue
+        return _stopped(task, run, where, signals, claim, time.monotonic() - started)
+
+
+def _publish(run: RunFolder, claim: lease.Lease) -> str:
+    """Declare the run complete, unless another copy took it over and will do so."""
+    if not claim.held():
+        logger.warning("%s: finished, but another process has taken it over", run.path)
+        return "superseded"
+    try:
+        tidy_history(run)
+        seconds, attempts = wall_seconds(run)
+        record = {
+            "time": timestamp(),
+            "wall_s": round(seconds, 3),
+            "attempts": attempts,
+            "measure": list(run.measure()),
+            "summary": summary(run),
+        }
+        write_json(run.done_path, record)
+    except OSError as error:
+        _fail(run, claim, error)
+        raise
+    claim.end({"outcome": "done"})
+    return "done"
+
+
+def wall_seconds(run: RunFolder) -> tuple[float, int]:
+    """Seconds that the attempts took together, the present one up to now, and their number."""
+    attempts = run.attempts()
+    ends = [float(c.end.get("time", c.beat)) if c.end else c.beat for c in attempts[:-1]]
+    ends.append(time.time())
+    spent = [
+        max(0.0, end - c.holder.get("time", end)) for c, end in zip(attempts, ends, strict=True)
+    ]
+    return sum(spent), len(attempts)
+
+
+def _stopped(
+    task: CellTask,
+    run: RunFolder,
+    where: Surroundings,
+    signals: stop.Stop,
+    claim: lease.Lease,
+    seconds: float,
+) -> str:
+    reason = signals.reason
+    if reason == "warned" and where.scheduler == "slurm":
+        _requeue(claim, warning_means(task, seconds))
+        sys.exit(EXIT_REQUEUED)
+    if reason != "lost":
+        told = reason == "cancelled" or run.cancelled()
+        cause = "cancelled" if told else "terminated"
+        claim.end({"outcome": "stopped", "cause": cause})
+    return f"stopped: {reason}"
+
+
+def warning_means(task: CellTask, seconds: float) -> str:
+    """Whether a warning after ``seconds`` is for the time limit ("timeout") or "preempted"."""
+    if task.minutes is None:
+        return "preempted"
+    # the scheduler may be a minute early, and the cell began later than its job
+    return "timeout" if seconds > 60 * task.minutes - 2 * task.patience - 120 else "preempted"
+
+
+def _requeue(claim: lease.Lease, cause: str) -> None:
+    """Give the lease back and have the job started again; a refusal leaves it interrupted."""
+    if not claim.held():
+        return  # done already, over the head of work that reacted late
+    # the word goes first: the scheduler may kill this process before the command returns
+    claim.end({"outcome": "requeued", "cause": cause})
+    problem = requeue()
+    if problem is not None:
+        logger.error("the job could not be requeued: %s", problem)
+        claim.end({"outcome": "stopped", "cause": cause, "note": problem})
+
+
+def _requeue_overdue(task: CellTask, run: RunFolder, claim: lease.Lease) -> None:
+    """The work did not stop in time (one long call, a step without a way out): go without it."""
+    if claim.held() and not run.is_done(run.measure()):
+        logger.warning("no stop within %.0f s of the warning: requeued as it is", task.patience)
+        _requeue(claim, "timeout" if task.minutes is not None else "preempted")
+
+
+def _fail(run: RunFolder, claim: lease.Lease, error: BaseException, rank: int = 0) -> None:
+    logger.error("the cell failed", exc_info=error)
+    cause = failures.record_failure(run, claim.number, error, rank=rank)
+    outcome = "stopped" if cause == "cancelled" else "failed"
+    failures.with_room(run, lambda: claim.end({"outcome": outcome, "cause": cause}))
+
+
+def _follow(task: CellTask, run: RunFolder, where: Surroundings, signals: stop.Stop) -> str:
+    """A rank other than 0: works along once rank 0 of the same start has the lease."""
+    claim = _leaders_claim(run, where)
+    if claim is None:
+        return "not led"
+    with output_to(run, claim.number, where):
+        try:
+            resolve(task.function)(run, attempt=claim.number, should_stop=signals, leader=False)
+        except BaseException as error:
+            if signals.reason is None:
+                _fail(run, claim, error, where.rank)
+                raise
+            logger.warning("error after the request to stop", exc_info=True)
+    return "followed"
+
+
+def _leaders_claim(
+    run: RunFolder, where: Surroundings, seconds: float = 600.0
+) -> lease.Lease | None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if run.is_done(run.measure()) or run.cancelled():
+            return None
+        last = lease.latest(run.state_folder)
+        if last is not None and where.is_mine(last.holder):
+            return lease.Lease(run.state_folder, last.number)
+        time.sleep(0.2)
+    return None
+
+
+def progress(run: RunFolder) -> str:
+    """A word that changes whenever the cell got further: its checkpoint and its records."""
+    files = [run.checkpoint, run.predictions, *(run.result(k) for k in ("ap", "flops", "fps"))]
+    marks = []
+    for path in files:
+        try:
+            marks.append(str(path.stat().st_mtime_ns))
+        except OSError:
+            marks.append("-")
+    return " ".join(marks)
+
+
+def _heartbeat(
+    claim: lease.Lease, run: RunFolder, signals: stop.Stop
+) -> AbstractContextManager[None]:
+    """Signs of life, with an ear for a lost lease and for the user."""
+
+    def each(held: bool) -> None:
+        if not held:
+            signals.ask("lost")
+        elif run.cancelled():
+            signals.ask("cancelled")
+
+    return lease.beating(claim, each)

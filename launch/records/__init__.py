@@ -1,0 +1,1 @@
+"""What is on disk: the store, run folders, batches, claims."""

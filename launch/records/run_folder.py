@@ -1,0 +1,276 @@
+"""One run's folder: the only truth about a cell, in plain files.
+
+config.json            {"schema", "signature", "name", "config"}
+provenance/<n>.json    what attempt n ran on and with
+history.jsonl          metric history          checkpoints/last.pt
+predictions.json       split.json              results/ap.json, flops.json, fps.json
+logs/<n>.log           output of attempt n
+failure.json           of the latest attempt that failed
+done.json              written last
+state/<n>.json         attempt n: who runs it; its time of change is the heartbeat
+state/<n>.end.json     how attempt n ended
+state/queued.json      the batch that is to run the cell next
+state/cancel.json      the user does not want the cell to run
+state/measure.json     what is to be measured, for all grids that share the run
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from core.config.overrides import ConfigError, config_from_dict
+from core.config.schema import Config
+from core.errors import UserError
+from core.files import read_json, temporary_name, write_json
+from launch.records import lease
+from launch.records.process import is_gone
+
+StateName = Literal["new", "queued", "running", "interrupted", "failed", "done"]
+
+FATAL = ("error", "out of memory", "disk full")
+"""Causes that would most likely strike again: a failure, not an interruption."""
+
+
+@dataclass(frozen=True)
+class RunState:
+    """What has become of a run.
+
+    Attributes:
+        name: "new", "queued", "running", "interrupted" (ended unfinished, can resume), "failed"
+            or "done".
+        cause: of a failure or an interruption, such as "out of memory"; else None.
+        attempt: number of the latest attempt; 0: none yet.
+        holder: what the latest attempt said of itself: host, pid, job_id, batch, index, ...
+        queued: the batch and index of the latest submission, where that has not begun.
+        certain: False: the cause is a guess from silence, of which a scheduler may know more.
+    """
+
+    name: StateName
+    cause: str | None = None
+    attempt: int = 0
+    holder: Mapping[str, Any] | None = None
+    queued: Mapping[str, Any] | None = None
+    certain: bool = True
+
+    @property
+    def submission(self) -> Mapping[str, Any] | None:
+        """``batch`` and ``index`` of the submission that this state belongs to, if any."""
+        if self.queued is not None:
+            return self.queued
+        return self.holder if self.holder and self.holder.get("batch") else None
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths and state of one run; reading never changes anything."""
+
+    path: Path
+
+    @property
+    def signature(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+    @property
+    def config_path(self) -> Path:
+        """The resolved config, with signature and schema version."""
+        return self.path / "config.json"
+
+    @property
+    def history(self) -> Path:
+        """Metric history, one JSON object a line."""
+        return self.path / "history.jsonl"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The latest checkpoint."""
+        return self.path / "checkpoints" / "last.pt"
+
+    @property
+    def predictions(self) -> Path:
+        """Results in YouTube-VIS format."""
+        return self.path / "predictions.json"
+
+    @property
+    def split(self) -> Path:
+        """Which videos train and which are held out."""
+        return self.path / "split.json"
+
+    @property
+    def results(self) -> Path:
+        """Folder of the measurements' records."""
+        return self.path / "results"
+
+    @property
+    def failure_path(self) -> Path:
+        """Cause and traceback of the latest failure."""
+        return self.path / "failure.json"
+
+    @property
+    def done_path(self) -> Path:
+        """Written last; a run that has it is complete."""
+        return self.path / "done.json"
+
+    @property
+    def state_folder(self) -> Path:
+        """Claims, marks and wishes."""
+        return self.path / "state"
+
+    @property
+    def queued_path(self) -> Path:
+        """The submission that is to run the cell next, until an attempt takes it up."""
+        return self.state_folder / "queued.json"
+
+    def log(self, attempt: int) -> Path:
+        """Output of an attempt."""
+        return self.path / "logs" / f"{attempt}.log"
+
+    def provenance(self, attempt: int) -> Path:
+        """What an attempt ran on and with."""
+        return self.path / "provenance" / f"{attempt}.json"
+
+    def result(self, kind: str) -> Path:
+        """The record of one measurement: "ap", "flops" or "fps"."""
+        return self.results / f"{kind}.json"
+
+    def config(self) -> Config:
+        """The resolved config.
+
+        Raises:
+            UserError: the file is missing, damaged or of another version of the project.
+        """
+        record = read_json(self.config_path)
+        if not isinstance(record, dict) or not isinstance(record.get("config"), dict):
+            raise UserError(f"{self.config_path}: not a run's config")
+        try:
+            return config_from_dict(record["config"])
+        except ConfigError as error:
+            raise UserError(f"{self.config_path}: {error}") from error
+
+    def failure(self) -> dict[str, Any] | None:
+        """The latest failure's record, or None."""
+        return lease.read_dict(self.failure_path)
+
+    def attempts(self) -> list[lease.Claim]:
+        """Every attempt, the latest last."""
+        return lease.claims(self.state_folder)
+
+    def measure(self) -> tuple[str, ...]:
+        """What is to be measured, for all grids that share the run."""
+        own = lease.read_dict(self.config_path) or {}
+        added = lease.read_dict(self.state_folder / "measure.json") or {}
+        return tuple(sorted({*own.get("measure", ()), *added.get("measure", ())}))
+
+    def is_done(self, measure: Iterable[str] = ()) -> bool:
+        """Complete, with a record of each of ``measure``."""
+        path = str(self.path)
+        return os.path.exists(f"{path}/done.json") and all(  # noqa: PTH110
+            os.path.exists(f"{path}/results/{kind}.json")  # noqa: PTH110
+            for kind in measure
+        )
+
+    def state(self, measure: Iterable[str] = (), now: float | None = None) -> RunState:
+        """What the folder alone says has become of the run.
+
+        Whether a queued or silent job still exists only the scheduler knows
+        (:mod:`launch.watch.survey`).
+
+        Args:
+            measure: the measurements that the caller needs; a run that is complete but for one
+                of them is "interrupted".
+            now: seconds since the epoch, to judge heartbeats by.
+        """
+        folder = f"{self.path}/state"
+        try:
+            names = os.listdir(folder)  # noqa: PTH208
+        except FileNotFoundError:
+            names = []
+        numbers, ended = lease.parse_numbers(names)
+        claim = None
+        if numbers:
+            claim = lease.read_claim(folder, numbers[-1], ended=numbers[-1] in ended)
+        mark = lease.read_dict(f"{folder}/queued.json") if "queued.json" in names else None
+        attempt = claim.number if claim else 0
+        holder = claim.holder if claim else None
+        if self.is_done(measure):
+            return RunState("done", None, attempt, holder)
+        if claim and claim.alive(now):
+            return RunState("running", None, attempt, holder)
+        if mark is not None and (holder is None or holder.get("batch") != mark.get("batch")):
+            return _queued(mark, attempt, holder)
+        if claim is None:
+            return RunState("new")
+        return self._ended(claim)
+
+    def _ended(self, claim: lease.Claim) -> RunState:
+        end = claim.end
+        if end is None:
+            # silent without a word: killed, unless it managed to leave the cause
+            failure = self.failure()
+            if failure and failure.get("attempt") == claim.number:
+                return RunState("failed", failure.get("cause"), claim.number, claim.holder)
+            gone = "died" if is_gone(claim.holder) else "silent"
+            return RunState("interrupted", gone, claim.number, claim.holder, certain=False)
+        outcome, cause = end.get("outcome"), end.get("cause")
+        if outcome == "requeued":
+            return RunState("queued", cause, claim.number, claim.holder)
+        name: StateName = "failed" if outcome == "failed" else "interrupted"
+        return RunState(name, cause, claim.number, claim.holder)
+
+    def create(self, *, schema: int, name: str, config: Config, measure: Iterable[str]) -> None:
+        """Make the folder with its config, or add ``measure`` to what an existing one wants."""
+        if not self.config_path.exists():
+            record = {
+                "schema": schema,
+                "signature": self.signature,
+                "name": name,
+                "config": config.to_dict(),
+                "measure": sorted(measure),
+            }
+            write_json(self.config_path, record)
+        elif not set(measure) <= set(self.measure()):
+            wanted = sorted({*self.measure(), *measure})
+            write_json(self.state_folder / "measure.json", {"measure": wanted}, indent=None)
+
+    def mark_queued(self, batch: str, index: int) -> None:
+        """Note that the ``index``-th task of ``batch`` is to run this cell next."""
+        with contextlib.suppress(FileNotFoundError):
+            (self.state_folder / "cancel.json").unlink()
+        self.write_queued({"batch": batch, "index": index, "time": time.time()})
+
+    def write_queued(self, mark: Mapping[str, Any]) -> None:
+        """Write the mark of a submission; one with a ``cause`` came to nothing."""
+        # not synced to the disk: the batch in the journal is, and thousands of marks take long
+        self.state_folder.mkdir(parents=True, exist_ok=True)
+        temporary = temporary_name(self.queued_path)
+        temporary.write_text(json.dumps(dict(mark)) + "\n")
+        temporary.replace(self.queued_path)
+
+    def mark_cancelled(self) -> None:
+        """Ask whoever runs or is about to run the cell to leave it."""
+        write_json(self.state_folder / "cancel.json", {"time": time.time()}, indent=None)
+
+    def cancelled(self) -> bool:
+        """Whether the user wants the cell not to run."""
+        return (self.state_folder / "cancel.json").exists()
+
+
+def _queued(mark: Mapping[str, Any], attempt: int, holder: Mapping[str, Any] | None) -> RunState:
+    """A submission that no attempt has taken up: waiting, or known to have come to nothing."""
+    if "cause" in mark:
+        name: StateName = "failed" if mark["cause"] in FATAL else "interrupted"
+        return RunState(name, mark["cause"], attempt, holder, mark)
+    return RunState("queued", None, attempt, holder, mark)
+
+
+def timestamp() -> str:
+    """Now, as ISO time in UTC: what records of a run are dated with."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

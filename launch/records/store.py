@@ -1,0 +1,176 @@
+"""The store: run folders, shared by the grids whose manifests name them.
+
+    <root>/runs/<signature>/     one run (launch.records.run_folder)
+    <root>/grids/<name>.json     which cells a grid consists of
+    <root>/launch/               the launcher's journal of what it submitted
+
+The root is ``$TEVIT_RUNS``, or ``runs`` in the current folder.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from core.errors import UserError
+from core.files import read_json, write_json
+from launch.records.run_folder import RunFolder, RunState, StateName
+
+__all__ = ["Manifest", "ManifestCell", "RunFolder", "RunState", "StateName", "Store"]
+
+MANIFEST_SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class ManifestCell:
+    """A cell of a grid and the signature of the run that computes it."""
+
+    name: str
+    signature: str
+    seed: int
+    axes: Mapping[str, str]
+    measure: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Which cells a grid consists of, as it was launched.
+
+    Attributes:
+        grid: its name.
+        created: ISO time.
+        axes: axis to the labels of its values, in order.
+        measure: what each cell measures, of "ap", "flops", "fps".
+        table: how the grid wants to be shown (see ablations), or None.
+        scale: "tiny" or None.
+    """
+
+    grid: str
+    created: str
+    description: str
+    axes: Mapping[str, list[str]]
+    measure: tuple[str, ...]
+    table: Mapping[str, Any] | None
+    cells: tuple[ManifestCell, ...]
+    scale: str | None = None
+    schema: int = MANIFEST_SCHEMA
+
+    def cell(self, name: str) -> ManifestCell:
+        """The cell of this name, signature, or unambiguous beginning of a signature.
+
+        Raises:
+            UserError: no or several such cells; lists the names.
+        """
+        exact = [c for c in self.cells if name in (c.name, c.signature)]
+        found = exact or [c for c in self.cells if len(name) >= 4 and c.signature.startswith(name)]
+        if len({c.signature for c in found}) == 1:
+            return found[0]
+        names = ", ".join(c.name for c in self.cells[:50])
+        more = f", and {len(self.cells) - 50} more" if len(self.cells) > 50 else ""
+        raise UserError(f"grid {self.grid} has no cell {name!r}; its cells: {names}{more}")
+
+
+@dataclass(frozen=True)
+class Store:
+    """A folder of runs and of the grids that share them."""
+
+    root: Path
+
+    @classmethod
+    def default(cls, root: Path | None = None) -> Store:
+        """The store at ``root``, or where ``$TEVIT_RUNS`` says, or ``./runs``."""
+        return cls(Path(root or os.environ.get("TEVIT_RUNS") or "runs").absolute())
+
+    @property
+    def runs(self) -> Path:
+        """Folder of the run folders."""
+        return self.root / "runs"
+
+    @property
+    def grids(self) -> Path:
+        """Folder of the manifests."""
+        return self.root / "grids"
+
+    @property
+    def journal(self) -> Path:
+        """Folder of the launcher's own records."""
+        return self.root / "launch"
+
+    def run(self, signature: str) -> RunFolder:
+        """The run folder of ``signature``, which need not exist."""
+        return RunFolder(self.runs / signature)
+
+    def existing(self) -> set[str]:
+        """Signatures that have a run folder."""
+        try:
+            return set(os.listdir(self.runs))  # noqa: PTH208
+        except FileNotFoundError:
+            return set()
+
+    def find_run(self, name: str) -> RunFolder:
+        """The run of a signature, the beginning of one, or a path to a run folder.
+
+        Raises:
+            UserError: no or several such runs.
+        """
+        path = Path(name).absolute()
+        if (path / "config.json").is_file():
+            return RunFolder(path)
+        found = sorted(s for s in self.existing() if s.startswith(name)) if name else []
+        if len(found) == 1:
+            return self.run(found[0])
+        if found:
+            raise UserError(f"{name}: several runs begin so: {', '.join(found[:10])}")
+        raise UserError(f"{name}: no such run in {self.runs}, nor a run folder")
+
+    def manifest(self, name: str) -> Manifest:
+        """The manifest of grid ``name``.
+
+        Raises:
+            UserError: never launched (lists those that were), or damaged.
+        """
+        path = self.grids / f"{name}.json"
+        if not path.exists():
+            known = ", ".join(self.grid_names()) or "none"
+            raise UserError(
+                f"grid {name!r} has not been launched in {self.root}; launched grids: {known}"
+            )
+        record = read_json(path)
+        try:
+            cells = tuple(_cell(c) for c in record.pop("cells"))
+            measure = tuple(record.pop("measure"))
+            return Manifest(cells=cells, measure=measure, **record)
+        except (TypeError, KeyError, AttributeError) as error:
+            raise UserError(f"{path}: not a grid's manifest ({error!r})") from error
+
+    def manifests(self) -> list[Manifest]:
+        """Every grid that was launched, by name."""
+        return [self.manifest(name) for name in self.grid_names()]
+
+    def grid_names(self) -> list[str]:
+        """Names of the grids that were launched, sorted."""
+        return sorted(path.stem for path in self.grids.glob("*.json") if path.name[0] != ".")
+
+    def left_out(self, name: str, signatures: Collection[str]) -> list[ManifestCell]:
+        """Cells that grid ``name`` had when it was launched before, if it was, and has no more."""
+        if name not in self.grid_names():
+            return []
+        return [cell for cell in self.manifest(name).cells if cell.signature not in signatures]
+
+    def write_manifest(self, manifest: Manifest) -> None:
+        """Record which cells a grid consists of.
+
+        A former manifest of cells that the grid no longer has is kept, in the folder ``former``.
+        """
+        if self.left_out(manifest.grid, {cell.signature for cell in manifest.cells}):
+            former = self.manifest(manifest.grid)
+            kept = self.grids / "former" / f"{former.grid}-{former.created.replace(':', '')}.json"
+            write_json(kept, asdict(former))
+        write_json(self.grids / f"{manifest.grid}.json", asdict(manifest))
+
+
+def _cell(record: Mapping[str, Any]) -> ManifestCell:
+    return ManifestCell(**{**record, "measure": tuple(record.get("measure", ()))})

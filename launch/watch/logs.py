@@ -1,0 +1,71 @@
+"""A cell's log: what its latest attempt printed, and what the scheduler wrote around it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from core.errors import UserError
+from launch.records.journal import Journal
+from launch.records.store import Store
+from launch.watch.judge import task_id
+
+POLL_SECONDS = 0.5
+
+
+def find_log(store: Store, signature: str, *, scheduler: bool = False) -> Path:
+    """The log of the latest attempt of a run.
+
+    Args:
+        scheduler: that of the job around it instead.
+
+    Raises:
+        UserError: there is none yet.
+    """
+    run = store.run(signature)
+    state = run.state()
+    log = run.log(state.attempt)
+    if not scheduler and log.exists():
+        return log
+    around = _scheduler_log(store, signature)
+    if around is not None:
+        return around
+    raise UserError(f"{run.path}: no log yet, the cell is {state.name}")
+
+
+def _scheduler_log(store: Store, signature: str) -> Path | None:
+    submission = store.run(signature).state().submission
+    if submission is None:
+        return None
+    journal = Journal(store)
+    try:
+        batch = journal.read(str(submission["batch"]))
+    except UserError:
+        return None
+    folder = journal.submitit_folder(batch.id)
+    if batch.executor == "slurm":
+        job_id = task_id(journal, batch, int(submission["index"]))
+        path = folder / f"{job_id}_0_log.out"
+    else:
+        path = folder / "dispatcher.log"
+    return path if path.exists() else None
+
+
+def follow_log(
+    path: Path, over: Callable[[], bool], *, poll: float = POLL_SECONDS
+) -> Iterator[str]:
+    """What is in the file, and then what is appended to it.
+
+    Args:
+        over: asked when nothing new is there; true: no more will come.
+    """
+    with path.open(errors="replace") as stream:
+        while True:
+            if text := stream.read(1 << 16):
+                yield text
+                continue
+            if over():
+                yield stream.read()
+                return
+            time.sleep(poll)

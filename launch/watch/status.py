@@ -1,0 +1,117 @@
+"""A grid at a glance: one row a cell, read from its run folder and completed by the survey."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from launch.records import lease
+from launch.records.run_folder import RunFolder
+from launch.records.store import Manifest, ManifestCell, Store
+from launch.records.summary import summary
+from launch.watch.judge import CellStatus
+from launch.watch.survey import Survey
+
+ORDER = ("running", "failed", "interrupted", "queued", "new", "done")
+"""States, those that one looks for first."""
+
+
+@dataclass(frozen=True)
+class StatusRow:
+    """What is known of a cell.
+
+    Attributes:
+        state: as of :class:`launch.records.run_folder.RunState`.
+        cause: of a failure or an interruption, and whatever else there is to say.
+        step: training steps done, of ``steps``; None before the first.
+        loss: latest training loss.
+        ap: AP (fraction) once it is measured.
+        seconds_left: of the training, while it runs.
+        host: where the latest attempt ran or runs.
+        job_id: the scheduler's.
+    """
+
+    name: str
+    state: str
+    cause: str
+    step: int | None
+    steps: int | None
+    loss: float | None
+    ap: float | None
+    seconds_left: float | None
+    host: str
+    job_id: str
+
+
+def status_rows(store: Store, cells: Iterable[ManifestCell], found: Survey) -> list[StatusRow]:
+    """A row for each cell, in their order; cells that share a run are read once."""
+    rows: dict[str, StatusRow] = {}
+    result = []
+    for cell in cells:
+        if cell.signature not in rows:
+            status = found.cells[cell.signature]
+            rows[cell.signature] = _row(store.run(cell.signature), cell.name, status)
+        row = rows[cell.signature]
+        result.append(StatusRow(**{**vars(row), "name": cell.name}))
+    return result
+
+
+def _row(run: RunFolder, name: str, status: CellStatus) -> StatusRow:
+    state = status.state
+    holder: Mapping[str, Any] = state.holder or {}
+    known = _summary(run, status)
+    words = [word for word in (state.cause, status.note) if word]
+    return StatusRow(
+        name=name,
+        state=state.name,
+        cause="; ".join(words),
+        step=known.get("step"),
+        steps=known.get("steps"),
+        loss=known.get("loss"),
+        ap=known.get("ap"),
+        seconds_left=known.get("seconds_left") if state.name == "running" else None,
+        host=str(holder.get("node") or holder.get("host") or ""),
+        job_id=status.job_id or "",
+    )
+
+
+def _summary(run: RunFolder, status: CellStatus) -> Mapping[str, Any]:
+    if not status.state.attempt:
+        return {}
+    if status.state.name == "done":
+        kept = (lease.read_dict(f"{run.path}/done.json") or {}).get("summary")
+        if isinstance(kept, dict):
+            return kept
+    return summary(run)
+
+
+def counts(rows: Iterable[StatusRow]) -> dict[str, int]:
+    """How many cells are in each state, in the order of :data:`ORDER`."""
+    found = Counter(row.state for row in rows)
+    return {state: found[state] for state in ORDER if found[state]}
+
+
+def most_telling(rows: list[StatusRow], limit: int) -> list[StatusRow]:
+    """At most ``limit`` rows: those first that run, failed or wait for somebody."""
+    if len(rows) <= limit:
+        return rows
+    return sorted(rows, key=lambda row: ORDER.index(row.state))[:limit]
+
+
+def cells_of(manifest: Manifest) -> dict[str, tuple[str, ...]]:
+    """Signature to what is to be measured, as :func:`launch.watch.survey.survey` wants it."""
+    measures: dict[str, set[str]] = {}
+    for cell in manifest.cells:
+        measures.setdefault(cell.signature, set()).update(cell.measure or manifest.measure)
+    return {signature: tuple(sorted(kinds)) for signature, kinds in measures.items()}
+
+
+def duration(seconds: float | None) -> str:
+    """``1:02:03``, or nothing."""
+    if seconds is None or not math.isfinite(seconds):
+        return ""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"

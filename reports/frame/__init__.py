@@ -1,0 +1,1 @@
+"""Run folders to one tidy frame of figures with their protocols."""

@@ -1,0 +1,94 @@
+"""The cells of a collected frame: the rows of one cell together, one a seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import pandas as pd
+
+from reports.frame.figures import Figure
+from reports.frame.protocol import Differences, mixed_within
+
+FINISHED = "done"
+_URGENCY = ("failed", "interrupted", "running", "queued", "new")
+
+
+@dataclass(frozen=True)
+class CellRows:
+    """A cell without its seed.
+
+    Attributes:
+        name: ``axis=label`` pairs.
+        rows: its part of the collected frame, one row a seed.
+    """
+
+    name: str
+    rows: pd.DataFrame
+
+    def values(self, figure: Figure) -> dict[int, float]:
+        """Seed to figure in the printed unit; seeds without it are left out."""
+        if figure.column not in self.rows:
+            return {}
+        collected = pd.to_numeric(self.rows[figure.column], errors="coerce")
+        pairs = zip(self.rows["seed"], collected, strict=True)
+        return {int(seed): figure.printed(float(value)) for seed, value in pairs if pd.notna(value)}
+
+    def column(self, name: str) -> list[object]:
+        """The values of a collected column that are there, in the order of the seeds."""
+        return [] if name not in self.rows else list(self.rows[name].dropna())
+
+    def mixed(self, kind: str) -> Differences:
+        """Protocol fields of ``kind`` in which the seeds differ."""
+        return self._mixed.get(kind, {})
+
+    @cached_property
+    def _mixed(self) -> dict[str, Differences]:
+        if "mixed" in self.rows and self.rows["mixed"].isna().all():
+            return {}  # already looked at, for all cells together
+        return {kind: mixed_within(self.rows, kind) for kind in ("ap", "flops", "fps")}
+
+    @property
+    def planned(self) -> int:
+        """Seeds that the grid asks for."""
+        return len(self.rows)
+
+    @property
+    def finished(self) -> int:
+        """Seeds whose run is done."""
+        return int((self.rows["state"] == FINISHED).sum())
+
+    @property
+    def complete(self) -> bool:
+        """Whether every seed's run is done."""
+        return self.finished == self.planned
+
+    @property
+    def state(self) -> str:
+        """``done``, or the most urgent state among its seeds."""
+        states = set(self.rows["state"])
+        urgent = next((state for state in _URGENCY if state in states), FINISHED)
+        unknown = sorted(states - {FINISHED, *_URGENCY})
+        return unknown[0] if urgent == FINISHED and unknown else urgent
+
+    def unfinished(self) -> str:
+        """The seeds that are not done, with state and cause, in words."""
+        rows = self.rows[self.rows["state"] != FINISHED]
+        return "; ".join(_one_seed(row) for _, row in rows.iterrows())
+
+
+def _one_seed(row: pd.Series) -> str:
+    cause = row.get("cause")
+    reason = f" ({cause})" if isinstance(cause, str) and cause else ""
+    return f"seed {row['seed']} {row['state']}{reason}"
+
+
+def cells_of(frame: pd.DataFrame) -> list[CellRows]:
+    """The cells of ``frame``, in the order of their first rows."""
+    return [CellRows(str(name), rows) for name, rows in frame.groupby("cell", sort=False)]
+
+
+def by_name(cells: Sequence[CellRows]) -> dict[str, CellRows]:
+    """Cell name to cell."""
+    return {cell.name: cell for cell in cells}

@@ -1,0 +1,173 @@
+"""Run folders to one tidy frame: the truth from which tables and plots are derived.
+
+One row a cell and seed, whatever became of it.  Columns, left to right:
+
+* ``grid``, ``cell``, ``seed``, ``name``, ``signature``, ``state``, ``cause``, ``mixed``;
+* ``axis.<axis>``: the label of the cell's value;
+* every switch by its dotted name (``head.kind``, ``messenger.tokens``, ...), lists as JSON;
+* a measurement's figures and, beside them, its protocol: ``ap.AP``, ..., ``ap.protocol.data``;
+  units as in the records (fractions, multiply-adds, frames a second, bytes);
+* ``run.*``: what the run was made with and how long it took.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from core.files import write_atomic
+from reports.frame.protocol import measured, mixed_within, protocol_fields
+from reports.frame.runs import KINDS, CellRun, GridRuns
+
+_NOT_COLUMNS = frozenset(
+    {
+        *("kind", "schema", "created", "name", "figures", "protocol"),
+        *("environment", "per_video", "by_operator", "by_counter"),
+    }
+)
+_LONG = frozenset({"samples_ms", "samples"})
+_GIT = ("commit", "branch", "dirty")
+
+
+def collect(grid: GridRuns) -> pd.DataFrame:
+    """The frame of ``grid``; every cell and seed of the manifest has its row."""
+    rows = [_row(run, grid) for run in grid.runs]
+    # convert_dtypes: whole numbers stay whole where a run lacks one, instead of turning to floats
+    frame = pd.DataFrame(rows, columns=_column_order(rows)).convert_dtypes()
+    frame["mixed"] = _mixed(frame)
+    return frame
+
+
+def save_frame(frame: pd.DataFrame, stem: Path) -> tuple[list[Path], str | None]:
+    """Write ``stem``.csv and, where pyarrow is installed, ``stem``.parquet.
+
+    Returns:
+        the files written, and what to tell the user if Parquet could not be.
+    """
+    paths = [stem.with_suffix(".csv")]
+    write_atomic(paths[0], frame.to_csv(index=False))
+    if find_spec("pyarrow") is None:
+        return paths, "no Parquet file: pyarrow is not installed (pip install pyarrow)"
+    buffer = io.BytesIO()
+    _one_type_a_column(frame).to_parquet(buffer, index=False, engine="pyarrow")
+    paths.append(stem.with_suffix(".parquet"))
+    write_atomic(paths[1], buffer.getvalue())
+    return paths, None
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as dotted names; lists as JSON text.
+
+    Example:
+        >>> flatten({"head": {"kind": "stqi"}, "shift": [1, -1]})
+        {'head.kind': 'stqi', 'shift': '[1,-1]'}
+    """
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, f"{prefix}{name}."))
+        elif isinstance(value, Sequence) and not isinstance(value, str):
+            flat[prefix + name] = json.dumps(value, separators=(",", ":"))
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def _row(run: CellRun, grid: GridRuns) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "grid": grid.name,
+        "cell": run.cell,
+        "seed": run.seed,
+        "name": run.name,
+        "signature": run.signature,
+        "state": run.state,
+        "cause": "; ".join([run.cause or "", *run.faults]).strip("; ") or None,
+        "mixed": None,
+    }
+    row |= {f"axis.{axis}": run.axes.get(axis) for axis in grid.manifest.axes}
+    row |= {k: v for k, v in flatten(run.config or {}).items() if k != "seed"}
+    for kind in KINDS:
+        if kind in run.records:
+            row |= {f"{kind}.{k}": v for k, v in _record(run.records[kind]).items()}
+    return row | {f"run.{k}": v for k, v in _provenance(run).items()}
+
+
+def _record(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Figures first, then what is known of their spread and parts, then the protocol."""
+    flat: dict[str, Any] = {"recorded": record.get("created") or "undated"}
+    flat |= flatten(record.get("figures") or {})
+    rest = {k: _short(v) for k, v in record.items() if k not in _NOT_COLUMNS}
+    drift = (record.get("environment") or {}).get("drift")
+    flat |= flatten(rest | ({"drift": "; ".join(drift)} if drift else {}))
+    return flat | flatten(record.get("protocol") or {}, "protocol.")
+
+
+def _short(value: Any) -> Any:
+    """Raw samples stay in the run folder."""
+    if not isinstance(value, Mapping):
+        return value
+    return {k: _short(v) for k, v in value.items() if k not in _LONG}
+
+
+def _provenance(run: CellRun) -> dict[str, Any]:
+    latest = run.provenance[-1] if run.provenance else {}
+    environment = latest.get("environment", latest)
+    git = environment.get("git") or {}
+    facts = {name: git.get(name) for name in _GIT} | {
+        "host": environment.get("host"),
+        "python": environment.get("python"),
+        "torch": (environment.get("packages") or {}).get("torch"),
+        "attempts": len(run.provenance) or None,
+    }
+    facts |= {k: v for k, v in (run.done or {}).items() if k in ("time", "wall_s", "attempts")}
+    return flatten({k: v for k, v in facts.items() if v is not None})
+
+
+def _column_order(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Every column of any row, sections together: identity, axes, switches, records, run."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    sections = list(dict.fromkeys(_section(name) for name in names))
+    last = [part for kind in KINDS for part in (kind, f"{kind}.protocol")] + ["run"]
+    order = [section for section in sections if section not in last] + last
+    return sorted(names, key=lambda name: order.index(_section(name)))
+
+
+def _section(name: str) -> str:
+    kind, _, rest = name.partition(".")
+    if not rest:
+        return "identity"
+    return f"{kind}.protocol" if rest.startswith("protocol.") else kind
+
+
+def _mixed(frame: pd.DataFrame) -> pd.Series:
+    """For each row, the protocol fields in which the seeds of its cell differ; else nothing."""
+    said: dict[str, list[str]] = {}
+    for kind in KINDS:
+        for cell in _suspects(frame, kind):
+            fields = mixed_within(frame[frame["cell"] == cell], kind)
+            said.setdefault(cell, []).extend(f"{kind}: {field}" for field in fields)
+    return frame["cell"].map({cell: "; ".join(fields) or None for cell, fields in said.items()})
+
+
+def _suspects(frame: pd.DataFrame, kind: str) -> list[str]:
+    """Cells with more than one value in any protocol column of ``kind``; all cells at once."""
+    rows = measured(frame, kind)
+    columns = [f"{kind}.protocol.{field}" for field in protocol_fields(rows, kind)]
+    if rows.empty or not columns:
+        return []
+    values = rows.groupby("cell", sort=False)[columns].nunique(dropna=False)
+    return [str(cell) for cell in values.index[(values > 1).any(axis=1)]]
+
+
+def _one_type_a_column(frame: pd.DataFrame) -> pd.DataFrame:
+    """Parquet knows one type a column; a column of several becomes text."""
+    tidy = frame.copy()
+    for name in tidy.columns[[dtype.kind == "O" for dtype in tidy.dtypes]]:
+        tidy[name] = tidy[name].map(lambda value: None if pd.isna(value) else str(value))
+    return tidy

@@ -1,0 +1,111 @@
+"""The figures that a table or a plot can show: where they come from, their unit, their precision.
+
+The word FLOPs means two things in the literature; here ``macs`` are multiply-adds, as measured,
+and ``flops`` are twice that.  The records hold fractions, counts and bytes; the scale turns them
+into what is printed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reports.frame.statistics import Better
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A printed figure, derived from one column of the collected frame.
+
+    Attributes:
+        key: its name in a table specification.
+        column: the collected column that it is made of.
+        label: head of its column, with the unit.
+        scale: printed value = collected value x scale.
+        decimals: digits after the point.
+        better: which end is the better one; none: neither, nothing is bold.
+        exact: the same for every seed (a count), so that one run is enough.
+        spread: whether its standard deviation over seeds is printed.
+        inverse: the printed value is scale / collected value (a latency from a rate).
+        about: what the figure is, for the notes below a table.
+    """
+
+    key: str
+    column: str
+    label: str
+    scale: float = 1.0
+    decimals: int = 1
+    better: Better | None = None
+    exact: bool = False
+    spread: bool = True
+    inverse: bool = False
+    about: str = ""
+
+    @property
+    def kind(self) -> str:
+        """The record that it comes from: ap, flops or fps; otherwise the column's section."""
+        return self.column.partition(".")[0]
+
+    def printed(self, collected: float) -> float:
+        """The collected value in the printed unit."""
+        return self.scale / collected if self.inverse else collected * self.scale
+
+
+def _ap(key: str) -> Figure:
+    return Figure(key, f"ap.{key}", key, scale=100, decimals=1, better="high")
+
+
+def _rate(key: str, scope: str, label: str) -> Figure:
+    return Figure(key, f"fps.fps_{scope}", label, decimals=1, about=_SCOPES[scope])
+
+
+def _latency(key: str, scope: str, label: str) -> Figure:
+    column = f"fps.fps_{scope}"
+    return Figure(key, column, label, 1000, decimals=1, inverse=True, about=_SCOPES[scope])
+
+
+_SCOPES = {
+    "model": "the model alone",
+    "postprocess": "model and post-processing to masks of the video's size",
+    "end_to_end": "from image files to encoded results",
+}
+
+_ALL = (
+    *map(_ap, ["AP", "AP50", "AP75", "APs", "APm", "APl"]),
+    *map(_ap, ["AR1", "AR10", "AR100", "ARs", "ARm", "ARl"]),
+    Figure(
+        "AP_videos",
+        "ap.bootstrap.AP.std",
+        "AP std (videos)",
+        scale=100,
+        spread=False,
+        about="standard deviation of AP under resampling of the videos, mean over seeds: what a "
+        "test set of this size leaves open, apart from the spread of the seeds",
+    ),
+    Figure("params", "flops.parameters", "Params (M)", 1e-6, 2, exact=True),
+    Figure("trainable", "flops.trainable", "Trainable (M)", 1e-6, 2, exact=True),
+    Figure("macs", "flops.total", "MAdds (G)", 1e-9, 2, exact=True),
+    Figure(
+        "flops", "flops.total", "FLOPs (G)", 2e-9, 2, exact=True, about="twice the multiply-adds"
+    ),
+    _rate("fps_model", "model", "FPS (model)"),
+    _rate("fps", "postprocess", "FPS"),
+    _rate("fps_end_to_end", "end_to_end", "FPS (end to end)"),
+    _latency("latency_model", "model", "ms/frame (model)"),
+    _latency("latency", "postprocess", "ms/frame"),
+    _latency("latency_end_to_end", "end_to_end", "ms/frame (end to end)"),
+    Figure("memory", "fps.memory.allocated", "Memory (MiB)", 2**-20, 0, about="peak allocated"),
+    Figure("memory_host", "fps.memory.host_peak", "Host memory (MiB)", 2**-20, 0),
+    Figure("matmul_share", "fps.matmul_share", "Matmul rate (%)", 100, 1),
+    Figure("hours", "run.wall_s", "Run (h)", 1 / 3600, 2),
+)
+
+FIGURES: dict[str, Figure] = {figure.key: figure for figure in _ALL}
+"""Every figure with a name of its own; any other collected column can be shown by its name."""
+
+COUNTS = ("macs", "flops")
+"""Figures that say nothing of speed and so never stand without one of :data:`SPEEDS`."""
+
+SPEEDS = (
+    *("fps_model", "fps", "fps_end_to_end"),
+    *("latency_model", "latency", "latency_end_to_end"),
+)

@@ -1,0 +1,130 @@
+"""A launched grid as it lies on disk, read once: what every table, plot and page is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.errors import UserError
+from core.files import read_json, read_json_lines
+from launch.records.store import Manifest, ManifestCell, RunFolder, Store
+
+KINDS = ("ap", "flops", "fps")
+"""The measurements, in the order in which reports show them."""
+
+
+@dataclass(frozen=True)
+class CellRun:
+    """One cell and seed of a grid, with all that its run folder says.
+
+    Attributes:
+        name: the cell's name in the manifest, its seed included.
+        axes: axis to the label of this cell's value.
+        state: new, queued, running, interrupted, failed or done.
+        cause: why it is in that state, where that is known.
+        config: the resolved switches; none before the run folder exists.
+        records: kind of measurement to its record, those that exist.
+        faults: files of the run folder that could not be read, with the reason.
+        failure: the failure that the run is stopped by (cause, last_line, traceback, ...).
+        provenance: one mapping an attempt, in their order.
+        done: the mark of a finished run (time, wall_s, attempts).
+        folder: the run folder.
+    """
+
+    name: str
+    signature: str
+    seed: int
+    axes: Mapping[str, str]
+    state: str
+    cause: str | None
+    config: Mapping[str, Any] | None
+    records: Mapping[str, Mapping[str, Any]]
+    faults: tuple[str, ...]
+    failure: Mapping[str, Any] | None
+    provenance: tuple[Mapping[str, Any], ...]
+    done: Mapping[str, Any] | None
+    folder: RunFolder
+
+    @property
+    def cell(self) -> str:
+        """The cell without its seed, such as ``messenger=on head=stqi``."""
+        return " ".join(f"{axis}={label}" for axis, label in self.axes.items()) or "base"
+
+    def history(self) -> list[Mapping[str, Any]]:
+        """The metric history, one mapping a logged step."""
+        return [line for line in read_json_lines(self.folder.history) if isinstance(line, dict)]
+
+
+@dataclass(frozen=True)
+class GridRuns:
+    """A grid's manifest and its runs, in the manifest's order."""
+
+    manifest: Manifest
+    runs: tuple[CellRun, ...]
+    source: Path
+
+    @property
+    def name(self) -> str:
+        """The grid's name."""
+        return self.manifest.grid
+
+
+def read_grid(store: Store, name: str) -> GridRuns:
+    """Read every run folder of grid ``name``; nothing on disk is changed.
+
+    Raises:
+        UserError: the grid was never launched (lists those that were).
+    """
+    manifest = store.manifest(name)
+    runs = tuple(_read_run(store.run(cell.signature), cell, manifest) for cell in manifest.cells)
+    return GridRuns(manifest, runs, store.grids / f"{name}.json")
+
+
+def _read_run(folder: RunFolder, cell: ManifestCell, manifest: Manifest) -> CellRun:
+    faults: list[str] = []
+    state = folder.state(cell.measure or manifest.measure)
+    config = _read(folder.config_path, faults)
+    records = {kind: _read(folder.result(kind), faults) for kind in KINDS}
+    return CellRun(
+        name=cell.name,
+        signature=cell.signature,
+        seed=cell.seed,
+        axes=cell.axes,
+        state=state.name,
+        cause=state.cause,
+        config=config.get("config") if config else None,
+        records={kind: record for kind, record in records.items() if record is not None},
+        faults=tuple(faults),
+        failure=folder.failure() if state.name in ("failed", "interrupted") else None,
+        provenance=tuple(_provenance(folder)),
+        done=_read(folder.done_path, faults),
+        folder=folder,
+    )
+
+
+def _provenance(folder: RunFolder) -> Iterator[Mapping[str, Any]]:
+    for path in sorted(folder.provenance(0).parent.glob("*.json"), key=_attempt):
+        record = _read(path, [])
+        if record is not None:
+            yield record
+
+
+def _attempt(path: Path) -> int:
+    return int(path.stem) if path.stem.isdigit() else 0
+
+
+def _read(path: Path, faults: list[str]) -> dict[str, Any] | None:
+    """A JSON object; None where there is no such file, or where it is noted among the faults."""
+    if not path.exists():
+        return None
+    try:
+        value = read_json(path)
+    except UserError as error:
+        faults.append(str(error))
+        return None
+    if not isinstance(value, dict):
+        faults.append(f"{path}: not a JSON object")
+        return None
+    return value

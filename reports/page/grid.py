@@ -1,0 +1,78 @@
+"""The grid and its protocol inside the page: what was varied, what was not, how it was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from reports.frame.cells import cells_of
+from reports.frame.collect import flatten
+from reports.frame.protocol import common_protocol, differs_between, measured, show_value
+from reports.frame.runs import KINDS, GridRuns
+from reports.html import Markup, join, tag
+from reports.plots.names import Words
+from reports.tables.labels import field_value
+from reports.tables.notes import differences_in_words
+
+_MEASUREMENTS = {
+    "ap": "Average precision",
+    "flops": "Multiply-adds and parameters",
+    "fps": "Speed and memory",
+}
+
+
+def fields(values: Mapping[str, object]) -> Markup:
+    """Names and values in two columns."""
+    items = [part for name, value in values.items() for part in (tag("dt", name), tag("dd", value))]
+    return tag("dl", *items, class_="fields")
+
+
+def grid_section(grid: GridRuns, frame: pd.DataFrame, words: Words) -> Markup:
+    """Axes, the switches of each cell, and the switches that all of them share."""
+    manifest = grid.manifest
+    axes = {axis: ", ".join(labels) for axis, labels in manifest.axes.items()}
+    seeds = list(dict.fromkeys(run.seed for run in grid.runs))
+    axes |= {"Seeds": ", ".join(map(str, seeds)), "Measured": ", ".join(manifest.measure)}
+    return join([fields(axes), _switches(grid, frame, words)])
+
+
+def _switches(grid: GridRuns, frame: pd.DataFrame, words: Words) -> Markup:
+    switches = list(dict.fromkeys(k for run in grid.runs for k in flatten(run.config or {})))
+    names = [name for name in switches if name in frame and name != "seed"]
+    shown = {name: frame[name].map(show_value) for name in names}
+    varied = [name for name in names if shown[name].nunique() > 1]
+    shared = {name: shown[name].iloc[0] for name in names if name not in varied}
+    rows = [
+        tag(
+            "tr",
+            tag("th", words.cell(cell), scope="row"),
+            *(tag("td", field_value(cell, name)) for name in varied),
+        )
+        for cell in cells_of(frame)
+    ]
+    head = tag("tr", tag("th", "Cell"), *(tag("th", name, class_="code") for name in varied))
+    table = tag("table", tag("thead", head), tag("tbody", *rows), class_="figures")
+    common = tag("details", tag("summary", f"{len(shared)} shared switches"), fields(shared))
+    return join([tag("h3", "Switches that differ"), tag("div", table, class_="scroll"), common])
+
+
+def protocol_section(frame: pd.DataFrame) -> Markup:
+    """How each kind of figure was measured, and where cells were not measured alike."""
+    blocks = [_protocol(frame, kind) for kind in KINDS if not measured(frame, kind).empty]
+    if not blocks:
+        return tag("p", "Nothing has been measured yet.")
+    return tag("div", *blocks, class_="blocks")
+
+
+def _protocol(frame: pd.DataFrame, kind: str) -> Markup:
+    parts = [tag("h3", _MEASUREMENTS[kind])]
+    common = common_protocol(frame, kind)
+    parts.append(fields({k.replace("_", " "): show_value(v) for k, v in common.items()}))
+    varied, unexplained = differs_between(frame, kind)
+    if varied:
+        parts.append(tag("p", f"Varies with the cells: {differences_in_words(varied)}."))
+    if unexplained:
+        said = f"Not measured alike: {differences_in_words(unexplained)}."
+        parts.append(tag("p", said, class_="warning"))
+    return tag("div", *parts)

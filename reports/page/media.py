@@ -1,0 +1,220 @@
+"""Short clips of true and predicted masks, side by side across cells.
+
+A clip is one picture with its frames next to each other (a film strip), so that a page can play
+all clips of a video in step, stop them, and show any frame.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+
+from core.config.overrides import config_from_dict
+from core.config.schema import DataConfig
+from core.data.dataset import Video, VideoDataset
+from core.data.rle import Rle, decode
+from core.data.transforms import read_frame
+from core.data.youtube_vis import load_dataset
+from core.errors import UserError
+from core.files import read_json
+from core.inference.draw import draw_frame
+from reports.frame.runs import CellRun
+from reports.page.tracks import Masks, assign, best_tracks
+
+VIDEOS = 3
+CELLS = 8
+FRAMES = 16
+WIDTH = 288  # pixels of a clip in the page
+QUALITY = 80
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A clip: ``frames`` pictures of ``width`` x ``height`` pixels side by side, as WebP."""
+
+    title: str
+    detail: str
+    webp: bytes
+    frames: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Clips:
+    """The clips of a page.
+
+    Attributes:
+        videos: what each row shows, to its clips: the truth first, then a clip a cell.
+        notes: how videos, tracks and cells were chosen, or why there are no clips.
+    """
+
+    videos: Mapping[str, Sequence[Strip]]
+    notes: tuple[str, ...]
+
+
+def make_clips(
+    runs: Sequence[CellRun], names: Mapping[str, str], videos: Sequence[str] | None = None
+) -> Clips:
+    """Clips of the first finished seed of each cell.
+
+    Args:
+        runs: of one grid, in its order.
+        names: cell to what it is called.
+        videos: names or ids of videos; none: :data:`VIDEOS` of those scored, evenly spread over
+            the list, whatever their results.
+
+    Raises:
+        UserError: a video that the scored ones do not have.
+    """
+    shown = _first_seeds(runs)
+    if not shown:
+        return Clips({}, ("No clips: no run has predictions yet.",))
+    try:
+        dataset = load_dataset(_data(shown[0]))
+    except (UserError, OSError) as error:
+        return Clips({}, (f"No clips: the videos cannot be read here ({error}).",))
+    chosen = _choose(dataset, _scored(shown[0]), videos)
+    same = [run for run in shown if _data_key(run) == _data_key(shown[0])][:CELLS]
+    results = {run.cell: _results(run) for run in same}
+    rows = {
+        f"{video.name} ({video.length} frames)": _row(video, dataset, same, results, names)
+        for video in chosen
+    }
+    without = len({run.cell for run in runs}) - len(shown)
+    return Clips(rows, _notes(shown, same, without, videos is None))
+
+
+def _row(
+    video: Video,
+    dataset: VideoDataset,
+    runs: Sequence[CellRun],
+    results: Mapping[str, Sequence[Mapping[str, Any]]],
+    names: Mapping[str, str],
+) -> list[Strip]:
+    frames = np.linspace(0, video.length - 1, min(video.length, FRAMES)).round().astype(int)
+    images = [_scaled(read_frame(video.files[t])) for t in frames]
+    truth = [track for track in dataset.tracks_of(video.id) if not track.crowd]
+    masks: list[Masks] = [track.segmentations for track in truth]
+    texts = [dataset.categories[track.category_id] for track in truth]
+    strips = [_strip("Truth", f"{len(truth)} tracks", images, masks, texts, frames)]
+    for run in runs:
+        of_video = [r for r in results[run.cell] if r["video_id"] == video.id]
+        best = best_tracks(of_video, len(truth))
+        places = assign(best, masks)
+        drawn: list[Masks] = [[None] * video.length for _ in range(max([*places, -1]) + 1)]
+        words = [""] * len(drawn)
+        for place, result in zip(places, best, strict=True):
+            drawn[place] = result["segmentations"]
+            category = dataset.categories.get(result["category_id"], result["category_id"])
+            words[place] = f"{category} {result['score']:.2f}"
+        found = sum(place < len(truth) for place in places)
+        detail = f"seed {run.seed}, {found} of {len(truth)} tracks found"
+        strips.append(_strip(names[run.cell], detail, images, drawn, words, frames))
+    return strips
+
+
+def _strip(
+    title: str,
+    detail: str,
+    images: Sequence[Tensor],
+    tracks: Sequence[Masks],
+    texts: Sequence[str],
+    frames: npt.NDArray[np.int_],
+) -> Strip:
+    height, width = images[0].shape[-2:]
+    sheet = Image.new("RGB", (width * len(images), height))
+    for place, (image, t) in enumerate(zip(images, frames, strict=True)):
+        masks = [_mask(track[t], (height, width)) for track in tracks]
+        sheet.paste(draw_frame(image, masks, texts), (place * width, 0))
+    buffer = io.BytesIO()
+    sheet.save(buffer, "WEBP", quality=QUALITY, method=4)
+    return Strip(title, detail, buffer.getvalue(), len(images), width, height)
+
+
+def _mask(rle: Rle | None, size: tuple[int, int]) -> npt.NDArray[np.bool_] | None:
+    if not rle:
+        return None
+    picture = Image.fromarray(decode(rle).astype(np.uint8) * 255)
+    return np.asarray(picture.resize(size[::-1], Image.Resampling.BILINEAR)) > 127
+
+
+def _scaled(image: Tensor) -> Tensor:
+    """A frame (3, H, W) at the width of the page's clips, ratio kept."""
+    height = round(image.shape[-2] * WIDTH / image.shape[-1])
+    picture = Image.fromarray(image.permute(1, 2, 0).numpy())
+    picture = picture.resize((WIDTH, height), Image.Resampling.BICUBIC)
+    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
+
+
+def _first_seeds(runs: Sequence[CellRun]) -> list[CellRun]:
+    """For each cell its first seed that has predictions and a config."""
+    found: dict[str, CellRun] = {}
+    for run in runs:
+        if run.config is not None and run.folder.predictions.exists():
+            found.setdefault(run.cell, run)
+    return list(found.values())
+
+
+def _data(run: CellRun) -> DataConfig:
+    return config_from_dict(dict(run.config or {})).data
+
+
+def _data_key(run: CellRun) -> tuple[str, ...]:
+    """What tells one set of videos from another; the split is the scored one's."""
+    data = (run.config or {}).get("data", {})
+    names = ("root", "annotations", "images", "synthetic", "holdout", "split_seed", "split_file")
+    return tuple(str(data.get(name)) for name in names)
+
+
+def _scored(run: CellRun) -> list[int]:
+    """Ids of the videos that the run was scored on; empty where that is not recorded."""
+    if not run.folder.split.exists():
+        return []
+    return [int(video) for video in read_json(run.folder.split).get("heldout", [])]
+
+
+def _choose(
+    dataset: VideoDataset, scored: Sequence[int], wanted: Sequence[str] | None
+) -> list[Video]:
+    videos = [v for v in dataset.videos if not scored or v.id in set(scored)]
+    if wanted is None:
+        places = np.linspace(0, len(videos) - 1, min(VIDEOS, len(videos))).round()
+        return [videos[int(place)] for place in places]
+    by_name = {key: video for video in videos for key in (str(video.id), video.name)}
+    for name in wanted:
+        if name not in by_name:
+            some = ", ".join(f"{v.name} ({v.id})" for v in videos[:20])
+            raise UserError(f"no scored video {name!r}; the first of {len(videos)}: {some}")
+    return [by_name[name] for name in wanted]
+
+
+def _results(run: CellRun) -> Sequence[Mapping[str, Any]]:
+    results: Sequence[Mapping[str, Any]] = read_json(run.folder.predictions)
+    return results
+
+
+def _notes(
+    shown: Sequence[CellRun], same: Sequence[CellRun], without: int, evenly: bool
+) -> tuple[str, ...]:
+    notes = [
+        "As many tracks are drawn as there are true ones, those with the highest scores; a track "
+        "has the colour of the true one that it overlaps most (IoU 0.3 or more over all frames)."
+    ]
+    if evenly:
+        notes.append("The videos are spread evenly over the scored ones, whatever their results.")
+    if without:
+        notes.append(f"{without} of {len(shown) + without} cells have no predictions yet.")
+    if len(same) < len(shown):
+        notes.append(
+            f"{len(same)} of {len(shown)} cells are shown: the first ones that share these videos."
+        )
+    return tuple(notes)

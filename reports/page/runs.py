@@ -1,0 +1,154 @@
+"""The runs inside the page: their state, what they ran with, and every failure with its trace."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from reports.frame.figures import FIGURES
+from reports.frame.runs import CellRun, GridRuns
+from reports.html import Markup, join, tag
+from reports.page.grid import fields
+from reports.tables.formatting import number
+
+_SHOWN = ("AP", "macs", "fps", "hours")
+_LONGEST_DIFF = 20_000
+
+
+def runs_section(frame: pd.DataFrame) -> Markup:
+    """A row a run: state, cause, its figures with the bootstrap interval, attempts, host."""
+    figures = [FIGURES[key] for key in _SHOWN if FIGURES[key].column in frame]
+    heads = ["Run", "State", "Cause"]
+    head = [tag("th", name) for name in heads]
+    head += [tag("th", "AP 95 % (videos)", class_="number")]
+    head += [tag("th", figure.label, class_="number") for figure in figures]
+    head += [tag("th", "Attempts", class_="number"), tag("th", "Host"), tag("th", "Signature")]
+    rows = [
+        _run(row, [(f.column, f.printed, f.decimals) for f in figures])
+        for _, row in frame.iterrows()
+    ]
+    table = tag("table", tag("thead", tag("tr", *head)), tag("tbody", *rows), class_="figures")
+    return tag("div", table, class_="scroll")
+
+
+def _run(row: pd.Series, figures: Sequence[tuple[str, Any, int]]) -> Markup:
+    state = str(row["state"])
+    cells = [
+        tag("th", row["name"], scope="row"),
+        tag("td", tag("span", state, class_=f"state {state}")),
+        tag("td", _text(row, "cause")),
+        tag("td", _interval(row), class_="number"),
+    ]
+    for column, printed, decimals in figures:
+        value = None if pd.isna(row[column]) else printed(float(row[column]))
+        text = "" if value is None else number(value, decimals)
+        cells.append(tag("td", text, class_="number", data_sort="" if value is None else value))
+    cells += [
+        tag(
+            "td", _text(row, "run.attempts"), class_="number", data_sort=_text(row, "run.attempts")
+        ),
+        tag("td", _text(row, "run.host")),
+        tag("td", row["signature"], class_="code"),
+    ]
+    return tag("tr", *cells)
+
+
+def _interval(row: pd.Series) -> str:
+    low, high = (row.get(f"ap.bootstrap.AP.{end}") for end in ("low", "high"))
+    if low is None or high is None or pd.isna(low) or pd.isna(high):
+        return ""
+    return f"[{number(100 * float(low), 1)}, {number(100 * float(high), 1)}]"
+
+
+def _text(row: pd.Series, name: str) -> str:
+    value = row.get(name)
+    return "" if value is None or pd.isna(value) else str(value)
+
+
+def failures_section(grid: GridRuns, words: Mapping[str, str]) -> Markup:
+    """Failures grouped by the last line of their trace; then whatever else is not finished."""
+    groups: dict[str, list[CellRun]] = defaultdict(list)
+    for run in grid.runs:
+        if run.failure is not None:
+            groups[str(run.failure.get("last_line") or run.cause or "unknown")].append(run)
+    parts = [_failure(line, runs) for line, runs in groups.items()]
+    rest = [run for run in grid.runs if run.state != "done" and run.failure is None]
+    if rest:
+        parts.append(tag("h3", "Not finished"))
+        parts.append(tag("ul", *(tag("li", _unfinished(run, words)) for run in rest)))
+    broken = [fault for run in grid.runs for fault in run.faults]
+    if broken:
+        parts.append(tag("h3", "Files that could not be read"))
+        parts.append(tag("ul", *(tag("li", fault, class_="code") for fault in broken)))
+    return join(parts or [tag("p", "None: every run is done.")])
+
+
+def _failure(line: str, runs: Sequence[CellRun]) -> Markup:
+    first = runs[0].failure or {}
+    count = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
+    names = ", ".join(run.name for run in runs)
+    trace = tag("pre", str(first.get("traceback") or "no traceback was recorded"))
+    summary = tag("summary", f"Traceback of {runs[0].name}, attempt {first.get('attempt', '?')}")
+    cause = f"{count}, cause: {first.get('cause', 'unknown')}: {names}"
+    return join([tag("h3", line, class_="code"), tag("p", cause), tag("details", summary, trace)])
+
+
+def _unfinished(run: CellRun, words: Mapping[str, str]) -> str:
+    cause = f" ({run.cause})" if run.cause else ""
+    return f"{words[run.cell]}, seed {run.seed}: {run.state}{cause}"
+
+
+def provenance_section(grid: GridRuns) -> Markup:
+    """What the runs were made with, runs of the same surroundings together."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    facts: dict[str, tuple[dict[str, object], str]] = {}
+    for run in grid.runs:
+        for attempt in run.provenance[-1:]:
+            shown, diff = _facts(attempt)
+            key = json.dumps([shown, diff], default=str)
+            groups[key].append(run.name)
+            facts[key] = (shown, diff)
+    parts: list[Markup] = []
+    for key, names in groups.items():
+        shown, diff = facts[key]
+        several = len(groups) > 1
+        parts.append(tag("h3", f"{len(names)} runs: {', '.join(names)}") if several else Markup(""))
+        parts.append(fields(shown))
+        if diff:
+            parts.append(
+                tag("details", tag("summary", "Uncommitted changes"), tag("pre", _cut(diff)))
+            )
+    return join(parts or [tag("p", "No run has recorded its surroundings yet.")])
+
+
+def _facts(attempt: Mapping[str, Any]) -> tuple[dict[str, object], str]:
+    environment = attempt.get("environment", attempt)
+    git = environment.get("git") or {}
+    cpu = environment.get("cpu") or {}
+    gpus = [str(gpu.get("name")) for gpu in environment.get("gpus") or []]
+    packages = environment.get("packages") or {}
+    changed = "with uncommitted changes" if git.get("dirty") else "clean"
+    shown: dict[str, object] = {
+        "Command": (attempt.get("submission") or {}).get("command"),
+        "Commit": f"{git['commit']} ({changed})" if git.get("commit") else "not in a checkout",
+        "Executor": (attempt.get("submission") or {}).get("executor"),
+        "Host": environment.get("host"),
+        "CPU": f"{cpu.get('model')}, {cpu.get('cores')} cores" if cpu else None,
+        "GPU": ", ".join(gpus) or "none",
+        "Driver": environment.get("driver"),
+        "Python": environment.get("python"),
+        "Packages": ", ".join(f"{name} {version}" for name, version in packages.items()),
+    }
+    return {name: value for name, value in shown.items() if value}, str(git.get("diff") or "")
+
+
+def _cut(diff: str) -> str:
+    if len(diff) <= _LONGEST_DIFF:
+        return diff
+    return (
+        f"{diff[:_LONGEST_DIFF]}\n... {len(diff) - _LONGEST_DIFF} more characters in the run folder"
+    )

@@ -1,0 +1,1 @@
+"""From the frame and a specification to tables in every form."""

@@ -1,0 +1,232 @@
+"""From the collected frame and a specification to a table; no run is left out or averaged away."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from reports.frame.cells import CellRows
+from reports.frame.figures import Figure
+from reports.frame.protocol import Differences, common_protocol, show_value
+from reports.frame.statistics import Better
+from reports.tables.comparisons import Comparison, compare, protocol_differences
+from reports.tables.labels import field_value, value_label
+from reports.tables.layout import Plan, figure_of, make_plan
+from reports.tables.model import Column, Entry, Label, Notes, Row, Table
+from reports.tables.notes import differences_in_words, explain
+from reports.tables.published import Published, choose
+from reports.tables.spec import ColumnSpec, TableSpec
+
+DASH = "–"
+_AHEAD = "not bold: {} is ahead, but its seeds are not all finished, or not measured alike."
+
+
+def build_table(
+    frame: pd.DataFrame, spec: TableSpec, published: Mapping[str, Published], *, name: str
+) -> Table:
+    """The table that ``spec`` asks for.
+
+    Args:
+        frame: as :func:`reports.frame.collect.collect` gives it; every cell in it gets its place.
+        published: entries that ``spec.published`` may name.
+        name: of the table where the specification gives none.
+
+    Raises:
+        TableError: a field, value, figure or baseline that does not exist, or rows that the
+            fields do not tell apart.
+        PublishedError: an unknown published entry.
+    """
+    plan = make_plan(frame, spec, name)
+    entries = choose(spec.published, dict(published))
+    notes = Notes()
+    kinds = {figure_of(column.figure).kind for column in plan.columns}
+    protocols = {kind: protocol_differences(plan.cells, kind) for kind in kinds}
+    compared = {column.figure: _compare(plan, column, protocols) for column in plan.columns}
+    explain(notes, frame, plan, compared)
+    columns = _columns(frame, plan, compared, notes)
+    groups = _groups(plan, columns, compared, notes)
+    if entries:
+        groups.append(
+            tuple(_published_row(entry, columns, frame, plan, notes) for entry in entries)
+        )
+    return Table(
+        name=plan.name,
+        title=spec.title or f"{plan.name.replace('_', ' ').replace('-', ' ').capitalize()}.",
+        fields=tuple(field.head for field in plan.fields),
+        columns=tuple(columns),
+        groups=tuple(groups),
+        notes=notes.all(),
+        width=spec.width or ("text" if len(columns) > 4 else "column"),
+    )
+
+
+def _compare(
+    plan: Plan, column: ColumnSpec, protocols: Mapping[str, tuple[Differences, Differences]]
+) -> Comparison:
+    figure = figure_of(column.figure)
+    better: Better | None = figure.better
+    if column.best is not None:
+        better = None if column.best == "none" else column.best
+    baseline = plan.baseline if column.difference else None
+    return compare(
+        figure,
+        plan.cells,
+        protocols[figure.kind],
+        better=better,
+        baseline=baseline,
+        level=plan.spec.level,
+    )
+
+
+def _columns(
+    frame: pd.DataFrame, plan: Plan, compared: Mapping[str, Comparison], notes: Notes
+) -> list[Column]:
+    columns: list[Column] = []
+    for over in plan.across:
+        for spec in plan.columns:
+            figure = figure_of(spec.figure)
+            label = spec.label or plan.spec.labels.get(figure.key) or _head(frame, figure)
+            decimals = _decimals(spec, plan.spec, figure, compared[spec.figure])
+            marks = _column_marks(compared[spec.figure], notes)
+            head = None
+            if over is not None and plan.spec.across:
+                head = value_label(plan.spec.across, over, plan.spec.labels)
+            columns.append(Column(figure, label, decimals, "value", over, head, marks))
+            if spec.difference and plan.baseline is not None:
+                columns.append(
+                    Column(figure, f"Δ {label}", decimals, "difference", over, head, marks)
+                )
+    return columns
+
+
+def _head(frame: pd.DataFrame, figure: Figure) -> str:
+    """The figure's label; a speed on a CPU says so."""
+    device = str(common_protocol(frame, "fps").get("device", ""))
+    on_cpu = figure.kind == "fps" and device.upper().startswith("CPU")
+    return f"{figure.label} (CPU)" if on_cpu else figure.label
+
+
+def _column_marks(comparison: Comparison, notes: Notes) -> tuple[str, ...]:
+    if comparison.incomparable:
+        said = differences_in_words(comparison.incomparable)
+        return (notes.mark(f"not measured alike, so no row is set against another: {said}."),)
+    if comparison.ahead:
+        return (notes.mark(_AHEAD.format(comparison.ahead)),)
+    return ()
+
+
+def _decimals(column: ColumnSpec, spec: TableSpec, figure: Figure, comparison: Comparison) -> int:
+    """As asked for; counts get enough digits that the smallest still shows three of them."""
+    asked = column.decimals if column.decimals is not None else spec.decimals.get(figure.key)
+    if asked is not None or not figure.exact:
+        return figure.decimals if asked is None else asked
+    sizes = [abs(v) for values in comparison.values.values() for v in values.values() if v]
+    needed = 2 - math.floor(math.log10(min(sizes))) if sizes else 0
+    return min(max(figure.decimals, needed), 4)
+
+
+def _groups(
+    plan: Plan, columns: Sequence[Column], compared: Mapping[str, Comparison], notes: Notes
+) -> list[tuple[Row, ...]]:
+    groups: dict[str, list[Row]] = {}
+    for cells in plan.rows():
+        first = next(iter(cells.values()))
+        value = field_value(first, plan.spec.group) if plan.spec.group else ""
+        groups.setdefault(value, []).append(_row(plan, cells, columns, compared, notes))
+    return [tuple(rows) for rows in groups.values()]
+
+
+def _row(
+    plan: Plan,
+    cells: Mapping[str | None, CellRows],
+    columns: Sequence[Column],
+    compared: Mapping[str, Comparison],
+    notes: Notes,
+) -> Row:
+    first = next(iter(cells.values()))
+    names = plan.spec.labels
+    labels = tuple(f.label(v, names) for f, v in zip(plan.fields, plan.key(first), strict=True))
+    entries = []
+    for column in columns:
+        cell = cells.get(column.over)
+        comparison = compared[column.figure.key]
+        if cell is None:
+            entries.append(Entry(text=""))
+        elif column.part == "difference":
+            entries.append(_difference(cell, comparison, plan))
+        else:
+            entries.append(_value(cell, column.figure, comparison, notes))
+    seeds = ", ".join(dict.fromkeys(map(_seeds, cells.values())))
+    marks = [notes.mark(f"{c.unfinished()}.") for c in cells.values() if not c.complete]
+    cell_names = " | ".join(cell.name for cell in cells.values())
+    return Row(labels, seeds, tuple(entries), cell_names, tuple(dict.fromkeys(marks)))
+
+
+def _seeds(cell: CellRows) -> str:
+    return str(cell.planned) if cell.complete else f"{cell.finished}/{cell.planned}"
+
+
+def _value(cell: CellRows, figure: Figure, comparison: Comparison, notes: Notes) -> Entry:
+    values = comparison.values[cell.name]
+    oom = [str(text) for text in cell.column(f"{figure.kind}.oom")]
+    mixed = cell.mixed(figure.kind)
+    if mixed and (values or oom):
+        said = differences_in_words(mixed)
+        return Entry(values, mixed=True, marks=(notes.mark(f"mixed protocol, no mean: {said}."),))
+    if oom and values:
+        return Entry(values, marks=(notes.mark(f"{len(oom)} of {cell.planned} seeds: {oom[0]}."),))
+    if not values:
+        text = oom[0] if oom else _why_empty(cell, figure)
+        return Entry(text=text)
+    ties = comparison.ties
+    marks: list[str] = []
+    if ties is not None and ties.best is not None and cell.name in ties.untested:
+        marks.append(notes.mark("fewer than two seeds in common with the best: not tested."))
+    if cell.complete and len(values) < cell.planned:
+        marks.append(notes.mark(f"{figure.label} of {len(values)} of {cell.planned} seeds."))
+    bold = ties is not None and cell.name in ties.tied
+    return Entry(values, bold=bold, marks=tuple(marks))
+
+
+def _why_empty(cell: CellRows, figure: Figure) -> str:
+    """The state that keeps a figure from being there, or a dash: not measured."""
+    return DASH if cell.complete else cell.state
+
+
+def _difference(cell: CellRows, comparison: Comparison, plan: Plan) -> Entry:
+    if cell.name == plan.baseline:
+        return Entry(text="baseline")
+    difference = comparison.differences.get(cell.name)
+    return Entry(text=DASH) if difference is None else Entry(difference=difference)
+
+
+def _published_row(
+    entry: Published,
+    columns: Sequence[Column],
+    frame: pd.DataFrame,
+    plan: Plan,
+    notes: Notes,
+) -> Row:
+    protocol = common_protocol(frame, "ap")
+    ours = ", ".join(show_value(protocol[k]) for k in ("data", "split") if k in protocol)
+    device = common_protocol(frame, "fps").get("device")
+    shown = [column.figure.key for column in columns]
+    mark = notes.mark(entry.differs(ours, None if device is None else str(device), shown))
+    entries = tuple(_published_entry(entry, column) for column in columns)
+    names = [field.name for field in plan.fields]
+    labels: tuple[Label, ...] = (Label(entry.method),)
+    if names[:2] == ["method", "backbone"]:
+        rest = [Label("") for _ in names[2:]]
+        labels = (Label(entry.method), Label(entry.backbone or ""), *rest)
+    elif entry.backbone:
+        labels = (Label(f"{entry.method}, {entry.backbone}"),)
+    return Row(labels, "", entries, None, (mark,))
+
+
+def _published_entry(entry: Published, column: Column) -> Entry:
+    value = entry.figures.get(column.figure.key)
+    if value is None or column.part == "difference" or column.over is not None:
+        return Entry(text="")
+    return Entry({0: value})

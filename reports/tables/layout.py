@@ -1,0 +1,181 @@
+"""A table specification with everything decided that it left open, or refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from reports.frame.cells import CellRows, cells_of
+from reports.frame.figures import COUNTS, FIGURES, SPEEDS, Figure
+from reports.tables.labels import Field, axes_of, field_value, make_field
+from reports.tables.spec import ColumnSpec, TableError, TableSpec, check_figures
+
+_MAIN = ("AP", "AP50", "AP75", "AR1", "AR10", "params", "macs", "latency", "fps")
+_COMPONENTS = ("AP", "AP_videos", "AP50", "AP75", "params", "macs", "latency", "fps")
+_PLAIN = ("AP", "AP_videos", "AP50", "AP75", "AR1", "AR10", "params", "macs", "latency", "fps")
+_SHAPES = {"main": _MAIN, "components": _COMPONENTS, "plain": _PLAIN}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the rows and columns are.
+
+    Attributes:
+        cells: every cell of the frame, in the order of the rows.
+        fields: the label columns.
+        columns: the figures, each once.
+        baseline: name of the cell that the others are set against.
+        across: values of the axis that is laid out across; (None,): no such axis.
+    """
+
+    spec: TableSpec
+    name: str
+    cells: tuple[CellRows, ...]
+    fields: tuple[Field, ...]
+    columns: tuple[ColumnSpec, ...]
+    baseline: str | None
+    across: tuple[str | None, ...]
+
+    def key(self, cell: CellRows) -> tuple[str, ...]:
+        """What tells the cell's row from the others."""
+        return tuple(field_value(cell, field.name) for field in self.fields)
+
+    def rows(self) -> list[dict[str | None, CellRows]]:
+        """The rows: value across to cell, in order."""
+        found: dict[tuple[str, ...], dict[str | None, CellRows]] = {}
+        for cell in self.cells:
+            over = field_value(cell, self.spec.across) if self.spec.across else None
+            found.setdefault(self.key(cell), {})[over] = cell
+        return list(found.values())
+
+
+def figure_of(name: str) -> Figure:
+    """A named figure, or any collected column as it is."""
+    return FIGURES.get(name) or Figure(name, name, name, decimals=2)
+
+
+def make_plan(frame: pd.DataFrame, spec: TableSpec, name: str) -> Plan:
+    """Decide rows, columns, order and baseline.
+
+    Raises:
+        TableError: a field, value, figure or baseline that does not exist, or rows that the
+            fields do not tell apart.
+    """
+    check_figures(spec, list(frame.columns))
+    cells = _ordered(cells_of(frame), spec)
+    if not cells:
+        raise TableError(f"table {name}: the grid has no cells")
+    fields = tuple(make_field(field, cells, spec) for field in _row_names(cells, spec))
+    across: tuple[str | None, ...] = (None,)
+    if spec.across:
+        across = tuple(dict.fromkeys(field_value(cell, spec.across) for cell in cells))
+    baseline = _baseline(cells, fields, spec)
+    columns = tuple(_with_speed(_columns(frame, spec, baseline)))
+    plan = Plan(spec, spec.name or name, tuple(cells), fields, columns, baseline, across)
+    _refuse_ambiguous(plan)
+    return plan
+
+
+def _ordered(cells: list[CellRows], spec: TableSpec) -> list[CellRows]:
+    """By group, then as ``order`` says, then as in the grid."""
+    names = [*([spec.group] if spec.group else []), *spec.order]
+    places: list[dict[str, int]] = []
+    for name in names:
+        values = list(dict.fromkeys(field_value(cell, name) for cell in cells)) if cells else []
+        asked = spec.order.get(name, ())
+        for value in asked:
+            if value not in values:
+                raise TableError(f"order: {name} has no value {value!r}; it has {_list(values)}")
+        order = [*asked, *(value for value in values if value not in asked)]
+        places.append({value: place for place, value in enumerate(order)})
+    return sorted(
+        cells,
+        key=lambda cell: [
+            place[field_value(cell, name)] for name, place in zip(names, places, strict=True)
+        ],
+    )
+
+
+def _row_names(cells: Sequence[CellRows], spec: TableSpec) -> list[str]:
+    """The fields asked for, or those that the shape has: never too few to tell rows apart."""
+    if spec.rows is not None:
+        return list(spec.rows)
+    axes = [axis for axis in axes_of(cells[0].rows) if axis != spec.across]
+    if spec.shape != "main":
+        return axes or ["cell"]
+    names = ["method", "backbone"]
+    for axis in axes:
+        keys = {tuple(field_value(cell, name) for name in names) for cell in cells}
+        if len(keys) == len(cells):
+            break
+        names.append(axis)
+    return names
+
+
+def _baseline(cells: Sequence[CellRows], fields: Sequence[Field], spec: TableSpec) -> str | None:
+    """The name of the one cell that is meant; without a word, the one without check marks."""
+    if spec.baseline is None:
+        bare = [c for c in cells if _unchecked(c, fields)] if spec.shape == "components" else []
+        return bare[0].name if len(bare) == 1 else None
+    names = [cell.name for cell in cells]
+    if isinstance(spec.baseline, str):
+        found = [name for name in names if name == spec.baseline]
+    else:
+        wanted = spec.baseline.items()
+        found = [c.name for c in cells if all(field_value(c, k) == v for k, v in wanted)]
+    if len(found) != 1:
+        what = "no cell" if not found else f"{len(found)} cells"
+        raise TableError(f"baseline {spec.baseline!r} is {what}; the cells: {_list(names)}")
+    return found[0]
+
+
+def _unchecked(cell: CellRows, fields: Sequence[Field]) -> bool:
+    checks = [field for field in fields if field.check is not None]
+    return bool(checks) and all(field_value(cell, f.name) != f.check for f in checks)
+
+
+def _columns(frame: pd.DataFrame, spec: TableSpec, baseline: str | None) -> list[ColumnSpec]:
+    """The columns asked for, or those of the shape that the grid has measured."""
+    if spec.columns is not None:
+        return list(spec.columns)
+    kinds = {name.partition(".")[0] for name in frame.columns if name.endswith(".recorded")}
+    keys = [key for key in _SHAPES[spec.shape] if figure_of(key).kind in kinds]
+    return [
+        ColumnSpec(figure=key, difference=key == "AP" and baseline is not None)
+        for key in keys or ["AP"]
+    ]
+
+
+def _with_speed(columns: list[ColumnSpec]) -> list[ColumnSpec]:
+    """A count of operations never stands without a speed: moving data costs time, not FLOPs."""
+    figures = [column.figure for column in columns]
+    for column in columns:
+        if figures.count(column.figure) > 1:
+            raise TableError(f"columns: {column.figure} is there twice")
+    if any(figure in SPEEDS for figure in figures):
+        return columns
+    last = max((n for n, figure in enumerate(figures) if figure in COUNTS), default=None)
+    if last is None:
+        return columns
+    return [*columns[: last + 1], ColumnSpec(figure="latency"), *columns[last + 1 :]]
+
+
+def _refuse_ambiguous(plan: Plan) -> None:
+    seen: dict[tuple[str, ...], str] = {}
+    for cell in plan.cells:
+        over = field_value(cell, plan.spec.across) if plan.spec.across else ""
+        other = seen.setdefault((*plan.key(cell), over), cell.name)
+        if other != cell.name:
+            shown = [field.name for field in plan.fields] + [plan.spec.across or ""]
+            hidden = [axis for axis in axes_of(cell.rows) if axis not in shown]
+            raise TableError(
+                f"table {plan.name}: the rows do not tell {other!r} from {cell.name!r}, and cells "
+                f"are never averaged; add to rows: {_list(hidden)}"
+            )
+
+
+def _list(names: Sequence[str], most: int = 20) -> str:
+    more = f", and {len(names) - most} more" if len(names) > most else ""
+    return (", ".join(names[:most]) or "none") + more

@@ -1,0 +1,127 @@
+"""What stands below a table: how to read it, what was tested, how each figure was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from reports.frame.protocol import Differences, common_protocol, describe
+from reports.frame.runs import KINDS
+from reports.tables.comparisons import Comparison
+from reports.tables.layout import Plan, figure_of
+from reports.tables.model import Notes
+
+ONE_SEED = "One seed proves nothing: no figure is bold, and no difference has an interval."
+
+
+def explain(
+    notes: Notes, frame: pd.DataFrame, plan: Plan, compared: Mapping[str, Comparison]
+) -> None:
+    """Add the notes that hold for the whole table."""
+    _spread(notes, plan, compared)
+    _test(notes, plan, compared)
+    _meaning(notes, plan)
+    kinds = {figure_of(column.figure).kind for column in plan.columns}
+    for kind in KINDS:
+        if kind in kinds:
+            _protocol(notes, kind, frame, plan, compared)
+    _code(notes, frame)
+
+
+def _spread(notes: Notes, plan: Plan, compared: Mapping[str, Comparison]) -> None:
+    percent = f"{100 * plan.spec.level:g} %"
+    if _most_seeds(compared) > 1:
+        notes.say(
+            "Mean ± sample standard deviation over seeds; n: seeds finished (of those planned). "
+            "Every seed counts, none is chosen."
+        )
+    if plan.baseline is not None and any(column.difference for column in plan.columns):
+        interval = (
+            f", with its {percent} t confidence interval" if _most_seeds(compared) > 1 else ""
+        )
+        notes.say(f"Δ: difference to the baseline ({plan.baseline}), paired by seed{interval}.")
+
+
+def _test(notes: Notes, plan: Plan, compared: Mapping[str, Comparison]) -> None:
+    tests = {
+        name: comparison.ties
+        for name, comparison in compared.items()
+        if comparison.ties is not None and not figure_of(name).exact
+    }
+    if any(ties.best is not None for ties in tests.values()):
+        percent = f"{100 * plan.spec.level:g} %"
+        notes.say(
+            "Bold: the best mean and every cell whose paired difference to it over common seeds "
+            f"has a {percent} t interval that covers zero (not corrected for the number of cells; "
+            "unfinished cells are not tested)."
+        )
+    elif any(comparison.values.values() for comparison in compared.values()) and tests:
+        many = _most_seeds(compared) > 1
+        notes.say("No cell has all of its seeds yet: no figure is bold." if many else ONE_SEED)
+
+
+def _meaning(notes: Notes, plan: Plan) -> None:
+    """What the figures stand for; those of one meaning together."""
+    labels: dict[str, list[str]] = {}
+    for column in plan.columns:
+        figure = figure_of(column.figure)
+        if figure.about:
+            labels.setdefault(figure.about, []).append(column.label or figure.label)
+    for about, names in labels.items():
+        notes.say(f"{', '.join(names)}: {about}.")
+
+
+def _most_seeds(compared: Mapping[str, Comparison]) -> int:
+    return max((len(values) for c in compared.values() for values in c.values.values()), default=0)
+
+
+def _protocol(
+    notes: Notes, kind: str, frame: pd.DataFrame, plan: Plan, compared: Mapping[str, Comparison]
+) -> None:
+    protocol = common_protocol(frame, kind)
+    names = {"ap": "AP", "flops": "Counts", "fps": "Speed and memory"}
+    if protocol:
+        notes.say(f"{names[kind]}: {describe(kind, protocol)}.")
+    varied: Differences = {}
+    for column in plan.columns:
+        if figure_of(column.figure).kind == kind:
+            varied |= compared[column.figure].varied
+    if varied:
+        fields = "; ".join(
+            f"{field.replace('_', ' ')} {', '.join(values)}" for field, values in varied.items()
+        )
+        notes.say(f"{names[kind]}: the protocol varies with the rows: {fields}.")
+    if f"{kind}.drift" in frame:
+        _drift(notes, names[kind], frame[f"{kind}.drift"])
+
+
+def _drift(notes: Notes, name: str, drift: pd.Series) -> None:
+    """Figures that were taken on a machine that did not hold still."""
+    reasons = drift.dropna()
+    if len(reasons):
+        notes.say(
+            f"{name}: suspect in {len(reasons)} of {len(drift)} runs (all reasons in runs.csv), "
+            f"such as: {str(reasons.iloc[0]).partition('; ')[0]}."
+        )
+
+
+def _code(notes: Notes, frame: pd.DataFrame) -> None:
+    """Say so when the runs were not made by the same code."""
+    if "run.commit" in frame and frame["run.commit"].nunique() > 1:
+        commits = ", ".join(str(commit)[:10] for commit in frame["run.commit"].dropna().unique())
+        notes.say(f"The runs were made by different versions of the code: {commits}.")
+    if "run.dirty" in frame and (frame["run.dirty"] == True).any():  # noqa: E712
+        notes.say("Some runs were made with uncommitted changes to the code (kept with each run).")
+
+
+def differences_in_words(differences: Differences, most: int = 4) -> str:
+    """``device A100 (cell x, cell y) or V100 (cell z)``."""
+    fields = []
+    for field, values in differences.items():
+        parts = []
+        for value, names in values.items():
+            more = f", and {len(names) - most} more" if len(names) > most else ""
+            parts.append(f"{value} ({', '.join(names[:most])}{more})")
+        fields.append(f"{field.replace('_', ' ')} {' or '.join(parts)}")
+    return "; ".join(fields)

@@ -1,0 +1,93 @@
+"""Figures that others published, to stand beside ours: never measured here, always marked."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from core.config.yaml_file import read_yaml
+from core.errors import UserError
+from reports.frame.figures import FIGURES
+
+PUBLISHED = Path(__file__).with_name("published.yaml")
+
+
+class PublishedError(UserError):
+    """An entry that does not exist, or a file of entries with faults."""
+
+
+class Published(BaseModel):
+    """One published row; figures that are not known are simply not there."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    method: str
+    backbone: str | None = None
+    data: str
+    selection: str = Field(
+        default="selection of runs not stated", description="which of the runs, or their average"
+    )
+    device: str | None = Field(default=None, description="what FPS was measured on")
+    source: Annotated[str, Field(min_length=1)]
+    figures: dict[str, float] = Field(description="figure to value, in the printed unit")
+
+    def differs(self, ours: str, ours_on: str | None, shown: Sequence[str]) -> str:
+        """What sets these figures apart from ours, in one sentence.
+
+        Args:
+            ours: data and split that ours were scored on.
+            ours_on: device that our FPS was measured on; none: not measured.
+            shown: figures that the table shows.
+        """
+        parts = [self.data if not ours else f"{self.data} (ours: {ours})"]
+        parts.append(f"{self.selection} (ours: mean over seeds)")
+        if "fps" in self.figures and "fps" in shown:
+            device = self.device or "device not stated"
+            parts.append(f"FPS on {device}, scope not stated (ours: {ours_on or 'not measured'})")
+        return f"published, not measured here: {'; '.join(parts)}. Source: {self.source}."
+
+
+def load_published(path: Path = PUBLISHED) -> dict[str, Published]:
+    """Entry id to entry.
+
+    Raises:
+        PublishedError: naming file, entry and field at fault.
+    """
+    value = read_yaml(path)
+    if not isinstance(value, dict):
+        raise PublishedError(f"{path}: expected a mapping of entries")
+    entries: dict[str, Published] = {}
+    for name, fields in value.items():
+        try:
+            entry = Published.model_validate({"id": name, **fields})
+        except (ValidationError, TypeError) as error:
+            raise PublishedError(f"{path}: entry {name}: {error}") from error
+        unknown = [key for key in entry.figures if key not in FIGURES]
+        if unknown:
+            raise PublishedError(
+                f"{path}: entry {name}: unknown figure {unknown[0]!r}; "
+                f"valid figures: {', '.join(FIGURES)}"
+            )
+        entries[str(name)] = entry
+    return entries
+
+
+def choose(ids: Sequence[str], entries: dict[str, Published]) -> list[Published]:
+    """The entries of these ids, in their order.
+
+    Raises:
+        PublishedError: an id that does not exist; lists those that do.
+    """
+    for name in ids:
+        if name not in entries:
+            close = difflib.get_close_matches(name, entries, n=1)
+            hint = f" (did you mean {close[0]}?)" if close else ""
+            raise PublishedError(
+                f"published: unknown entry {name!r}{hint}; valid entries: {', '.join(entries)}"
+            )
+    return [entries[name] for name in ids]

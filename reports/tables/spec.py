@@ -1,0 +1,192 @@
+"""What a table shows, as a user writes it: the ``table:`` key of a grid, or a file of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from core.config.yaml_file import read_yaml
+from core.errors import UserError
+from reports.frame.figures import FIGURES
+
+
+class TableError(UserError):
+    """A table specification that names what does not exist, or that cannot be filled."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ColumnSpec(_Section):
+    """One figure of a table."""
+
+    figure: str = Field(description="a named figure (AP, params, ...) or a collected column")
+    label: str | None = Field(
+        default=None, description="head of the column; none: the figure's own"
+    )
+    decimals: Annotated[int, Field(ge=0, le=9)] | None = Field(
+        default=None, description="digits after the point; none: the figure's own"
+    )
+    best: Literal["high", "low", "none"] | None = Field(
+        default=None, description="which end is bold; none given: the figure's own"
+    )
+    difference: bool = Field(
+        default=False, description="followed by the difference to the baseline"
+    )
+
+
+class TableSpec(_Section):
+    """A table: what its rows and columns are, in which order, under which names."""
+
+    name: str | None = Field(
+        default=None, pattern=r"^[A-Za-z0-9_-]+$", description="stem of its files"
+    )
+    title: str | None = Field(default=None, description="first sentence of the caption")
+    shape: Literal["plain", "components", "main"] = Field(
+        default="plain",
+        description="plain: a column an axis; components: check marks, each cell set against the "
+        "baseline; main: method and backbone, as in a comparison of methods",
+    )
+    rows: tuple[str, ...] | None = Field(
+        default=None,
+        description="axes, config fields, 'method', 'backbone' or 'cell' that name a row",
+    )
+    columns: tuple[ColumnSpec, ...] | None = Field(default=None, min_length=1)
+    across: str | None = Field(
+        default=None, description="axis or field whose values stand side by side"
+    )
+    group: str | None = Field(default=None, description="axis or field that a rule separates")
+    order: dict[str, tuple[str, ...]] = Field(
+        default={}, description="axis to its values in the order of the rows; unnamed ones follow"
+    )
+    checks: dict[str, str] = Field(
+        default={}, description="axis to the value that earns a check mark (others: none)"
+    )
+    labels: dict[str, str] = Field(
+        default={}, description="axis, field, figure, 'axis=value' or value, to what is printed"
+    )
+    decimals: dict[str, Annotated[int, Field(ge=0, le=9)]] = Field(
+        default={}, description="figure to digits after the point"
+    )
+    baseline: str | dict[str, str] | None = Field(
+        default=None,
+        description="the cell that the others are set against, by name or by axis values",
+    )
+    published: tuple[str, ...] = Field(
+        default=(), description="entries of published.yaml to set beside"
+    )
+    level: Annotated[float, Field(gt=0.5, lt=1)] = Field(
+        default=0.95, description="confidence of intervals and of the test behind the bold figures"
+    )
+    width: Literal["column", "text"] | None = Field(
+        default=None, description="LaTeX: table or table*; none: by the number of columns"
+    )
+
+    @field_validator("columns", mode="before")
+    @classmethod
+    def _columns_by_name(cls, value: Any) -> Any:
+        """A column may be given by the name of its figure alone."""
+        if not isinstance(value, list | tuple):
+            return value
+        return [{"figure": item} if isinstance(item, str) else item for item in value]
+
+    @field_validator("order", "checks", "labels", "baseline", mode="before")
+    @classmethod
+    def _numbers_as_labels(cls, value: Any) -> Any:
+        """YAML reads an axis value such as 8 or true as what it is; here it is a label."""
+        return _as_text(value) if isinstance(value, dict) else value
+
+
+def _as_text(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_as_text(key): _as_text(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_text(item) for item in value]
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float) else value
+
+
+def parse_specs(value: Any, source: str | Path) -> list[TableSpec]:
+    """The tables of a grid's ``table:`` key: a mapping, a list of them, or none.
+
+    Args:
+        value: plain YAML values.
+        source: the file that they come from, for messages.
+
+    Raises:
+        TableError: naming file, table, field and the valid names.
+    """
+    if value is None:
+        return []
+    if isinstance(value, Mapping) and set(value) == {"tables"}:
+        value = value["tables"]
+    items = value if isinstance(value, list) else [value]
+    specs = [_parse(item, f"{source}: table {n}", n) for n, item in enumerate(items, 1)]
+    names = [spec.name for spec in specs]
+    for name in names:
+        if names.count(name) > 1:
+            raise TableError(f"{source}: two tables are called {name!r}; set table.name")
+    return specs
+
+
+def load_specs(path: Path) -> list[TableSpec]:
+    """The tables of a file: one mapping, a list of them, or a grid file with a ``table:`` key.
+
+    Raises:
+        TableError: the file holds no table, or one with faults.
+        YamlError: the file cannot be read or is not YAML.
+    """
+    value = read_yaml(path)
+    if isinstance(value, Mapping) and "table" in value:
+        value = value["table"]
+    specs = parse_specs(value, path)
+    if not specs:
+        raise TableError(f"{path}: no table in it; expected fields: {', '.join(_fields())}")
+    return specs
+
+
+def _parse(item: Any, where: str, number: int) -> TableSpec:
+    if not isinstance(item, Mapping):
+        raise TableError(f"{where}: expected a mapping of {', '.join(_fields())}, not {item!r}")
+    try:
+        spec = TableSpec.model_validate(dict(item))
+    except ValidationError as error:
+        raise TableError("\n".join(f"{where}: {line}" for line in _explain(error))) from error
+    if spec.name is None and number > 1:
+        return spec.model_copy(update={"name": f"table{number}"})
+    return spec
+
+
+def _explain(error: ValidationError) -> list[str]:
+    lines = []
+    for fault in error.errors():
+        name = ".".join(str(part) for part in fault["loc"])
+        if fault["type"] == "extra_forbidden":
+            model = ColumnSpec if fault["loc"][0] == "columns" else TableSpec
+            lines.append(f"unknown field {name}; valid fields: {', '.join(_fields(model))}")
+        else:
+            lines.append(f"{name}={fault['input']!r}: {fault['msg']}")
+    return lines
+
+
+def _fields(model: type[BaseModel] = TableSpec) -> list[str]:
+    return list(model.model_fields)
+
+
+def check_figures(spec: TableSpec, columns: list[str]) -> None:
+    """Refuse a figure that is neither named nor collected.
+
+    Raises:
+        TableError: naming the figure and the valid ones.
+    """
+    for column in spec.columns or ():
+        if column.figure not in FIGURES and column.figure not in columns:
+            raise TableError(
+                f"table {spec.name or ''}: unknown figure {column.figure!r}; valid figures: "
+                f"{', '.join(FIGURES)}, or any column of the collected CSV"
+            )

@@ -1,0 +1,89 @@
+from dataclasses import replace
+
+import pytest
+
+from benchmarks.speed import measure
+from benchmarks.speed.isolated import Job, OutOfMemory, SubjectSpec
+from benchmarks.speed.measure import fps_of_job, fps_record
+from benchmarks.subjects.workload import ClipShape
+from core import preset
+
+SHAPE = ClipShape(36, 32, 32)
+A, B = (SubjectSpec(name, SHAPE, preset("tiny").to_dict()) for name in "ab")
+
+
+def record(spec):
+    return {"name": spec.name, "figures": {}, "memory": None}
+
+
+def test_memory_of_several_subjects_is_measured_in_processes_of_their_own():
+    jobs = []
+
+    def run(job):
+        jobs.append((job.kind, [spec.name for spec in job.subjects]))
+        if job.kind == "memory":
+            return [{"host_peak": job.subjects[0].name}]
+        return [record(spec) for spec in job.subjects]
+
+    records = fps_of_job(Job("fps", (A, B)), run)
+    assert jobs == [("fps", ["a", "b"]), ("memory", ["a"]), ("memory", ["b"])]
+    assert [r["memory"]["host_peak"] for r in records] == ["a", "b"]
+
+
+def test_one_subject_needs_one_process():
+    jobs = []
+
+    def run(job):
+        jobs.append(job)
+        return [record(A)]
+
+    fps_of_job(Job("fps", (A,)), run)
+    assert len(jobs) == 1
+
+
+def test_out_of_memory_is_a_result_with_its_protocol():
+    def run(job):
+        raise OutOfMemory("the process was killed")
+
+    (found,) = fps_of_job(Job("fps", (A,), memory_limit=2**30), run)
+    assert found["oom"] == "OOM at T=36" and found["figures"] is None
+    assert found["reason"] == "the process was killed"
+    assert found["protocol"]["clip_length"] == 36
+    assert found["protocol"]["memory_limit"] == 2**30
+    assert found["protocol"]["device"].startswith("CPU")
+
+
+def test_what_does_not_fit_together_is_measured_alone():
+    def run(job):
+        if len(job.subjects) > 1 or job.subjects[0].name == "b":
+            raise OutOfMemory("too much")
+        return [record(job.subjects[0])]
+
+    first, second = fps_of_job(Job("fps", (A, B)), run)
+    assert first["name"] == "a" and first["figures"] == {}
+    assert second["name"] == "b" and second["oom"] == "OOM at T=36"
+
+
+def test_a_config_is_measured_at_its_own_shape_on_the_default_device(monkeypatch, tmp_path):
+    asked = []
+
+    def fake(job):
+        asked.append(job)
+        return [{}]
+
+    monkeypatch.setattr(measure, "fps_of_job", fake)
+    monkeypatch.setattr(measure, "default_device", lambda: "cuda")
+    fps_record(preset("tiny"), name="cell", checkpoint=tmp_path / "last.pt", threads=1)
+    (job,) = asked
+    (spec,) = job.subjects
+    assert job.device == "cuda" and job.threads == 1 and job.kind == "fps"
+    assert spec.shape == ClipShape(3, 64, 96, 1, 64, 96)
+    assert spec.checkpoint == str(tmp_path / "last.pt")
+    assert spec.config == preset("tiny").to_dict()
+    assert replace(spec, checkpoint=None).name == "cell"
+
+
+@pytest.mark.parametrize(("cuda", "device"), [(True, "cuda"), (False, "cpu")])
+def test_the_default_device_is_the_gpu_if_there_is_one(monkeypatch, cuda, device):
+    monkeypatch.setattr(measure.torch.cuda, "is_available", lambda: cuda)
+    assert measure.default_device() == device

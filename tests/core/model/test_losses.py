@@ -1,0 +1,97 @@
+"""Losses against their closed forms."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from core import build_model, preset
+from core.config.schema import HeadConfig
+from core.model.losses import box_losses, dice_loss, gather_positives, mask_loss
+from core.model.matching import Assignment
+from core.model.query_head import StageOutput
+from core.model.structures import ClipTargets
+from tests.core.model.golden_cases import SIZE as FRAME
+from tests.core.model.golden_cases import clip_targets
+
+SIZE = (40, 80)
+
+
+def one_positive() -> tuple[StageOutput, ClipTargets, Assignment]:
+    """Two frames, three queries; instance 0 (class 1) is query 2, and absent in frame 1."""
+    boxes = torch.tensor([[10.0, 10, 30, 30]]).expand(2, 1, 4)
+    masks = torch.zeros(2, 1, *SIZE, dtype=torch.bool)
+    masks[0, 0, 10:30, 10:30] = True
+    present = torch.tensor([[True], [False]])
+    target = ClipTargets(torch.tensor([1]), boxes, masks, present, SIZE)
+    predicted = torch.tensor([14.0, 10, 34, 30]).expand(1, 2, 3, 4)
+    logits = torch.zeros(1, 2, 3, 4)
+    stage = StageOutput(logits, predicted, torch.zeros(1, 2, 3, 8), torch.zeros(1, 2, 3, 8))
+    return stage, target, Assignment(torch.tensor([2]), torch.tensor([0]))
+
+
+def test_positives_are_the_frames_that_show_the_instance():
+    _, target, pairs = one_positive()
+    positives = gather_positives([target], [pairs])
+    assert (positives.clip.tolist(), positives.frame.tolist()) == ([0], [0])
+    assert (positives.query.tolist(), positives.labels.tolist()) == ([2], [1])
+    assert positives.scale.tolist() == [[80, 40, 80, 40]]
+
+
+def test_box_losses_closed_form():
+    stage, target, pairs = one_positive()
+    losses = box_losses(stage, gather_positives([target], [pairs]), HeadConfig())
+    log2 = torch.log(torch.tensor(2.0)).item()
+    negatives, alpha = 2 * 3 * 4 - 1, 0.25
+    focal = 0.25 * log2 * (negatives * (1 - alpha) + alpha)
+    assert losses["loss_cls"].item() == pytest.approx(2 * focal, rel=1e-5)
+    assert losses["loss_bbox"].item() == pytest.approx(5 * (4 / 80 + 4 / 80), rel=1e-5)
+    union, hull = 2 * 400 - 320, 24 * 20
+    giou = 320 / union - (hull - union) / hull
+    assert losses["loss_iou"].item() == pytest.approx(2 * (1 - giou), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("field", "name"),
+    [
+        ("class_weight", "loss_cls"),
+        ("l1_weight", "loss_bbox"),
+        ("giou_weight", "loss_iou"),
+        ("dice_weight", "loss_mask"),
+    ],
+)
+def test_each_loss_has_a_weight(field, name):
+    def losses(**head):
+        torch.manual_seed(0)
+        model = build_model(preset("tiny", {f"head.{key}": value for key, value in head.items()}))
+        return model.losses(torch.randn(2, 3, 3, *FRAME), clip_targets())
+
+    plain, without = losses(**{field: 1.0}), losses(**{field: 0.0})
+    for stage in range(3):
+        assert plain[f"stage{stage}_{name}"] > 0 == without[f"stage{stage}_{name}"]
+    others = [key for key in plain if not key.endswith(name)]
+    assert [plain[key] for key in others] == [without[key] for key in others]
+
+
+def test_accuracy_of_the_positives():
+    stage, target, pairs = one_positive()
+    stage.logits[0, 0, 2, 1] = 5
+    losses = box_losses(stage, gather_positives([target], [pairs]), HeadConfig())
+    assert losses["pos_acc"].item() == 100
+
+
+def test_dice_is_zero_for_a_perfect_mask_and_one_for_a_wrong_one():
+    wanted = torch.zeros(2, 4, 4)
+    wanted[:, :2] = 1
+    logits = torch.stack((20 * (2 * wanted[0] - 1), 20 * (1 - 2 * wanted[1])))
+    perfect, wrong = dice_loss(logits, wanted).tolist()
+    assert perfect == pytest.approx(0, abs=1e-5)
+    assert wrong == pytest.approx(1, abs=1e-5)
+
+
+def test_the_mask_of_the_instances_class_is_trained():
+    _, target, pairs = one_positive()
+    positives = gather_positives([target], [pairs])
+    logits = torch.zeros(1, 4, 2, 2, requires_grad=True)
+    mask_loss(logits, torch.ones(1, 2, 2), positives).backward()
+    assert logits.grad.flatten(2).abs().sum(-1).gt(0).tolist() == [[False, True, False, False]]

@@ -1,0 +1,336 @@
+import json
+import math
+
+import pytest
+
+from launch.records.store import Store
+from reports.frame.collect import collect
+from reports.frame.runs import read_grid
+from reports.tables.build import build_table
+from reports.tables.formatting import number, pieces
+from reports.tables.published import load_published
+from reports.tables.spec import TableError, TableSpec, parse_specs
+
+CHECKS = {"shape": "components"}
+
+
+@pytest.fixture
+def table(frame):
+    """Builds the table of a specification from invented runs."""
+
+    def _table(spec=None, **changes):
+        (parsed,) = parse_specs({} if spec is None else spec, "grid.yaml")
+        return build_table(frame(**changes), parsed, load_published(), name="components")
+
+    return _table
+
+
+def column(table, key, part="value", over=None):
+    keys = [(c.figure.key, c.part, c.over) for c in table.columns]
+    return keys.index((key, part, over))
+
+
+def entry(table, cell, key, part="value", over=None):
+    (row,) = [row for row in table.rows if row.cell is not None and cell in row.cell]
+    return row.entries[column(table, key, part, over)]
+
+
+def notes(table):
+    return " ".join(note.text for note in table.notes)
+
+
+BOTH = "messenger=on head=stqi"
+NEITHER = "messenger=off head=per_frame"
+
+
+def test_mean_and_deviation_over_all_seeds(table):
+    ap = {0: 0.30, 1: 0.32, 2: 0.37}
+    built = table(ap=lambda axes, seed: ap[seed])
+    summary = entry(built, BOTH, "AP").summary
+    assert (summary.n, summary.mean) == (3, pytest.approx(33.0))
+    assert summary.std == pytest.approx(math.sqrt(13))
+    assert "Every seed counts, none is chosen" in notes(built)
+
+
+def test_difference_is_paired_with_the_baseline(table):
+    gain = {0: 0.05, 1: 0.06, 2: 0.07}
+    built = table(CHECKS, ap=lambda a, s: 0.2 + s / 10 + gain[s] * (a["messenger"] == "on"))
+    difference = entry(built, "messenger=on head=per_frame", "AP", "difference").difference
+    assert difference.mean == pytest.approx(6.0)
+    assert difference.low == pytest.approx(6 - 4.302653 / math.sqrt(3), abs=1e-4)
+    assert entry(built, NEITHER, "AP", "difference").text == "baseline"
+    assert "paired by seed" in notes(built)
+
+
+def test_components_shape_has_check_marks_and_the_bare_cell_as_baseline(table):
+    built = table(CHECKS)
+    assert built.fields == ("MsgShifT", "STQI")
+    marks = [tuple(label.check for label in row.labels) for row in built.rows]
+    assert marks == [(False, False), (False, True), (True, False), (True, True)]
+    assert entry(built, NEITHER, "AP", "difference").text == "baseline"
+
+
+def test_main_shape_has_the_papers_columns(table):
+    built = table({"shape": "main"})
+    assert built.fields[:2] == ("Method", "Backbone")
+    keys = [c.figure.key for c in built.columns]
+    assert keys == ["AP", "AP50", "AP75", "AR1", "AR10", "params", "macs", "latency", "fps"]
+    assert built.rows[3].labels[0].text == "TeViT (MsgShifT + STQI)"
+    assert built.rows[3].labels[1].text == "PVTv2-B0"
+
+
+def test_a_count_of_operations_never_stands_without_a_speed(table):
+    built = table({"columns": ["AP", "macs", "params"]})
+    assert [c.figure.key for c in built.columns] == ["AP", "macs", "latency", "params"]
+    built = table({"columns": ["fps_model", "flops"]})
+    assert [c.figure.key for c in built.columns] == ["fps_model", "flops"]
+
+
+def test_flops_are_twice_the_multiply_adds(table):
+    built = table({"columns": ["macs", "flops", "fps"]})
+    macs, flops = (entry(built, BOTH, key).summary.mean for key in ("macs", "flops"))
+    assert flops == pytest.approx(2 * macs)
+
+
+def test_bold_are_the_best_and_what_the_test_cannot_tell_from_it(table):
+    noise = {0: 0.0, 1: 0.01, 2: -0.01}
+
+    def ap(axes, seed):
+        if axes["head"] == "per_frame":
+            return 0.2 + noise[seed]
+        return 0.4 + (noise[seed] if axes["messenger"] == "on" else -noise[seed])
+
+    built = table(ap=ap)
+    bold = {row.cell for row in built.rows if row.entries[column(built, "AP")].bold}
+    assert bold == {"messenger=off head=stqi", BOTH}
+    assert "not corrected" in notes(built)
+
+
+def test_one_seed_proves_nothing(table):
+    built = table(CHECKS, seeds=(0,))
+    assert not any(e.bold for row in built.rows for e in row.entries)
+    assert "One seed proves nothing" in notes(built)
+    difference = entry(built, BOTH, "AP", "difference").difference
+    assert difference.low is None
+    assert entry(built, BOTH, "AP").summary.std is None
+    assert "interval" not in notes(built).split("One seed")[0]
+
+
+def test_an_unfinished_cell_is_shown_as_such_and_never_bold(table):
+    built = table(
+        CHECKS,
+        state=lambda axes, seed: "failed" if (axes["head"], seed) == ("stqi", 2) else "done",
+    )
+    (row,) = [row for row in built.rows if row.cell == BOTH]
+    assert row.seeds == "2/3"
+    assert "seed 2 failed (error)" in notes(built)
+    ap = row.entries[column(built, "AP")]
+    assert (ap.summary.n, ap.bold) == (2, False)
+
+
+def test_nothing_is_bold_while_an_unfinished_cell_is_ahead(table):
+    built = table(
+        state=lambda axes, seed: "running" if (axes["head"], seed) == ("stqi", 2) else "done",
+        ap=lambda axes, seed: 0.2 + 0.1 * (axes["head"] == "stqi") + seed / 1000,
+    )
+    assert not any(row.entries[column(built, "AP")].bold for row in built.rows)
+    assert "is ahead, but its seeds are not all finished" in notes(built)
+
+
+def test_a_draw_with_an_unfinished_cell_is_not_being_behind_it(table):
+    built = table(
+        state=lambda axes, seed: "queued" if (axes["head"], seed) == ("stqi", 2) else "done",
+        ap=lambda axes, seed: 0.25,
+    )
+    assert "is ahead" not in notes(built)
+
+
+def test_a_figure_of_other_seeds_than_the_finished_ones_says_how_many(make):
+    grid = make(seeds=(0, 1))
+    for run in grid.runs:
+        if run.cell == BOTH:
+            run.folder.result("fps").unlink()
+    rows = collect(read_grid(Store(grid.source.parents[1]), "components"))
+    built = build_table(rows, TableSpec(columns=["AP", "params"]), {}, name="x")
+    (row,) = [row for row in built.rows if row.cell == BOTH]
+    assert row.seeds == "0/2"
+    ap, params = (pieces(e, c, row) for e, c in zip(row.entries, built.columns, strict=True))
+    assert (ap.n, params.n) == ("n=2", "")
+
+
+def test_disturbed_timings_are_named(make):
+    grid = make(seeds=(0,))
+    path = grid.runs[0].folder.result("fps")
+    record = json.loads(path.read_text())
+    record["environment"] = {"drift": ["clock fell by 30 %", "other processes computed"]}
+    path.write_text(json.dumps(record))
+    rows = collect(read_grid(Store(grid.source.parents[1]), "components"))
+    said = notes(build_table(rows, TableSpec(), {}, name="x"))
+    assert "suspect in 1 of 4 runs (all reasons in runs.csv), such as: clock fell by 30 %." in said
+
+
+def test_an_unfinished_cell_that_is_behind_does_not_spoil_the_bold(table):
+    built = table(
+        state=lambda axes, seed: "queued" if (axes["head"], seed) == ("per_frame", 2) else "done",
+        ap=lambda axes, seed: 0.2 + 0.1 * (axes["head"] == "stqi") + seed / 1000,
+    )
+    bold = {row.cell for row in built.rows if row.entries[column(built, "AP")].bold}
+    assert bold == {"messenger=off head=stqi", BOTH}
+
+
+@pytest.mark.parametrize("state", ["failed", "queued", "new"])
+def test_a_cell_without_any_result_keeps_its_row(table, state):
+    built = table(state=lambda axes, seed: state if axes["head"] == "stqi" else "done")
+    assert len(built.rows) == 4
+    assert entry(built, BOTH, "AP").text == state
+    assert f"seed 0 {state}" in notes(built)
+
+
+def test_a_grid_of_which_nothing_ran_has_a_table(table):
+    built = table(CHECKS, state=lambda axes, seed: "new")
+    assert [row.seeds for row in built.rows] == ["0/3"] * 4
+
+
+def test_mixed_protocol_has_no_mean_and_shows_each_seed(table):
+    built = table(
+        CHECKS,
+        split=lambda axes, seed: "val" if (axes["head"], seed) == ("stqi", 1) else "held-out",
+    )
+    mixed = entry(built, BOTH, "AP")
+    assert mixed.mixed
+    assert mixed.summary is None
+    assert len(mixed.values) == 3
+    assert "mixed protocol, no mean: split held-out (seed 0, seed 2) or val (seed 1)" in notes(
+        built
+    )
+    assert entry(built, BOTH, "AP", "difference").text == "–"
+    row = next(row for row in built.rows if row.cell == BOTH)
+    shown = pieces(mixed, built.columns[column(built, "AP")], row).main
+    assert shown.count(" / ") == 2
+
+
+def test_cells_measured_on_different_machines_are_not_compared(table):
+    spec = {"columns": [{"figure": "fps", "best": "high", "difference": True}], "baseline": BOTH}
+    built = table(
+        spec, device=lambda axes, seed: "A100" if axes["head"] == "stqi" else "CPU (Xeon)"
+    )
+    fps = [row.entries[0] for row in built.rows]
+    assert not any(e.bold for e in fps)
+    assert [row.entries[1].text for row in built.rows] == ["–", "–", "–", "baseline"]
+    assert "not measured alike" in notes(built)
+    assert built.columns[0].marks
+
+
+def test_the_cpu_is_named(table):
+    built = table()
+    assert "FPS (CPU)" in [c.label for c in built.columns]
+    assert "CPU (Xeon, 1 threads)" in notes(built)
+    gpu = table(device=lambda axes, seed: "NVIDIA H100")
+    assert "FPS" in [c.label for c in gpu.columns]
+    assert "NVIDIA H100" in notes(gpu)
+
+
+def test_out_of_memory_is_a_result(table):
+    built = table(oom=lambda axes, seed: "OOM at T=36" if axes["head"] == "stqi" else None)
+    assert entry(built, BOTH, "fps").text == "OOM at T=36"
+    some = table(oom=lambda axes, seed: "OOM at T=36" if seed == 0 else None)
+    assert entry(some, BOTH, "fps").summary.n == 2
+    assert "1 of 3 seeds: OOM at T=36" in notes(some)
+
+
+def test_seed_spread_and_video_bootstrap_are_kept_apart(table):
+    built = table()
+    videos = built.columns[column(built, "AP_videos")]
+    row = built.rows[0]
+    shown = pieces(row.entries[column(built, "AP_videos")], videos, row)
+    assert (shown.main, shown.spread) == ("2.1", "")
+    assert "under resampling of the videos" in notes(built)
+
+
+def test_published_figures_are_marked_and_unknown_ones_empty(table):
+    built = table({"shape": "main", "published": ["vistr_r50", "tevit_msgshift_released"]})
+    vistr, tevit = built.groups[-1]
+    assert vistr.published
+    assert vistr.labels[:2] == (type(vistr.labels[0])("VisTR"), type(vistr.labels[0])("ResNet-50"))
+    assert vistr.entries[column(built, "AP")].values == {0: 36.2}
+    assert vistr.entries[column(built, "AP50")].text == ""
+    assert tevit.entries[column(built, "fps")].text == ""
+    assert "best of several runs (ours: mean over seeds)" in notes(built)
+    assert "YouTube-VIS-2019 val (ours: synthetic, held-out)" in notes(built)
+    assert not any(e.bold for row in built.groups[-1] for e in row.entries)
+
+
+def test_order_group_labels_and_decimals(table):
+    spec = {
+        "rows": ["head", "messenger"],
+        "group": "head",
+        "order": {"head": ["stqi"]},
+        "labels": {"head": "Head", "head=stqi": "full", "AP": "mask AP"},
+        "decimals": {"AP": 3},
+        "columns": ["AP"],
+    }
+    built = table(spec)
+    assert [len(group) for group in built.groups] == [2, 2]
+    assert built.groups[0][0].labels[0].text == "full"
+    assert built.fields == ("Head", "messenger")
+    assert (built.columns[0].label, built.columns[0].decimals) == ("mask AP", 3)
+
+
+def test_an_axis_can_be_laid_out_across(table):
+    built = table({"across": "head", "columns": ["AP", "fps"]})
+    assert [c.above for c in built.columns] == ["per-frame"] * 2 + ["STQI"] * 2
+    assert len(built.rows) == 2
+    assert entry(built, "messenger=on", "AP", over="stqi").summary.mean > 35
+
+
+def test_any_collected_column_can_be_shown(table):
+    built = table({"columns": ["train.steps"]})
+    assert entry(built, BOTH, "train.steps").summary.mean == 800
+
+
+def test_counts_show_enough_digits(table):
+    built = table({"columns": ["macs"]})
+    assert built.columns[0].decimals == 4  # 0.0485 G
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ({"rows": ["messenger"]}, ["do not tell", "never averaged", "head"]),
+        ({"rows": ["heads"]}, ["unknown row field 'heads'", "axes: messenger, head", "head.kind"]),
+        ({"baseline": "nothing"}, ["no cell", BOTH]),
+        ({"baseline": {"head": "stqi"}}, ["2 cells"]),
+        ({"order": {"head": ["x"]}}, ["head has no value 'x'", "stqi"]),
+        ({"checks": {"head": "x"}}, ["head has no value 'x'", "stqi"]),
+        ({"columns": ["AP", "AP"]}, ["AP is there twice"]),
+        ({"columns": ["mAP"]}, ["unknown figure 'mAP'", "AP50"]),
+        ({"published": ["vistr"]}, ["unknown entry 'vistr'", "vistr_r50"]),
+        ({"across": "heads"}, ["unknown row field 'heads'"]),
+    ],
+)
+def test_faults_name_what_is_valid(table, spec, words):
+    with pytest.raises(Exception) as caught:
+        table(spec)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_an_empty_grid_is_an_error(frame):
+    with pytest.raises(TableError, match="no cells"):
+        build_table(frame().iloc[:0], TableSpec(), {}, name="x")
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "sign", "text"),
+    [
+        (46.25, 1, False, "46.2"),
+        (-0.04, 1, True, "0.0"),
+        (0.04, 1, True, "0.0"),
+        (-1.25, 2, True, "−1.25"),
+        (1.0, 1, True, "+1.0"),
+        (161_832_616, 0, False, "161\u2009832\u2009616"),
+        (1234.5, 1, False, "1234.5"),
+    ],
+)
+def test_numbers(value, decimals, sign, text):
+    assert number(value, decimals, sign=sign) == text
