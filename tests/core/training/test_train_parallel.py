@@ -13,8 +13,13 @@ from tests.core.training.runs import history, losses, run_task, small, start, st
 
 pytestmark = pytest.mark.slow
 
+# initial weights have gradients of 1e6, and steps along them double a rounding error each: at the
+# usual rate two runs drift apart within three steps on some processors, whatever the parallelism
+SMALL_RATE = 1e-9
+
 TWO = {
     "backbone__drop_path": 0.0, "train__steps": 4, "train__clips": 4, "train__accumulate": 2,
+    "train__lr": SMALL_RATE,
 }  # fmt: skip
 
 
@@ -39,11 +44,9 @@ def two(tmp_path_factory, cache):
 def test_two_processes_are_one_with_twice_the_batch(two, tmp_path):
     train(small(**TWO), tmp_path, progress=False)
     for theirs, ours in zip(history(two), history(tmp_path), strict=True):
-        assert theirs["losses"] == pytest.approx(ours["losses"], rel=1e-3), ours["step"]
-        assert theirs["grad_norm"] == pytest.approx(ours["grad_norm"], rel=1e-2)
+        assert theirs["losses"] == pytest.approx(ours["losses"], rel=1e-5), ours["step"]
+        assert theirs["grad_norm"] == pytest.approx(ours["grad_norm"], rel=1e-4)
         assert theirs["lr"] == ours["lr"]
-    first = [history(folder)[0] for folder in (two, tmp_path)]
-    assert first[0]["losses"] == pytest.approx(first[1]["losses"], rel=1e-5)
     states = [read_file(f / "checkpoints" / "last.pt")["state_dict"] for f in (two, tmp_path)]
     running = [n for n in states[0] if "running" in n]
     assert running
