@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ablations.faults import Fault
-from ablations.spec import AT_FAULT
+from ablations.grid_file import AT_FAULT
 from core.config.overrides import fields, flatten, unknown_field
 from core.errors import UserError
 

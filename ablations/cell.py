@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from ablations.canonical import signature
+from ablations.signature import signature
 from core.config.schema import Config
 
 Measurement = Literal["ap", "flops", "fps"]

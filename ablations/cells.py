@@ -11,11 +11,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from ablations.axes import AxisValue, name_piece
-from ablations.canonical import SECTIONS
 from ablations.cell import Cell
+from ablations.expand import Plan, with_fields
 from ablations.faults import Fault
 from ablations.fingerprint import dataset_fault
-from ablations.plan import Plan, with_fields
+from ablations.signature import SECTIONS
 from core.config.overrides import field_faults, field_names
 from core.config.schema import Config, DataConfig
 

@@ -19,9 +19,9 @@ from typing import Any
 
 from ablations.cell import Cell, Measurement
 from ablations.cells import resolve
+from ablations.expand import make_plan
 from ablations.faults import Fault, GridError
-from ablations.plan import make_plan
-from ablations.spec import GridSpec, read_spec
+from ablations.grid_file import GridSpec, read_spec
 from ablations.tables import table_faults
 from core.config.overrides import unknown
 from core.config.yaml_file import read_yaml

@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ablations.canonical import SCHEMA
 from ablations.cell import Cell
+from ablations.signature import SCHEMA
 from core.config.schema import Config
 from core.errors import UserError
 from core.files import write_json

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ablations.canonical import signature
 from ablations.cell import Cell
 from ablations.grid import Grid
+from ablations.signature import signature
 from core.errors import UserError
 from core.files import read_json
 from launch.node.provenance import diff_path

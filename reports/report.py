@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ablations.grid import load_grid
+from ablations.table_spec import TableSpec, load_specs, parse_specs
 from core.errors import UserError
 from core.files import write_atomic
 from launch.records.store import Store
@@ -25,7 +26,6 @@ from reports.tables.render_csv import to_csv
 from reports.tables.render_html import to_html
 from reports.tables.render_latex import preview, to_latex
 from reports.tables.render_markdown import to_markdown
-from reports.tables.spec import TableSpec, load_specs, parse_specs
 
 RENDERERS: dict[str, tuple[str, Callable[[Table], str]]] = {
     "md": (".md", to_markdown),

@@ -22,9 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ablations.canonical import SCHEMA
 from ablations.cell import Cell
 from ablations.grid import Grid
+from ablations.signature import SCHEMA
 from core.errors import UserError
 from launch.executors import slurm_queries as slurm
 from launch.executors.executors import SubmissionError, start_local, submit_slurm

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from ablations.table_spec import ColumnSpec, TableSpec
 from reports.frame.cells import CellRows
 from reports.frame.figures import Figure
 from reports.frame.protocol import Differences, common_protocol, show_value
@@ -17,7 +18,6 @@ from reports.tables.layout import Plan, figure_of, make_plan
 from reports.tables.model import Column, Entry, Label, Notes, Row, Table
 from reports.tables.notes import differences_in_words, explain
 from reports.tables.published import Published, choose
-from reports.tables.spec import ColumnSpec, TableSpec
 
 DASH = "–"
 _AHEAD = "not bold: {} is ahead, but its seeds are not all finished, or not measured alike."

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from ablations.table_spec import TableError, TableSpec
 from reports.frame.cells import CellRows
 from reports.frame.protocol import show_value
 from reports.tables.model import Label
-from reports.tables.spec import TableError, TableSpec
 
 _ABSENT = frozenset({"off", "no", "none", "false", "without", "0", "per_frame"})
 _PLAINLY_PRESENT = frozenset({"on", "yes", "true", "with"})

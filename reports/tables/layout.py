@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from ablations.table_spec import ColumnSpec, TableError, TableSpec, check_figures
 from reports.frame.cells import CellRows, cells_of
 from reports.frame.figures import COUNTS, FIGURES, SPEEDS, Figure
 from reports.tables.labels import Field, axes_of, field_value, make_field
-from reports.tables.spec import ColumnSpec, TableError, TableSpec, check_figures
 
 _MAIN = ("AP", "AP50", "AP75", "AR1", "AR10", "params", "macs", "latency", "fps")
 _COMPONENTS = ("AP", "AP_videos", "AP50", "AP75", "params", "macs", "latency", "fps")

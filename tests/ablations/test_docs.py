@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ablations import build_grid, load_grid, shipped_grids
-from ablations.spec import GridSpec
+from ablations.grid_file import GridSpec
 from core.config.yaml_file import parse_yaml
 
 TEXT = (Path(__file__).parents[2] / "docs" / "grids.md").read_text()

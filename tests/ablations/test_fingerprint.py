@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from ablations import fingerprint
-from ablations.canonical import signature
 from ablations.fingerprint import data_identity, dataset_fault, file_identity
+from ablations.signature import signature
 from core.config.overrides import override
 from core.config.schema import Config, DataConfig
 

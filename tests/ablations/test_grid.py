@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ablations import Grid, build_grid, load_grid
-from ablations.canonical import _text, signature
-from ablations.spec import GridSpec
+from ablations.grid_file import GridSpec
+from ablations.signature import _text, signature
 from core.config.presets import preset
 from core.config.schema import Config
 

@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 
 from ablations import Cell, Grid, load_grid, shipped_grids
 from ablations.grid import SHIPPED
+from ablations.table_spec import parse_specs
 from cli import app
 from core.config.presets import preset
 from core.config.schema import Config
 from core.model.tevit import build_model
-from reports.tables.spec import parse_specs
 
 NAMES = ["backbones", "clip_length", "components", "heads", "messengers", "queries"]
 SCALES = [None, "tiny"]

@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 
 from ablations.grid import load_grid
 from cli import app
+from cli.options import launched_name, make_target, parse_seeds, read_grid
 from core.errors import UserError
 from core.files import write_json
 from launch import commands as session
-from launch.options import launched_name, make_target, parse_seeds, read_grid
 from launch.records.journal import Journal
 from launch.records.store import Store
 from launch.report_job import report_command

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from ablations.table_spec import TableSpec, parse_specs
 from reports.tables import render_latex, render_markdown
 from reports.tables.build import build_table
 from reports.tables.published import load_published
@@ -21,7 +22,6 @@ from reports.tables.render_html import to_html
 from reports.tables.render_latex import preview, to_latex
 from reports.tables.render_markdown import to_markdown
 from reports.tables.render_terminal import to_terminal
-from reports.tables.spec import TableSpec, parse_specs
 
 GOLDEN = Path(__file__).parent / "golden"
 FORMATS = {"md": to_markdown, "tex": to_latex, "csv": to_csv, "html": to_html}

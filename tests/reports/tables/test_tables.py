@@ -3,13 +3,13 @@ import math
 
 import pytest
 
+from ablations.table_spec import TableError, TableSpec, parse_specs
 from launch.records.store import Store
 from reports.frame.collect import collect
 from reports.frame.runs import read_grid
 from reports.tables.build import build_table
 from reports.tables.formatting import number, pieces
 from reports.tables.published import load_published
-from reports.tables.spec import TableError, TableSpec, parse_specs
 
 CHECKS = {"shape": "components"}
 

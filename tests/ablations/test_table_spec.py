@@ -4,9 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from core.config.yaml_file import parse_yaml, read_yaml
-from reports.frame.figures import FIGURES
-from reports.tables.spec import (
+from ablations.table_spec import (
     ColumnSpec,
     TableError,
     TableSpec,
@@ -14,6 +12,8 @@ from reports.tables.spec import (
     load_specs,
     parse_specs,
 )
+from core.config.yaml_file import parse_yaml, read_yaml
+from reports.frame.figures import FIGURES
 
 
 def test_columns_may_be_named_or_described():

@@ -13,8 +13,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ablations import canonical as module
-from ablations.canonical import canonical, signature
+from ablations import signature as module
+from ablations.signature import canonical, signature
 from core.config.overrides import ConfigError, field_names, override
 from core.config.presets import PRESETS, preset
 from core.config.schema import Config
@@ -159,7 +159,7 @@ def test_another_schema_is_another_signature(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_signatures_are_the_same_in_another_process() -> None:
-    code = "from ablations.canonical import signature; from core import preset; "
+    code = "from ablations.signature import signature; from core import preset; "
     code += "print(signature(preset('tiny')))"
     found = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True

@@ -21,7 +21,7 @@ from ablations.axes import (
 )
 from ablations.cell import Measurement
 from ablations.faults import Fault
-from ablations.spec import GridSpec, ScaleSpec, Seeds, error_text
+from ablations.grid_file import GridSpec, ScaleSpec, Seeds, error_text
 from core.config.load import load_config
 from core.config.overrides import field_faults, root_faults, set_field, unknown
 from core.config.schema import Config

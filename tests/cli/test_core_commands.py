@@ -12,9 +12,9 @@ import yaml
 from typer.testing import CliRunner
 
 import cli
+from cli.model_tree import model_tree, parameter_count
 from core.errors import UserError
 from core.interrupt import stop_on_signals
-from core.model.model_tree import model_tree, parameter_count
 from tests.core.inference.test_frames import write_images
 from tests.core.training.runs import SMALL, history, small
 

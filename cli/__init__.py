@@ -68,8 +68,8 @@ def show_model(
     import torch
     from rich import print as rich_print
 
+    from cli.model_tree import model_tree, parameter_count
     from core.config.load import load_config
-    from core.model.model_tree import model_tree, parameter_count
     from core.model.tevit import build_model
 
     with torch.device("meta"):  # shapes only: no memory, no time
@@ -114,7 +114,7 @@ def data_check(
 
     `tevit data check ~/data/mine --sound-part ~/data/mine/sound.json`
     """
-    from core.data import commands
+    from cli import data as commands
 
     if not commands.check(path, annotations, images, sound_part):
         raise typer.Exit(1)
@@ -133,7 +133,7 @@ def data_split(
 
     Use it with `data.split_file=ytvis_2019_split.json`.
     """
-    from core.data import commands
+    from cli import data as commands
 
     commands.split(path, out, holdout, seed)
 
@@ -151,7 +151,7 @@ def data_make_synthetic(
 
     `tevit data make synthetic data/hard hidden=0.7 lookalikes=1 videos=400 seed=3`
     """
-    from core.data import commands
+    from cli import data as commands
 
     commands.make_synthetic(out, dials or [])
 
@@ -571,8 +571,8 @@ def plan_grid(
     """
     from rich.console import Console
 
+    from cli.options import make_target, read_grid
     from launch.costs import costs_of, worth_counting
-    from launch.options import make_target, read_grid
     from launch.records.store import Store
     from launch.submit.plan import make_plan
     from launch.submit.retry import parse_rules
@@ -628,8 +628,8 @@ def launch_grid(
 
     `tevit launch heads --retry out-of-memory --profile large_gpu.yaml`
     """
+    from cli.options import make_target, read_grid
     from launch.commands import LaunchOptions, run_launch
-    from launch.options import make_target, read_grid
     from launch.records.store import Store
     from launch.submit.retry import parse_rules
 
@@ -656,8 +656,8 @@ def grid_status(
 
     `tevit status components --watch`
     """
+    from cli.options import launched_name
     from launch.commands import show_status, watch_status
-    from launch.options import launched_name
     from launch.records.store import Store
 
     where = Store.default(store)
@@ -684,7 +684,7 @@ def cell_log(
 
     `tevit logs components messenger=shift,head.kind=stqi,s0 -f`
     """
-    from launch.options import launched_name
+    from cli.options import launched_name
     from launch.records.store import Store
     from launch.watch.logs import find_log, follow_log
 
@@ -715,8 +715,8 @@ def cancel_cells(
 
     `tevit cancel components messenger=off,head.kind=stqi,s1`
     """
+    from cli.options import launched_name
     from launch.cancel import cancel
-    from launch.options import launched_name
     from launch.records.store import Store
 
     where = Store.default(store)
@@ -738,8 +738,8 @@ def grid_failures(grid: LaunchedGrid, scale: Scale = None, store: StoreOption = 
     """
     from rich.console import Console
 
+    from cli.options import launched_name
     from launch.commands import failure_groups
-    from launch.options import launched_name
     from launch.records.store import Store
     from launch.watch.display import failure_text
 
@@ -861,7 +861,3 @@ def main() -> None:
     except UserError as error:
         print(f"tevit: {error}", file=sys.stderr)
         sys.exit(2)
-
-
-if __name__ == "__main__":
-    main()

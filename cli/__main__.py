@@ -1,0 +1,5 @@
+"""``python -m cli``, the same as ``tevit``."""
+
+from cli import main
+
+main()
