@@ -44,10 +44,10 @@ class Outputs:
 
 
 def run_fps(job: Job, outputs: Outputs, console: Console | None = None) -> None:
-    """Measure the job's subjects in turns and print their table."""
+    """Measure the job's workloads in turns and print their table."""
     console = console or Console()
     _check(job, outputs, csv=False)
-    what = f"measuring {', '.join(spec.name for spec in job.subjects)}"
+    what = f"measuring {', '.join(spec.name for spec in job.workloads)}"
     with _working(console, what) as status:
         records = fps_of_job(job, _shown(status, what))
     outputs.write(records)
@@ -73,15 +73,15 @@ def run_curve(job: Job, axis_and_values: str, outputs: Outputs) -> None:
 
 
 def run_search(job: Job, most: int, outputs: Outputs) -> None:
-    """Search each subject's longest clip and print it."""
+    """Search each workload's longest clip and print it."""
     console = Console()
     _check(job, outputs, csv=False)
     found = []
-    for spec in job.subjects:
+    for spec in job.workloads:
         with _working(console, f"{spec.name}: searching the longest clip that fits"):
             found.append(
                 find_max_clip(
-                    replace(job, subjects=(spec,)),
+                    replace(job, workloads=(spec,)),
                     most=most,
                     report=lambda t, fits: console.print(f"T={t}: {'fits' if fits else 'OOM'}"),
                 )

@@ -10,8 +10,8 @@ from typing import Any
 
 from benchmarks.machine.environment import command_line, git_provenance
 from benchmarks.records import SCHEMA
-from benchmarks.speed.isolated import SubjectSpec
-from benchmarks.subjects.workload import ClipShape, Size, clip_shape, parse_size
+from benchmarks.speed.isolated import WorkloadSpec
+from benchmarks.workloads.workload import ClipShape, Size, clip_shape, parse_size
 from core.config.load import load_config
 from core.config.overrides import parse_assignments
 from core.config.schema import Config
@@ -43,8 +43,8 @@ class Request:
     checkpoint: Path | None = None
     compiled: bool = False
 
-    def subjects(self) -> tuple[SubjectSpec, ...]:
-        """Every config and peer, in the order in which they are named.
+    def workloads(self) -> tuple[WorkloadSpec, ...]:
+        """Every config and mmdet model, in the order in which they are named.
 
         Raises:
             UserError: nothing to measure, a name twice, a fault in a config or switch.
@@ -56,7 +56,7 @@ class Request:
         configs = {name: named_config(name, switches) for name in names}
         specs = [self._ours(name, config) for name, config in configs.items()]
         shape = specs[0].shape if specs else self._shape(Config())
-        specs += [self._peer(path, shape) for path in self.mmdet]
+        specs += [self._mmdet(path, shape) for path in self.mmdet]
         if not specs:
             raise UserError("nothing to measure: give a config, such as tevit_msgshift")
         if len({spec.name for spec in specs}) < len(names) + len(self.mmdet):
@@ -72,18 +72,18 @@ class Request:
             video_size=_optional_size(self.video_size),
         )
 
-    def _ours(self, name: str, config: Config) -> SubjectSpec:
+    def _ours(self, name: str, config: Config) -> WorkloadSpec:
         checkpoint = str(self.checkpoint.resolve()) if self.checkpoint else None
-        return SubjectSpec(
+        return WorkloadSpec(
             name, self._shape(config), config.to_dict(), None, checkpoint, self.compiled
         )
 
-    def _peer(self, path: str, shape: ClipShape) -> SubjectSpec:
-        from benchmarks.subjects.mmdet import find_config
+    def _mmdet(self, path: str, shape: ClipShape) -> WorkloadSpec:
+        from benchmarks.workloads.mmdet import find_config
 
         found = find_config(path)
         checkpoint = str(self.checkpoint.resolve()) if self.checkpoint else None
-        return SubjectSpec(f"mmdet {found.stem}", shape, {}, str(found), checkpoint)
+        return WorkloadSpec(f"mmdet {found.stem}", shape, {}, str(found), checkpoint)
 
 
 def named_config(item: str, switches: Sequence[str] = ()) -> Config:

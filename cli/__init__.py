@@ -394,7 +394,7 @@ Configs = Annotated[
         "(tevit_r50,head.kind=per_frame); and switches for all of them (head.classes=80)"
     ),
 ]
-Peers = Annotated[
+MmdetConfigs = Annotated[
     list[str] | None,
     typer.Option("--mmdet", help="mmdet configuration to measure, too: a file, or a shipped name"),
 ]
@@ -412,7 +412,7 @@ Device = Annotated[
 @app.command("flops")
 def count_flops(
     configs: Configs = None,
-    mmdet: Peers = None,
+    mmdet: MmdetConfigs = None,
     size: FrameSize = None,
     clip: ClipLength = None,
     batch: Batch = 1,
@@ -433,7 +433,7 @@ def count_flops(
     from benchmarks.tables import flops_table
 
     request = Request(configs or (), mmdet or (), size, clip, batch)
-    records = run_job(Job("flops", request.subjects(), device))
+    records = run_job(Job("flops", request.workloads(), device))
     Outputs(json_file).write(records)
     Console().print(flops_table(records))
 
@@ -441,7 +441,7 @@ def count_flops(
 @app.command("fps")
 def measure_fps(
     configs: Configs = None,
-    mmdet: Peers = None,
+    mmdet: MmdetConfigs = None,
     size: FrameSize = None,
     clip: ClipLength = None,
     batch: Batch = 1,
@@ -474,7 +474,7 @@ def measure_fps(
         Path | None, typer.Option("--csv", help="write a curve's points to this file")
     ] = None,
 ) -> None:
-    """Measure video frames a second in three scopes, and memory, in fresh processes.
+    """Measure video frames a second in three scopes, and memory, in isolated processes.
 
     Several configs take turns in one process; the table gives ratios pair by pair.
 
@@ -492,16 +492,16 @@ def measure_fps(
     from benchmarks.speed.fps import SCOPES
     from benchmarks.speed.isolated import Job
     from benchmarks.speed.measure import default_device
-    from benchmarks.speed.timing import Effort
+    from benchmarks.speed.timing import Sampling
 
     request = Request(
         configs or (), mmdet or (), size, clip, batch, video_size, checkpoint, compiled
     )
     job = Job(
         "fps",
-        request.subjects(),
+        request.workloads(),
         device or default_device(),
-        Effort(warmup, samples, seconds),
+        Sampling(warmup, samples, seconds),
         tuple(scope or SCOPES),
         threads,
         None if memory_limit is None else int(memory_limit * 2**30),

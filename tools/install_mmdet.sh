@@ -1,5 +1,5 @@
 #!/bin/sh
-# Install the extra "mmdet": mmcv-full and mmdet, peers of the benchmarks and references of tests.
+# Install the extra "mmdet": mmcv-full and mmdet, models to measure beside ours, and references of tests.
 #
 #   tools/install_mmdet.sh [PYTHON]      (default: python)
 #

@@ -21,7 +21,7 @@ from benchmarks.ap.accumulate import LIMITS, Curves, Matches, accumulate, gather
 from benchmarks.ap.match import THRESHOLDS, VideoMatches, match_video
 from benchmarks.ap.tracks import AREAS, Floats, VideoTask
 from benchmarks.ap.truth import GroundTruth, read_truth
-from benchmarks.machine.fork_map import forked_map, usable_workers
+from benchmarks.machine.fork_map import fork_map, usable_workers
 from core.data.results import entry_faults, raise_faults
 from core.errors import UserError
 from core.files import read_json
@@ -84,7 +84,7 @@ def evaluate(
         if workers is None:
             masks = sum(len(t.predictions) * t.shape.length for t in tasks)
             workers = 1 if masks < FEW_MASKS else usable_workers()
-        parts = forked_map(match_video, tasks, workers)
+        parts = fork_map(match_video, tasks, workers)
     raise_faults([fault for part in parts if isinstance(part, list) for fault in part], heading)
     matched = [part for part in parts if isinstance(part, VideoMatches)]
     matches = gather(matched, list(annotated.expected.categories))

@@ -9,13 +9,13 @@ import torch
 from benchmarks.flops.counters import FlopCount, count
 from benchmarks.machine.environment import environment
 from benchmarks.records import record_head
-from benchmarks.subjects.tevit import tevit_subject
-from benchmarks.subjects.workload import ClipShape, Subject, clip_shape
+from benchmarks.workloads.tevit import tevit_workload
+from benchmarks.workloads.workload import ClipShape, Workload, clip_shape
 from core.config.schema import Config
 
 COUNTED = "matrix products, convolutions, attention, interpolation (RoIAlign, grid_sample)"
 NOT_COUNTED = "biases, norms, activations, softmax, residuals, poolings, box arithmetic, pasting"
-# what a subject says of itself that changes the count; weights and precision do not
+# what a workload says of itself that changes the count; weights and precision do not
 COSTLY_FACTS = ("queries", "top_k", "counted_with")
 
 
@@ -41,21 +41,21 @@ def flops_record(
         FlopCountError: an operator is not counted, or the two counters disagree.
     """
     shape = shape or clip_shape(config)
-    return subject_record(tevit_subject(config, shape, device or torch.device("cpu"), name=name))
+    return workload_record(tevit_workload(config, shape, device or torch.device("cpu"), name=name))
 
 
-def count_subject(subject: Subject) -> FlopCount:
+def count_workload(workload: Workload) -> FlopCount:
     """Multiply-adds of one call of the model alone."""
-    return count(subject.traceable, (subject.frames,), subject.parts)
+    return count(workload.traceable, (workload.frames,), workload.parts)
 
 
-def subject_record(subject: Subject) -> dict[str, Any]:
-    """As :func:`flops_record`, for any subject (a peer's model, too)."""
-    counted = count_subject(subject)
-    parameters, trainable = subject.parameters()
-    shape = subject.shape
+def workload_record(workload: Workload) -> dict[str, Any]:
+    """As :func:`flops_record`, for any workload (an mmdet model, too)."""
+    counted = count_workload(workload)
+    parameters, trainable = workload.parameters()
+    shape = workload.shape
     return {
-        **record_head("flops", subject.name),
+        **record_head("flops", workload.name),
         "protocol": {
             "unit": "multiply-adds",
             "per": "frame",
@@ -67,7 +67,7 @@ def subject_record(subject: Subject) -> dict[str, Any]:
             "counters": list(counted.counters),
             "counted": COUNTED,
             "not_counted": NOT_COUNTED,
-            **{fact: subject.facts[fact] for fact in COSTLY_FACTS if fact in subject.facts},
+            **{fact: workload.facts[fact] for fact in COSTLY_FACTS if fact in workload.facts},
         },
         "figures": {
             "total": round(counted.total / shape.frames),

@@ -28,7 +28,7 @@ def usable_workers() -> int:
     return min(cores, MOST_WORKERS)
 
 
-def forked_map(
+def fork_map(
     function: Callable[[Item], Result], items: Sequence[Item], workers: int
 ) -> list[Result]:
     """``[function(item) for item in items]`` by ``workers`` processes, this one among them.

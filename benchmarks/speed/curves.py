@@ -1,4 +1,4 @@
-"""Speed and memory against clip length, input size or queries, a fresh process a point."""
+"""Speed and memory against clip length, input size or queries, an isolated process a point."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from benchmarks.records import record_head
-from benchmarks.speed.isolated import Job, SubjectSpec
+from benchmarks.speed.isolated import Job, WorkloadSpec
 from benchmarks.speed.measure import fps_of_job
-from benchmarks.subjects.workload import parse_size
+from benchmarks.workloads.workload import parse_size
 from core.config.overrides import config_from_dict, override
 from core.errors import UserError
 
@@ -37,11 +37,11 @@ def parse_axis(text: str) -> tuple[Axis, list[str]]:
     raise UserError(f"{text!r}: expected an axis ({', '.join(AXES)}), =, and values with commas")
 
 
-def at(spec: SubjectSpec, axis: Axis, value: str) -> SubjectSpec:
+def at(spec: WorkloadSpec, axis: Axis, value: str) -> WorkloadSpec:
     """``spec`` with one axis set to ``value``.
 
     Raises:
-        UserError: the value does not fit the axis, or the subject has no such axis.
+        UserError: the value does not fit the axis, or the workload has no such axis.
     """
     if axis == "size":
         height, width = parse_size(value)
@@ -64,7 +64,7 @@ def measure_curve(
     run: Callable[[Job], list[dict[str, Any]]] = fps_of_job,
     report: Callable[[str, dict[str, Any]], None] = lambda value, record: None,
 ) -> dict[str, Any]:
-    """Measure the job's subjects at every value; running out of memory is a point, too.
+    """Measure the job's workloads at every value; running out of memory is a point, too.
 
     Args:
         report: told every record as it comes.
@@ -72,13 +72,13 @@ def measure_curve(
     Returns:
         A record of kind ``curve``: ``points`` are values, each with its ``fps`` record.
     """
-    jobs = {v: replace(job, subjects=tuple(at(s, axis, v) for s in job.subjects)) for v in values}
+    jobs = {v: replace(job, workloads=tuple(at(s, axis, v) for s in job.workloads)) for v in values}
     points = []
     for value, one in jobs.items():
         for record in run(one):
             report(value, record)
             points.append({"value": value, "record": record})
-    names = ", ".join(spec.name for spec in job.subjects)
+    names = ", ".join(spec.name for spec in job.workloads)
     return {**record_head("curve", names), "axis": axis, "values": list(values), "points": points}
 
 

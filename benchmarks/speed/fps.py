@@ -12,64 +12,64 @@ from typing import Any
 import torch
 
 from benchmarks.flops.counters import FlopCountError
-from benchmarks.flops.record import count_subject
+from benchmarks.flops.record import count_workload
 from benchmarks.machine.environment import device_name, environment
 from benchmarks.machine.memory import is_out_of_memory, peak_memory
 from benchmarks.machine.state import drift, machine_state
 from benchmarks.records import record_head
 from benchmarks.speed.matmul_rate import MatmulRate, matmul_rate
 from benchmarks.speed.statistics import Interval, paired_ratio, summarise, trend
-from benchmarks.speed.timing import Effort, interleaved, unheard
-from benchmarks.subjects.workload import Subject
+from benchmarks.speed.timing import Sampling, interleaved, unheard
+from benchmarks.workloads.workload import Workload
 from core.errors import UserError
 
 SCOPES = ("model", "postprocess", "end_to_end")
 
 Samples = dict[str, dict[str, list[float]]]
-"""Milliseconds of each call, by scope and by subject."""
+"""Milliseconds of each call, by scope and by workload."""
 
 
 def measure(
-    subjects: Sequence[Subject],
+    workloads: Sequence[Workload],
     device: torch.device,
-    effort: Effort,
+    sampling: Sampling,
     scopes: Sequence[str] = SCOPES,
     report: Callable[[str], None] = unheard,
 ) -> list[dict[str, Any]]:
-    """Time the subjects in turns and write a record of kind ``fps`` for each.
+    """Time the workloads in turns and write a record of kind ``fps`` for each.
 
-    The process should be a fresh one (:func:`benchmarks.speed.isolated.run_job`): memory is what
-    this process uses, and is left out when several subjects share it.
+    The process should be an isolated one (:func:`benchmarks.speed.isolated.run_job`): memory is
+    what this process uses, and is left out when several workloads share it.
 
     Raises:
-        UserError: a scope that does not exist, or two subjects of one name.
+        UserError: a scope that does not exist, or two workloads of one name.
     """
-    _check(subjects, scopes)
+    _check(workloads, scopes)
     before = machine_state(device)
     samples: Samples = {}
     for scope in scopes:
-        calls = {s.name: call for s in subjects if (call := call_of(s, scope)) is not None}
-        samples[scope] = interleaved(calls, effort, device, _prefixed(f"{scope}, ", report))
+        calls = {s.name: call for s in workloads if (call := call_of(s, scope)) is not None}
+        samples[scope] = interleaved(calls, sampling, device, _prefixed(f"{scope}, ", report))
     after = machine_state(device)
     report("matrix-product rate and multiply-adds")
     # what follows disturbs clocks and caches, so it comes after the timing
-    rates = {p: matmul_rate(device, p) for p in {_precision(s) for s in subjects}}
+    rates = {p: matmul_rate(device, p) for p in {_precision(s) for s in workloads}}
     return [
         {
-            **record_head("fps", subject.name),
-            "protocol": protocol(subject, device, effort, subjects),
-            **_timed(subject, samples, rates[_precision(subject)]),
-            "memory": memory_of(subject, scopes, device) if len(subjects) == 1 else None,
-            "ratios": ratios(subject.name, samples),
-            "parameters": subject.parameters()[0],
+            **record_head("fps", workload.name),
+            "protocol": protocol(workload, device, sampling, workloads),
+            **_timed(workload, samples, rates[_precision(workload)]),
+            "memory": memory_of(workload, scopes, device) if len(workloads) == 1 else None,
+            "ratios": ratios(workload.name, samples),
+            "parameters": workload.parameters()[0],
             "environment": {
                 **environment(with_diff=False),
                 "before": before,
                 "after": after,
-                "drift": drift(before, after, _trends(subject.name, samples)),
+                "drift": drift(before, after, _trends(workload.name, samples)),
             },
         }
-        for subject in subjects
+        for workload in workloads
     ]
 
 
@@ -77,22 +77,22 @@ def _prefixed(prefix: str, report: Callable[[str], None]) -> Callable[[str], Non
     return lambda line: report(prefix + line)
 
 
-def call_of(subject: Subject, scope: str) -> Callable[[], object] | None:
-    """What is timed in ``scope``; none if the subject cannot do it."""
-    calls = (subject.detect, subject.segment, subject.end_to_end)
+def call_of(workload: Workload, scope: str) -> Callable[[], object] | None:
+    """What is timed in ``scope``; none if the workload cannot do it."""
+    calls = (workload.detect, workload.segment, workload.end_to_end)
     return dict(zip(SCOPES, calls, strict=True))[scope]
 
 
-def frames_of(subject: Subject, scope: str) -> int:
+def frames_of(workload: Workload, scope: str) -> int:
     """Unique video frames of one call in ``scope``: a frame seen in two clips counts once."""
-    return subject.video_frames if scope == "end_to_end" else subject.shape.frames
+    return workload.video_frames if scope == "end_to_end" else workload.shape.frames
 
 
 def protocol(
-    subject: Subject, device: torch.device, effort: Effort, together: Sequence[Subject]
+    workload: Workload, device: torch.device, sampling: Sampling, together: Sequence[Workload]
 ) -> dict[str, Any]:
-    """Everything that a figure of ``subject`` depends on and that can be chosen."""
-    shape = subject.shape
+    """Everything that a figure of ``workload`` depends on and that can be chosen."""
+    shape = workload.shape
     return {
         "unit": "unique video frames per second",
         "device": device_name(device),
@@ -103,14 +103,14 @@ def protocol(
         "width": shape.width,
         "video_height": shape.video_height,
         "video_width": shape.video_width,
-        "video_frames": subject.video_frames,
+        "video_frames": workload.video_frames,
         "threads": torch.get_num_threads(),
-        "warmup": effort.warmup,
-        "min_samples": effort.min_samples,
-        "min_seconds": effort.min_seconds,
+        "warmup": sampling.warmup,
+        "min_samples": sampling.min_samples,
+        "min_seconds": sampling.min_seconds,
         "clock": "CUDA events" if device.type == "cuda" else "host",
-        "interleaved_with": [other.name for other in together if other is not subject],
-        **subject.facts,
+        "interleaved_with": [other.name for other in together if other is not workload],
+        **workload.facts,
     }
 
 
@@ -131,7 +131,7 @@ def scope_figures(samples_ms: list[float], frames: int) -> dict[str, Any]:
 
 
 def ratios(name: str, samples: Samples) -> dict[str, dict[str, dict[str, float]]]:
-    """How many times as fast as each other subject ``name`` is, by scope, pair by pair."""
+    """How many times as fast as each other workload ``name`` is, by scope, pair by pair."""
     found: dict[str, dict[str, dict[str, float]]] = {}
     for scope, by_name in samples.items():
         for other in by_name:
@@ -159,19 +159,19 @@ def _as_dict(interval: Interval) -> dict[str, float]:
     return {"ratio": interval.value, "low": interval.low, "high": interval.high}
 
 
-def _precision(subject: Subject) -> str:
-    return str(subject.facts.get("precision", "fp32"))
+def _precision(workload: Workload) -> str:
+    return str(workload.facts.get("precision", "fp32"))
 
 
-def _timed(subject: Subject, samples: Samples, rate: MatmulRate) -> dict[str, Any]:
+def _timed(workload: Workload, samples: Samples, rate: MatmulRate) -> dict[str, Any]:
     """Scopes, headline figures and the share of the machine's matrix-product rate."""
     scopes = {
-        scope: scope_figures(by_name[subject.name], frames_of(subject, scope))
+        scope: scope_figures(by_name[workload.name], frames_of(workload, scope))
         for scope, by_name in samples.items()
-        if subject.name in by_name
+        if workload.name in by_name
     }
     figures = {f"fps_{s}": scopes[s]["fps"] if s in scopes else None for s in SCOPES}
-    per_frame, why_not = _multiply_adds(subject)
+    per_frame, why_not = _multiply_adds(workload)
     for scope in scopes.values():
         achieved = scope["fps"] * per_frame if per_frame is not None else None
         scope["matmul_share"] = achieved / rate.per_second if achieved is not None else None
@@ -188,10 +188,10 @@ def _timed(subject: Subject, samples: Samples, rate: MatmulRate) -> dict[str, An
     }
 
 
-def _multiply_adds(subject: Subject) -> tuple[float | None, str | None]:
+def _multiply_adds(workload: Workload) -> tuple[float | None, str | None]:
     """Multiply-adds a frame, or why they cannot be counted (which costs no FPS figure)."""
     try:
-        return count_subject(subject).total / subject.shape.frames, None
+        return count_workload(workload).total / workload.shape.frames, None
     except FlopCountError as error:
         return None, str(error)
     except (RuntimeError, MemoryError) as error:
@@ -200,15 +200,15 @@ def _multiply_adds(subject: Subject) -> tuple[float | None, str | None]:
         return None, f"counting needs more memory than running: {error}"
 
 
-def memory_of(subject: Subject, scopes: Sequence[str], device: torch.device) -> dict[str, Any]:
+def memory_of(workload: Workload, scopes: Sequence[str], device: torch.device) -> dict[str, Any]:
     """Peak memory of the model with post-processing, or of the model if only that was asked for.
 
-    The subject should be alone in its process, and have run before.
+    The workload should be alone in its process, and have run before.
     """
     scope = "postprocess" if "postprocess" in scopes else scopes[0]
-    call = call_of(subject, scope)
+    call = call_of(workload, scope)
     if call is None:
-        raise UserError(f"{subject.name} does not run {scope}")
+        raise UserError(f"{workload.name} does not run {scope}")
     call()  # what is allocated once only, such as a library's workspace, is there from here on
     return {"scope": scope, **peak_memory(call, device)}
 
@@ -228,8 +228,8 @@ def check_scopes(scopes: Sequence[str]) -> None:
         raise UserError(f"unknown scope {', '.join(unknown)}; valid scopes: {', '.join(SCOPES)}")
 
 
-def _check(subjects: Sequence[Subject], scopes: Sequence[str]) -> None:
+def _check(workloads: Sequence[Workload], scopes: Sequence[str]) -> None:
     check_scopes(scopes)
-    names = [subject.name for subject in subjects]
+    names = [workload.name for workload in workloads]
     if len(set(names)) < len(names):
-        raise UserError(f"two subjects of one name: {', '.join(names)}")
+        raise UserError(f"two workloads of one name: {', '.join(names)}")

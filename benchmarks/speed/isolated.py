@@ -18,11 +18,11 @@ from typing import Any, Literal
 
 import torch
 
-from benchmarks.flops.record import subject_record
+from benchmarks.flops.record import workload_record
 from benchmarks.machine.memory import OUT_OF_MEMORY, is_out_of_memory, limit_memory
 from benchmarks.speed.fps import SCOPES, measure, memory_of
-from benchmarks.speed.timing import Effort, unheard
-from benchmarks.subjects.workload import ClipShape, Subject
+from benchmarks.speed.timing import Sampling, unheard
+from benchmarks.workloads.workload import ClipShape, Workload
 from core.config.overrides import config_from_dict
 from core.errors import UserError
 from core.files import write_json
@@ -36,8 +36,8 @@ class OutOfMemory(Exception):
 
 
 @dataclass(frozen=True)
-class SubjectSpec:
-    """A subject in JSON types: a config of ours, or a configuration file of mmdet.
+class WorkloadSpec:
+    """A workload in JSON types: a config of ours, or a configuration file of mmdet.
 
     Attributes:
         config: a resolved config (``Config.to_dict``); empty for mmdet.
@@ -57,18 +57,18 @@ class SubjectSpec:
         """``fp32`` or ``bf16``."""
         return str(self.config["inference"]["precision"]) if self.config else "fp32"
 
-    def build(self, device: torch.device) -> Subject:
+    def build(self, device: torch.device) -> Workload:
         """The model and its input on ``device``."""
         checkpoint = Path(self.checkpoint) if self.checkpoint else None
         if self.mmdet is not None:
-            from benchmarks.subjects.mmdet import mmdet_subject
+            from benchmarks.workloads.mmdet import mmdet_workload
 
-            return mmdet_subject(
+            return mmdet_workload(
                 Path(self.mmdet), self.shape, device, name=self.name, checkpoint=checkpoint
             )
-        from benchmarks.subjects.tevit import tevit_subject
+        from benchmarks.workloads.tevit import tevit_workload
 
-        return tevit_subject(
+        return tevit_workload(
             config_from_dict(self.config),
             self.shape,
             device,
@@ -80,26 +80,26 @@ class SubjectSpec:
 
 @dataclass(frozen=True)
 class Job:
-    """What a fresh process does.
+    """What an isolated process does.
 
     Attributes:
         kind: ``fps`` and ``flops`` make records, ``memory`` the part of a record that tells of
-            memory; ``fits`` only runs each subject once.
+            memory; ``fits`` only runs each workload once.
         threads: of a CPU; none: torch's own choice.
         memory_limit: bytes that the process may use; none: all there is.
     """
 
     kind: Literal["fps", "flops", "memory", "fits"]
-    subjects: tuple[SubjectSpec, ...]
+    workloads: tuple[WorkloadSpec, ...]
     device: str = "cpu"
-    effort: Effort = field(default_factory=Effort)
+    sampling: Sampling = field(default_factory=Sampling)
     scopes: tuple[str, ...] = SCOPES
     threads: int | None = None
     memory_limit: int | None = None
 
 
 def run_job(job: Job, report: Callable[[str], None] = unheard) -> list[dict[str, Any]]:
-    """Do ``job`` in a fresh process and return its records.
+    """Do ``job`` in an isolated process and return its records.
 
     Args:
         report: told how far the process is.
@@ -161,11 +161,11 @@ def _tell(line: str) -> None:
 
 def job_from_dict(data: Mapping[str, Any]) -> Job:
     """The inverse of ``dataclasses.asdict``."""
-    subjects = tuple(
-        SubjectSpec(**{**spec, "shape": ClipShape(**spec["shape"])}) for spec in data["subjects"]
+    workloads = tuple(
+        WorkloadSpec(**{**spec, "shape": ClipShape(**spec["shape"])}) for spec in data["workloads"]
     )
-    effort = Effort(**data["effort"])
-    return Job(**{**data, "subjects": subjects, "effort": effort, "scopes": tuple(data["scopes"])})
+    parts = {"sampling": Sampling(**data["sampling"]), "scopes": tuple(data["scopes"])}
+    return Job(**{**data, "workloads": workloads, **parts})
 
 
 def do_job(job: Job, report: Callable[[str], None] = unheard) -> list[dict[str, Any]]:
@@ -177,22 +177,22 @@ def do_job(job: Job, report: Callable[[str], None] = unheard) -> list[dict[str, 
         torch.cuda.set_device(device)  # whose streams the clock's events are recorded on
     if job.memory_limit is not None:
         limit_memory(device, job.memory_limit)
-    subjects = [spec.build(device) for spec in job.subjects]
+    workloads = [spec.build(device) for spec in job.workloads]
     if job.kind == "flops":
-        return [subject_record(subject) for subject in subjects]
+        return [workload_record(workload) for workload in workloads]
     if job.kind == "fps":
-        return measure(subjects, device, job.effort, job.scopes, report)
+        return measure(workloads, device, job.sampling, job.scopes, report)
     if job.kind == "memory":
-        return [memory_of(subject, job.scopes, device) for subject in subjects]
-    for subject in subjects:
-        subject.segment()
+        return [memory_of(workload, job.scopes, device) for workload in workloads]
+    for workload in workloads:
+        workload.segment()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return []
 
 
 def main(job_path: Path, result_path: Path) -> None:
-    """What the fresh process runs: every outcome but a bug becomes a result."""
+    """What the isolated process runs: every outcome but a bug becomes a result."""
     result: dict[str, Any]
     try:
         result = {"records": do_job(job_from_dict(json.loads(job_path.read_text())), _tell)}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from benchmarks.speed.timing import Effort, interleaved
+from benchmarks.speed.timing import Sampling, interleaved
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -42,8 +42,8 @@ def matmul_rate(
     a = torch.randn(size, size, dtype=dtype, device=device)
     b = torch.randn(size, size, dtype=dtype, device=device)
     out = torch.empty_like(a)
-    effort = Effort(warmup=2, min_samples=5, min_seconds=seconds)
-    samples = interleaved({"matmul": lambda: torch.mm(a, b, out=out)}, effort, device)["matmul"]
+    sampling = Sampling(warmup=2, min_samples=5, min_seconds=seconds)
+    samples = interleaved({"matmul": lambda: torch.mm(a, b, out=out)}, sampling, device)["matmul"]
     median = sorted(samples)[len(samples) // 2]
     return MatmulRate(size**3 / (median / 1e3), size, samples)
 

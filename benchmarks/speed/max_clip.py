@@ -67,9 +67,9 @@ def find_max_clip(
     run: Callable[[Job], object] = run_job,
     report: Callable[[int, bool], None] = lambda length, fitted: None,
 ) -> dict[str, Any]:
-    """Search the longest clip for which the job's one subject fits, masks at video size included.
+    """Search the longest clip for which the job's one workload fits, masks at video size included.
 
-    Every trial is a fresh process.  On a CPU it may use 90% of the memory that is free at the
+    Every trial is an isolated process.  On a CPU it may use 90% of the memory that is free at the
     start, unless the job says otherwise: the search must not drive the machine into swapping.
 
     Args:
@@ -78,7 +78,7 @@ def find_max_clip(
     Returns:
         A record of kind ``max_clip``.
     """
-    (spec,) = job.subjects
+    (spec,) = job.workloads
     limit = job.memory_limit
     if limit is None and job.device == "cpu":
         free = available_memory()
@@ -86,7 +86,7 @@ def find_max_clip(
 
     def fits(length: int) -> bool:
         longer = replace(spec, shape=replace(spec.shape, clip_length=length))
-        trial = replace(job, kind="fits", subjects=(longer,), memory_limit=limit)
+        trial = replace(job, kind="fits", workloads=(longer,), memory_limit=limit)
         try:
             run(trial)
         except OutOfMemory:

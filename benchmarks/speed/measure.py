@@ -1,4 +1,4 @@
-"""FPS of configs, each in a fresh process; running out of memory is a result."""
+"""FPS of configs, each in an isolated process; running out of memory is a result."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import torch
 
 from benchmarks.machine.environment import device_name
 from benchmarks.speed.fps import SCOPES, out_of_memory_record
-from benchmarks.speed.isolated import Job, OutOfMemory, SubjectSpec, run_job
-from benchmarks.speed.timing import Effort
-from benchmarks.subjects.workload import ClipShape, clip_shape
+from benchmarks.speed.isolated import Job, OutOfMemory, WorkloadSpec, run_job
+from benchmarks.speed.timing import Sampling
+from benchmarks.workloads.workload import ClipShape, clip_shape
 from core.config.schema import Config
 
 Run = Callable[[Job], list[dict[str, Any]]]
@@ -26,32 +26,32 @@ def fps_record(
     shape: ClipShape | None = None,
     checkpoint: Path | None = None,
     device: str | None = None,
-    effort: Effort | None = None,
+    sampling: Sampling | None = None,
     scopes: tuple[str, ...] = SCOPES,
     threads: int | None = None,
 ) -> dict[str, Any]:
-    """Measure ``config`` alone in a fresh process.
+    """Measure ``config`` alone in an isolated process.
 
     Args:
         name: what tables call it.
         shape: of the input; none: the config's own (``clip_shape``).
         checkpoint: weights; none: initial ones.
         device: none: the GPU if there is one, else the CPU.
-        effort: none: 20 samples and 3 seconds a scope, at least.
+        sampling: none: 20 samples and 3 seconds a scope, at least.
         threads: of a CPU; none: torch's own choice.
 
     Returns:
         A record of kind ``fps``; if memory does not suffice its ``figures`` are null and ``oom``
         says at which clip length.
     """
-    spec = SubjectSpec(
+    spec = WorkloadSpec(
         name,
         shape or clip_shape(config),
         config.to_dict(),
         checkpoint=str(checkpoint.resolve()) if checkpoint else None,
     )
     job = Job(
-        "fps", (spec,), device or default_device(), effort or Effort(), scopes, threads=threads
+        "fps", (spec,), device or default_device(), sampling or Sampling(), scopes, threads=threads
     )
     return fps_of_job(job)[0]
 
@@ -62,25 +62,25 @@ def default_device() -> str:
 
 
 def fps_of_job(job: Job, run: Run = run_job) -> list[dict[str, Any]]:
-    """Records of a job of kind ``fps``, one a subject, in their order.
+    """Records of a job of kind ``fps``, one a workload, in their order.
 
-    Several subjects take turns in one process for their speed; memory is measured in a process of
+    Several workloads take turns in one process for their speed; memory is measured in a process of
     each one's own.  Where they do not fit together each is measured alone.
     """
     try:
         records = run(job)
     except OutOfMemory as error:
-        if len(job.subjects) == 1:
-            return [_out_of_memory(job, job.subjects[0], str(error))]
-        alone = [replace(job, subjects=(spec,)) for spec in job.subjects]
+        if len(job.workloads) == 1:
+            return [_out_of_memory(job, job.workloads[0], str(error))]
+        alone = [replace(job, workloads=(spec,)) for spec in job.workloads]
         return [record for one in alone for record in fps_of_job(one, run)]
-    if len(job.subjects) > 1:
-        for spec, record in zip(job.subjects, records, strict=True):
-            record["memory"] = run(replace(job, kind="memory", subjects=(spec,)))[0]
+    if len(job.workloads) > 1:
+        for spec, record in zip(job.workloads, records, strict=True):
+            record["memory"] = run(replace(job, kind="memory", workloads=(spec,)))[0]
     return records
 
 
-def _out_of_memory(job: Job, spec: SubjectSpec, reason: str) -> dict[str, Any]:
+def _out_of_memory(job: Job, spec: WorkloadSpec, reason: str) -> dict[str, Any]:
     shape = spec.shape
     protocol = {
         "unit": "unique video frames per second",

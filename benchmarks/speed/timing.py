@@ -14,7 +14,7 @@ Call = Callable[[], object]
 
 
 @dataclass(frozen=True)
-class Effort:
+class Sampling:
     """How long to measure.
 
     Attributes:
@@ -46,7 +46,7 @@ def unheard(line: str) -> None:
 
 def interleaved(
     calls: Mapping[str, Call],
-    effort: Effort,
+    sampling: Sampling,
     device: torch.device,
     report: Callable[[str], None] = unheard,
 ) -> dict[str, list[float]]:
@@ -59,17 +59,17 @@ def interleaved(
     Returns:
         Milliseconds of each call, one list a variant; item k of every list is from round k.
     """
-    for round_ in range(effort.warmup):
-        report(f"warm-up {round_ + 1} of {effort.warmup}")
+    for round_ in range(sampling.warmup):
+        report(f"warm-up {round_ + 1} of {sampling.warmup}")
         for call in calls.values():
             call()
     clock: _Clock = _CudaClock() if device.type == "cuda" else _HostClock()
     clock.wait()
     start = time.perf_counter()
-    for done in range(effort.max_samples):
-        if done >= effort.min_samples and time.perf_counter() - start >= effort.min_seconds:
+    for done in range(sampling.max_samples):
+        if done >= sampling.min_samples and time.perf_counter() - start >= sampling.min_seconds:
             break
-        report(f"sample {done + 1}, at least {effort.min_samples}")
+        report(f"sample {done + 1}, at least {sampling.min_samples}")
         for name, call in calls.items():
             clock.time(name, call)
     return clock.read()

@@ -7,8 +7,7 @@ from typer.testing import CliRunner
 
 import cli
 from benchmarks import commands as session
-from benchmarks.speed import isolated as fresh
-from benchmarks.speed import max_clip
+from benchmarks.speed import isolated, max_clip
 from benchmarks.speed.curves import COLUMNS
 from core.errors import UserError
 from tests.benchmarks import costs
@@ -25,13 +24,13 @@ def no_measuring(monkeypatch):
         jobs.append(job)
         report("model, sample 1, at least 20")
         if job.kind == "fits":
-            if job.subjects[0].shape.clip_length > 3:
-                raise fresh.OutOfMemory("no")
+            if job.workloads[0].shape.clip_length > 3:
+                raise isolated.OutOfMemory("no")
             return []
         make = {"flops": costs.flops, "fps": costs.fps, "memory": costs.memory}[job.kind]
-        return [make(spec) for spec in job.subjects]
+        return [make(spec) for spec in job.workloads]
 
-    monkeypatch.setattr(fresh, "run_job", run)
+    monkeypatch.setattr(isolated, "run_job", run)
     monkeypatch.setattr(session, "run_job", run)
     monkeypatch.setattr(
         session, "find_max_clip", lambda *a, **k: max_clip.find_max_clip(*a, run=run, **k)
@@ -65,9 +64,9 @@ def test_fps_passes_its_options_on(no_measuring, tmp_path):
          "--seconds", "0.5", "--warmup", "2", "--scope", "model", "--device", "cpu",
          "--threads", "1", "--memory-limit", "0.5", "--compile", "--json", str(out))  # fmt: skip
     (job,) = no_measuring
-    assert (job.effort.warmup, job.effort.min_samples, job.effort.min_seconds) == (2, 7, 0.5)
+    assert (job.sampling.warmup, job.sampling.min_samples, job.sampling.min_seconds) == (2, 7, 0.5)
     assert (job.scopes, job.threads, job.memory_limit) == (("model",), 1, 2**29)
-    (spec,) = job.subjects
+    (spec,) = job.workloads
     assert spec.compiled and spec.shape.batch == 2 and spec.config["head"]["stages"] == 2
     assert json.loads(out.read_text())["records"][0]["kind"] == "fps"
 
@@ -79,7 +78,7 @@ def test_fps_says_when_it_ran_on_a_cpu():
 def test_several_configs_take_turns_in_one_job(no_measuring):
     call("fps", "tiny", "tiny,head.kind=per_frame")
     assert [job.kind for job in no_measuring] == ["fps", "memory", "memory"]
-    assert len(no_measuring[0].subjects) == 2
+    assert len(no_measuring[0].workloads) == 2
 
 
 def test_a_curve_prints_points_and_writes_its_data(no_measuring, tmp_path):
@@ -90,7 +89,7 @@ def test_a_curve_prints_points_and_writes_its_data(no_measuring, tmp_path):
     assert table.read_text().splitlines()[0] == ",".join(COLUMNS)
     written = json.loads(out.read_text())
     assert written["kind"] == "curve" and len(written["points"]) == 2 and "command" in written
-    assert [job.subjects[0].shape.clip_length for job in no_measuring] == [1, 3]
+    assert [job.workloads[0].shape.clip_length for job in no_measuring] == [1, 3]
 
 
 def test_the_longest_clip_is_searched_and_said(no_measuring, tmp_path):
@@ -134,7 +133,7 @@ def test_faults_are_said_before_anything_runs(no_measuring, args, words):
 
 
 def test_a_terminal_is_told_how_far_a_measurement_is(no_measuring):
-    job = fresh.Job("fps", ())
+    job = isolated.Job("fps", ())
     told = []
 
     class Status:

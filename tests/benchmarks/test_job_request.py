@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.request import Request, named_config, origin
-from benchmarks.subjects import mmdet as peers
-from benchmarks.subjects.workload import ClipShape, parse_size
+from benchmarks.workloads import mmdet
+from benchmarks.workloads.workload import ClipShape, parse_size
 from core import preset
 from core.config.schema import Config
 from core.errors import UserError
@@ -24,20 +24,20 @@ def test_a_configs_own_switch_wins():
 
 def test_configs_and_switches_in_any_order():
     request = Request(["head.stages=2", "tiny", "tiny,head.kind=per_frame"], size="64x32", clip=2)
-    first, second = request.subjects()
+    first, second = request.workloads()
     assert (first.name, second.name) == ("tiny", "tiny,head.kind=per_frame")
     assert Config(**second.config) == preset("tiny", {"head.stages": 2, "head.kind": "per_frame"})
     assert first.shape == second.shape == ClipShape(2, 32, 64)
 
 
 def test_what_is_not_told_is_the_configs_own():
-    tiny, real = Request(["tiny", "tevit_msgshift,data.root=somewhere"]).subjects()
+    tiny, real = Request(["tiny", "tevit_msgshift,data.root=somewhere"]).workloads()
     assert tiny.shape == ClipShape(3, 64, 96, 1, 64, 96)
     assert real.shape == ClipShape(5, 384, 640)
 
 
 def test_video_size_and_batch():
-    (spec,) = Request(["tiny"], batch=2, video_size="640x480").subjects()
+    (spec,) = Request(["tiny"], batch=2, video_size="640x480").workloads()
     assert (spec.shape.video_height, spec.shape.video_width, spec.shape.batch) == (480, 640, 2)
 
 
@@ -51,19 +51,19 @@ def test_video_size_and_batch():
 )  # fmt: skip
 def test_faults_are_named_before_anything_runs(request_, words):
     with pytest.raises(UserError, match=words):
-        request_.subjects()
+        request_.workloads()
 
 
-def test_peers_are_measured_at_the_first_configs_shape(monkeypatch):
-    monkeypatch.setattr(peers, "find_config", lambda path: Path("/there") / path)
-    ours, theirs = Request(["tiny"], mmdet=["query.py"], clip=2).subjects()
+def test_mmdet_models_are_measured_at_the_first_configs_shape(monkeypatch):
+    monkeypatch.setattr(mmdet, "find_config", lambda path: Path("/there") / path)
+    ours, theirs = Request(["tiny"], mmdet=["query.py"], clip=2).workloads()
     assert theirs.name == "mmdet query" and theirs.mmdet == "/there/query.py"
     assert theirs.shape == ours.shape
 
 
-def test_a_peer_alone_is_measured_at_the_published_size(monkeypatch):
-    monkeypatch.setattr(peers, "find_config", Path)
-    (spec,) = Request([], mmdet=["query.py"], size="640x384").subjects()
+def test_an_mmdet_model_alone_is_measured_at_the_published_size(monkeypatch):
+    monkeypatch.setattr(mmdet, "find_config", Path)
+    (spec,) = Request([], mmdet=["query.py"], size="640x384").workloads()
     assert spec.shape == ClipShape(5, 384, 640)
 
 

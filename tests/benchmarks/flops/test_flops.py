@@ -3,7 +3,7 @@ import json
 import pytest
 
 from benchmarks.flops.record import flops_record
-from benchmarks.subjects.workload import ClipShape, clip_shape
+from benchmarks.workloads.workload import ClipShape, clip_shape
 from core import preset
 from core.errors import UserError
 

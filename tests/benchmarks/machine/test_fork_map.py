@@ -6,30 +6,30 @@ import time
 
 import pytest
 
-from benchmarks.machine.fork_map import forked_map, usable_workers
+from benchmarks.machine.fork_map import fork_map, usable_workers
 
 IN_PARENT = os.getpid()
 
 
 def test_results_come_in_the_order_of_the_items():
     for workers in (1, 2, 3, 40):
-        assert forked_map(lambda n: n * n, range(5), workers) == [n * n for n in range(5)]
+        assert fork_map(lambda n: n * n, range(5), workers) == [n * n for n in range(5)]
 
 
 def test_nothing_to_do():
-    assert forked_map(str, [], 4) == []
+    assert fork_map(str, [], 4) == []
 
 
 def test_the_work_is_shared_out():
-    pids = forked_map(lambda _: os.getpid(), range(6), 3)
+    pids = fork_map(lambda _: os.getpid(), range(6), 3)
     assert len(set(pids)) == 3
     assert pids[0] == IN_PARENT
-    assert set(forked_map(lambda _: os.getpid(), range(6), 1)) == {IN_PARENT}
+    assert set(fork_map(lambda _: os.getpid(), range(6), 1)) == {IN_PARENT}
 
 
 def test_items_need_not_be_picklable_and_results_may_be_large():
     items = [lambda: "x" * 1_000_000, lambda: "y" * 1_000_000, lambda: "z"]
-    assert [len(text) for text in forked_map(lambda f: f(), items, 3)] == [1_000_000, 1_000_000, 1]
+    assert [len(text) for text in fork_map(lambda f: f(), items, 3)] == [1_000_000, 1_000_000, 1]
 
 
 def only_in_children(action):
@@ -44,12 +44,12 @@ def test_an_exception_in_a_worker_is_raised_with_its_traceback():
         raise KeyError("the cause")
 
     with pytest.raises(RuntimeError, match=r"(?s)a worker process failed:.*KeyError: 'the cause'"):
-        forked_map(only_in_children(fail), range(4), 2)
+        fork_map(only_in_children(fail), range(4), 2)
 
 
 def test_a_worker_that_dies_is_an_error_and_no_hang():
     with pytest.raises(RuntimeError, match="died with exit code 3"):
-        forked_map(only_in_children(lambda: os._exit(3)), range(4), 2)
+        fork_map(only_in_children(lambda: os._exit(3)), range(4), 2)
 
 
 def test_a_failure_here_ends_the_workers():
@@ -60,7 +60,7 @@ def test_a_failure_here_ends_the_workers():
 
     start = time.monotonic()
     with pytest.raises(ValueError, match="here"):
-        forked_map(fail_here, range(4), 3)
+        fork_map(fail_here, range(4), 3)
     assert time.monotonic() - start < 30
     assert not multiprocessing.active_children()
 

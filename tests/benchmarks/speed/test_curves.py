@@ -5,12 +5,12 @@ import json
 import pytest
 
 from benchmarks.speed.curves import COLUMNS, at, curve_csv, measure_curve, parse_axis
-from benchmarks.speed.isolated import Job, SubjectSpec
-from benchmarks.subjects.workload import ClipShape
+from benchmarks.speed.isolated import Job, WorkloadSpec
+from benchmarks.workloads.workload import ClipShape
 from core import preset
 from core.errors import UserError
 
-SPEC = SubjectSpec("tiny", ClipShape(5, 32, 64), preset("tiny").to_dict())
+SPEC = WorkloadSpec("tiny", ClipShape(5, 32, 64), preset("tiny").to_dict())
 
 
 def test_axis_and_values():
@@ -42,13 +42,13 @@ def test_values_that_do_not_fit(axis, value, words):
         at(SPEC, axis, value)
 
 
-def test_a_peer_has_no_queries_of_ours():
+def test_an_mmdet_model_has_no_queries_of_ours():
     with pytest.raises(UserError, match="own configuration"):
-        at(SubjectSpec("peer", SPEC.shape, mmdet="x.py"), "queries", "3")
+        at(WorkloadSpec("peer", SPEC.shape, mmdet="x.py"), "queries", "3")
 
 
 def run(job):
-    (spec,) = job.subjects
+    (spec,) = job.workloads
     shape = spec.shape
     protocol = {
         "clip_length": shape.clip_length, "batch": 1, "height": shape.height, "width": shape.width

@@ -7,12 +7,12 @@ from torch import nn
 from benchmarks.speed import fps
 from benchmarks.speed.fps import measure, memory_of, out_of_memory_record, scope_figures
 from benchmarks.speed.matmul_rate import MatmulRate
-from benchmarks.speed.timing import Effort
-from benchmarks.subjects.workload import ClipShape, Subject, random_frames
+from benchmarks.speed.timing import Sampling
+from benchmarks.workloads.workload import ClipShape, Workload, random_frames
 from core.errors import UserError
 
 CPU = torch.device("cpu")
-QUICK = Effort(1, 3, 0.0)
+QUICK = Sampling(1, 3, 0.0)
 SHAPE = ClipShape(4, 32, 32, batch=2)
 
 
@@ -25,9 +25,9 @@ class Mean(nn.Module):
         return self.conv(frames.flatten(0, 1)).mean()
 
 
-def subject(name="a", end_to_end=lambda: None, video_frames=10, **facts):
+def workload(name="a", end_to_end=lambda: None, video_frames=10, **facts):
     module, frames = Mean(), random_frames(SHAPE, CPU)
-    return Subject(
+    return Workload(
         name=name,
         shape=SHAPE,
         model=module,
@@ -54,7 +54,7 @@ def steady(monkeypatch):
     """Every call of scope k takes 10 (k + 1) ms, and 'b' twice as long as 'a'."""
     scopes = iter(range(1, 10))
 
-    def timed(calls, effort, device, report):
+    def timed(calls, sampling, device, report):
         report("sample 1")
         each = 10.0 * next(scopes)
         return {name: [each * (2 if name == "b" else 1)] * 3 for name in calls}
@@ -63,7 +63,7 @@ def steady(monkeypatch):
 
 
 def test_the_record_is_json_with_protocol_samples_and_environment():
-    (record,) = measure([subject(precision="fp32")], CPU, QUICK)
+    (record,) = measure([workload(precision="fp32")], CPU, QUICK)
     assert json.loads(json.dumps(record)) == record
     assert record["kind"] == "fps" and list(record["scopes"]) == list(fps.SCOPES)
     protocol = record["protocol"]
@@ -77,7 +77,7 @@ def test_the_record_is_json_with_protocol_samples_and_environment():
 
 
 def test_frames_are_counted_and_not_calls(steady):
-    (record,) = measure([subject()], CPU, QUICK)
+    (record,) = measure([workload()], CPU, QUICK)
     # 8 frames a call of 10 and 20 ms; a video of 10 frames, each once, in 30 ms
     assert record["figures"]["fps_model"] == pytest.approx(800)
     assert record["figures"]["fps_postprocess"] == pytest.approx(400)
@@ -85,7 +85,7 @@ def test_frames_are_counted_and_not_calls(steady):
 
 
 def test_share_of_the_matmul_rate(steady):
-    (record,) = measure([subject()], CPU, QUICK)
+    (record,) = measure([workload()], CPU, QUICK)
     per_frame = 32 * 32 * 3 * 2
     assert record["achieved"]["multiply_adds"] == per_frame
     assert record["figures"]["matmul_share"] == pytest.approx(per_frame * 800 / 1e9)
@@ -94,14 +94,14 @@ def test_share_of_the_matmul_rate(steady):
 
 
 def test_ratios_are_pair_by_pair_and_both_ways(steady):
-    a, b = measure([subject("a"), subject("b")], CPU, QUICK)
+    a, b = measure([workload("a"), workload("b")], CPU, QUICK)
     assert a["ratios"]["b"]["model"]["ratio"] == 2 and b["ratios"]["a"]["model"]["ratio"] == 0.5
     assert a["protocol"]["interleaved_with"] == ["b"]
     assert a["memory"] is None  # it is not theirs alone
 
 
-def test_a_subject_that_cannot_do_a_scope_goes_without(steady):
-    a, b = measure([subject("a", end_to_end=None), subject("b")], CPU, QUICK)
+def test_a_workload_that_cannot_do_a_scope_goes_without(steady):
+    a, b = measure([workload("a", end_to_end=None), workload("b")], CPU, QUICK)
     assert a["figures"]["fps_end_to_end"] is None and "end_to_end" not in a["scopes"]
     assert set(a["ratios"]["b"]) == {"model", "postprocess"}
     assert b["figures"]["fps_end_to_end"] is not None
@@ -111,25 +111,25 @@ def test_only_the_scopes_that_are_asked_for_run():
     def never():
         raise AssertionError
 
-    (record,) = measure([subject(end_to_end=never)], CPU, QUICK, ["model"])
+    (record,) = measure([workload(end_to_end=never)], CPU, QUICK, ["model"])
     assert list(record["scopes"]) == ["model"] and record["memory"]["scope"] == "model"
     assert record["figures"]["fps_postprocess"] is None
 
 
 def test_without_the_model_scope_there_is_no_share():
-    (record,) = measure([subject()], CPU, QUICK, ["postprocess"])
+    (record,) = measure([workload()], CPU, QUICK, ["postprocess"])
     assert record["figures"]["matmul_share"] is None
 
 
 @pytest.mark.parametrize("scopes", [["modell"], []])
 def test_unknown_scopes_name_the_valid_ones(scopes):
     with pytest.raises(UserError, match="model, postprocess, end_to_end"):
-        measure([subject()], CPU, QUICK, scopes)
+        measure([workload()], CPU, QUICK, scopes)
 
 
-def test_two_subjects_of_one_name():
+def test_two_workloads_of_one_name():
     with pytest.raises(UserError, match="one name"):
-        measure([subject(), subject()], CPU, QUICK)
+        measure([workload(), workload()], CPU, QUICK)
 
 
 def test_low_fps_is_that_of_the_high_times():
@@ -145,7 +145,7 @@ class Uncountable(nn.Module):
 
 
 def test_what_cannot_be_counted_is_still_timed(steady):
-    one = subject()
+    one = workload()
     one.traceable = Uncountable()
     (record,) = measure([one], CPU, QUICK)
     assert record["figures"]["matmul_share"] is None
@@ -159,8 +159,8 @@ class TooLarge(nn.Module):
 
 
 def test_counting_that_runs_out_of_memory_leaves_the_timing(monkeypatch, steady):
-    one = subject()
-    monkeypatch.setattr(fps, "count_subject", lambda s: TooLarge()(s.frames))
+    one = workload()
+    monkeypatch.setattr(fps, "count_workload", lambda s: TooLarge()(s.frames))
     (record,) = measure([one], CPU, QUICK)
     assert "more memory" in record["achieved"]["why_not"]
 
@@ -168,7 +168,7 @@ def test_counting_that_runs_out_of_memory_leaves_the_timing(monkeypatch, steady)
 def test_a_drift_of_the_samples_is_in_the_record(monkeypatch):
     drifting = [10.0] * 10 + [13.0] * 10
     monkeypatch.setattr(fps, "interleaved", lambda c, e, d, report: dict.fromkeys(c, drifting))
-    (record,) = measure([subject()], CPU, QUICK, ["model"])
+    (record,) = measure([workload()], CPU, QUICK, ["model"])
     assert record["environment"]["drift"] == [
         "model: +30% from the first to the second half of the samples"
     ]
@@ -176,7 +176,7 @@ def test_a_drift_of_the_samples_is_in_the_record(monkeypatch):
 
 def test_memory_of_a_scope_that_does_not_exist():
     with pytest.raises(UserError, match="does not run end_to_end"):
-        memory_of(subject(end_to_end=None), ["end_to_end"], CPU)
+        memory_of(workload(end_to_end=None), ["end_to_end"], CPU)
 
 
 def test_running_out_of_memory_is_a_record():

@@ -7,11 +7,11 @@ from benchmarks.flops.record import flops_record
 from benchmarks.machine.memory import peak_memory
 from benchmarks.machine.state import gpu_state
 from benchmarks.speed.fps import measure
-from benchmarks.speed.isolated import Job, OutOfMemory, SubjectSpec, run_job
+from benchmarks.speed.isolated import Job, OutOfMemory, WorkloadSpec, run_job
 from benchmarks.speed.matmul_rate import matmul_rate
-from benchmarks.speed.timing import Effort, interleaved
-from benchmarks.subjects.tevit import tevit_subject
-from benchmarks.subjects.workload import ClipShape
+from benchmarks.speed.timing import Sampling, interleaved
+from benchmarks.workloads.tevit import tevit_workload
+from benchmarks.workloads.workload import ClipShape
 from core import preset
 
 pytestmark = [
@@ -32,15 +32,17 @@ def test_the_counts_are_those_of_the_cpu():
 def test_events_measure_what_the_device_takes():
     a = torch.randn(4096, 4096, device=CUDA)
     times = interleaved(
-        {"one": lambda: a @ a, "four": lambda: [a @ a for _ in range(4)]}, Effort(3, 20, 0.5), CUDA
+        {"one": lambda: a @ a, "four": lambda: [a @ a for _ in range(4)]},
+        Sampling(3, 20, 0.5),
+        CUDA,
     )
     one, four = (sorted(times[name])[len(times[name]) // 2] for name in ("one", "four"))
     assert four / one == pytest.approx(4, rel=0.2)
 
 
 def test_a_record_of_a_gpu():
-    subject = tevit_subject(preset("tiny"), SHAPE, CUDA, name="tiny")
-    (record,) = measure([subject], CUDA, Effort(2, 5, 0.2))
+    workload = tevit_workload(preset("tiny"), SHAPE, CUDA, name="tiny")
+    (record,) = measure([workload], CUDA, Sampling(2, 5, 0.2))
     assert record["protocol"]["device"] == torch.cuda.get_device_name()
     assert record["protocol"]["clock"] == "CUDA events"
     assert 0 < record["figures"]["matmul_share"] < 1
@@ -56,7 +58,7 @@ def test_peak_memory_is_that_of_the_call():
 
 
 def test_running_out_of_memory_is_told_apart():
-    spec = SubjectSpec("tiny", ClipShape(64, 384, 640), preset("tiny").to_dict())
+    spec = WorkloadSpec("tiny", ClipShape(64, 384, 640), preset("tiny").to_dict())
     with pytest.raises(OutOfMemory):
         run_job(Job("fits", (spec,), device="cuda", memory_limit=2**28))
 

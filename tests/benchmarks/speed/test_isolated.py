@@ -8,23 +8,23 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
-from benchmarks.speed import isolated as fresh
+from benchmarks.speed import isolated
 from benchmarks.speed.isolated import (
     Job,
     OutOfMemory,
-    SubjectSpec,
+    WorkloadSpec,
     do_job,
     job_from_dict,
     main,
     run_job,
 )
-from benchmarks.speed.timing import Effort
-from benchmarks.subjects.workload import ClipShape
+from benchmarks.speed.timing import Sampling
+from benchmarks.workloads.workload import ClipShape
 from core import preset
 from core.errors import UserError
 
-TINY = SubjectSpec("tiny", ClipShape(1, 32, 32, 1, 32, 32), preset("tiny").to_dict())
-JOB = Job("fps", (TINY,), effort=Effort(1, 2, 0.0), scopes=("model",), threads=1)
+TINY = WorkloadSpec("tiny", ClipShape(1, 32, 32, 1, 32, 32), preset("tiny").to_dict())
+JOB = Job("fps", (TINY,), sampling=Sampling(1, 2, 0.0), scopes=("model",), threads=1)
 
 
 def test_jobs_survive_json():
@@ -33,12 +33,12 @@ def test_jobs_survive_json():
 
 def test_precision_of_a_spec():
     bf16 = preset("tiny", {"inference.precision": "bf16"})
-    assert SubjectSpec("b", TINY.shape, bf16.to_dict()).precision == "bf16"
-    assert SubjectSpec("peer", TINY.shape, mmdet="x.py").precision == "fp32"
+    assert WorkloadSpec("b", TINY.shape, bf16.to_dict()).precision == "bf16"
+    assert WorkloadSpec("peer", TINY.shape, mmdet="x.py").precision == "fp32"
 
 
 @pytest.mark.slow
-def test_a_fresh_process_measures_and_says_on_how_many_threads():
+def test_a_isolated_process_measures_and_says_on_how_many_threads():
     heard = []
     (record,) = run_job(JOB, heard.append)
     assert heard == [
@@ -67,10 +67,10 @@ def outcome(monkeypatch, result, status=0, stderr=""):
     def follow(command, stderr_file, report):
         assert command[1:4] == ["-P", "-m", "benchmarks.speed.isolated"]
         if result is not None:
-            fresh.write_json(fresh.Path(command[-1]), result)
+            isolated.write_json(isolated.Path(command[-1]), result)
         return status, stderr
 
-    monkeypatch.setattr(fresh, "_follow", follow)
+    monkeypatch.setattr(isolated, "_follow", follow)
     return run_job(JOB)
 
 
@@ -80,7 +80,7 @@ def test_word_of_progress_is_handed_on_and_other_output_is_not(tmp_path):
         "sys.exit(3)"
     )
     heard = []
-    found = fresh._follow([sys.executable, "-c", script], tmp_path / "errors", heard.append)
+    found = isolated._follow([sys.executable, "-c", script], tmp_path / "errors", heard.append)
     assert found == (3, "bad\n")
     assert heard == ["half"]
 
@@ -95,7 +95,7 @@ def test_whoever_stops_waiting_stops_the_process(tmp_path):
 
     start = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        fresh._follow([sys.executable, "-c", script], tmp_path / "errors", stop)
+        isolated._follow([sys.executable, "-c", script], tmp_path / "errors", stop)
     assert time.monotonic() - start < 30
     with pytest.raises(ProcessLookupError):
         os.kill(pids[0], 0)
@@ -143,7 +143,7 @@ def test_the_process_turns_outcomes_into_results(monkeypatch, tmp_path, error, r
     def fail(job, report):
         raise error
 
-    monkeypatch.setattr(fresh, "do_job", fail)
+    monkeypatch.setattr(isolated, "do_job", fail)
     (tmp_path / "job").write_text(json.dumps(asdict(JOB)))
     main(tmp_path / "job", tmp_path / "result")
     assert json.loads((tmp_path / "result").read_text()) == result
@@ -153,7 +153,7 @@ def test_the_process_does_not_hide_bugs(monkeypatch, tmp_path):
     def fail(job, report):
         raise RuntimeError("shapes do not match")
 
-    monkeypatch.setattr(fresh, "do_job", fail)
+    monkeypatch.setattr(isolated, "do_job", fail)
     (tmp_path / "job").write_text(json.dumps(asdict(JOB)))
     with pytest.raises(RuntimeError, match="shapes"):
         main(tmp_path / "job", tmp_path / "result")
@@ -165,8 +165,8 @@ def test_fits_runs_the_model_and_has_no_records():
 
 def test_another_gpu_is_made_the_current_one(monkeypatch):
     chosen = []
-    monkeypatch.setattr(fresh.torch.cuda, "set_device", chosen.append)
-    monkeypatch.setattr(fresh.torch.cuda, "synchronize", lambda device: None)
+    monkeypatch.setattr(isolated.torch.cuda, "set_device", chosen.append)
+    monkeypatch.setattr(isolated.torch.cuda, "synchronize", lambda device: None)
     do_job(Job("fits", (), device="cpu"))
     do_job(Job("fits", (), device="cuda"))
     assert not chosen
@@ -174,13 +174,13 @@ def test_another_gpu_is_made_the_current_one(monkeypatch):
     assert chosen == [torch.device("cuda:1")]
 
 
-def test_flops_in_a_fresh_process_are_those_of_this_one():
+def test_flops_in_a_isolated_process_are_those_of_this_one():
     from benchmarks.flops.record import flops_record
 
     (record,) = do_job(Job("flops", (TINY,)))
     assert record["figures"] == flops_record(preset("tiny"), name="t", shape=TINY.shape)["figures"]
 
 
-def test_memory_of_a_subject_alone():
+def test_memory_of_a_workload_alone():
     (memory,) = do_job(Job("memory", (TINY,), scopes=("model",)))
     assert memory["scope"] == "model" and memory["host_peak"] > 0

@@ -3,13 +3,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.speed import max_clip
-from benchmarks.speed.isolated import Job, OutOfMemory, SubjectSpec
+from benchmarks.speed.isolated import Job, OutOfMemory, WorkloadSpec
 from benchmarks.speed.max_clip import find_max_clip, longest_that_fits
-from benchmarks.subjects.workload import ClipShape
+from benchmarks.workloads.workload import ClipShape
 from core import preset
 from core.errors import UserError
 
-SPEC = SubjectSpec("tiny", ClipShape(5, 32, 32), preset("tiny").to_dict())
+SPEC = WorkloadSpec("tiny", ClipShape(5, 32, 32), preset("tiny").to_dict())
 
 
 @given(st.integers(0, 300), st.integers(1, 40), st.integers(0, 200))
@@ -44,7 +44,7 @@ def search(limit, **changes):
 
     def run(job):
         jobs.append(job)
-        if job.subjects[0].shape.clip_length > limit:
+        if job.workloads[0].shape.clip_length > limit:
             raise OutOfMemory("no")
         return []
 
@@ -57,7 +57,7 @@ def test_every_trial_is_a_job_at_the_same_shape_but_its_length():
     record, jobs, told = search(11)
     assert record["kind"] == "max_clip" and record["figures"] == {"max_clip": 11, "bounded": True}
     assert {job.kind for job in jobs} == {"fits"}
-    assert {(j.subjects[0].shape.height, j.subjects[0].name) for j in jobs} == {(32, "tiny")}
+    assert {(j.workloads[0].shape.height, j.workloads[0].name) for j in jobs} == {(32, "tiny")}
     assert record["tried"] == {str(n): ok for n, ok in told}
     assert record["tried"]["11"] and not record["tried"]["12"]
 

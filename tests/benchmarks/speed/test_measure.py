@@ -3,34 +3,34 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.speed import measure
-from benchmarks.speed.isolated import Job, OutOfMemory, SubjectSpec
+from benchmarks.speed.isolated import Job, OutOfMemory, WorkloadSpec
 from benchmarks.speed.measure import fps_of_job, fps_record
-from benchmarks.subjects.workload import ClipShape
+from benchmarks.workloads.workload import ClipShape
 from core import preset
 
 SHAPE = ClipShape(36, 32, 32)
-A, B = (SubjectSpec(name, SHAPE, preset("tiny").to_dict()) for name in "ab")
+A, B = (WorkloadSpec(name, SHAPE, preset("tiny").to_dict()) for name in "ab")
 
 
 def record(spec):
     return {"name": spec.name, "figures": {}, "memory": None}
 
 
-def test_memory_of_several_subjects_is_measured_in_processes_of_their_own():
+def test_memory_of_several_workloads_is_measured_in_processes_of_their_own():
     jobs = []
 
     def run(job):
-        jobs.append((job.kind, [spec.name for spec in job.subjects]))
+        jobs.append((job.kind, [spec.name for spec in job.workloads]))
         if job.kind == "memory":
-            return [{"host_peak": job.subjects[0].name}]
-        return [record(spec) for spec in job.subjects]
+            return [{"host_peak": job.workloads[0].name}]
+        return [record(spec) for spec in job.workloads]
 
     records = fps_of_job(Job("fps", (A, B)), run)
     assert jobs == [("fps", ["a", "b"]), ("memory", ["a"]), ("memory", ["b"])]
     assert [r["memory"]["host_peak"] for r in records] == ["a", "b"]
 
 
-def test_one_subject_needs_one_process():
+def test_one_workload_needs_one_process():
     jobs = []
 
     def run(job):
@@ -55,9 +55,9 @@ def test_out_of_memory_is_a_result_with_its_protocol():
 
 def test_what_does_not_fit_together_is_measured_alone():
     def run(job):
-        if len(job.subjects) > 1 or job.subjects[0].name == "b":
+        if len(job.workloads) > 1 or job.workloads[0].name == "b":
             raise OutOfMemory("too much")
-        return [record(job.subjects[0])]
+        return [record(job.workloads[0])]
 
     first, second = fps_of_job(Job("fps", (A, B)), run)
     assert first["name"] == "a" and first["figures"] == {}
@@ -75,7 +75,7 @@ def test_a_config_is_measured_at_its_own_shape_on_the_default_device(monkeypatch
     monkeypatch.setattr(measure, "default_device", lambda: "cuda")
     fps_record(preset("tiny"), name="cell", checkpoint=tmp_path / "last.pt", threads=1)
     (job,) = asked
-    (spec,) = job.subjects
+    (spec,) = job.workloads
     assert job.device == "cuda" and job.threads == 1 and job.kind == "fps"
     assert spec.shape == ClipShape(3, 64, 96, 1, 64, 96)
     assert spec.checkpoint == str(tmp_path / "last.pt")

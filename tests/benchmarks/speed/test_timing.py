@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from benchmarks.speed import timing
-from benchmarks.speed.timing import Effort, interleaved
+from benchmarks.speed.timing import Sampling, interleaved
 from core.errors import UserError
 
 CPU = torch.device("cpu")
@@ -13,14 +13,14 @@ CPU = torch.device("cpu")
 def test_variants_take_turns_after_the_warm_up():
     order = []
     calls = {name: lambda name=name: order.append(name) for name in "abc"}
-    samples = interleaved(calls, Effort(2, 3, 0.0), CPU)
+    samples = interleaved(calls, Sampling(2, 3, 0.0), CPU)
     assert "".join(order) == "abc" * 5
     assert {name: len(values) for name, values in samples.items()} == {"a": 3, "b": 3, "c": 3}
 
 
 def test_it_says_how_far_it_is():
     heard = []
-    interleaved({"a": lambda: heard.append("call")}, Effort(1, 2, 0.0), CPU, heard.append)
+    interleaved({"a": lambda: heard.append("call")}, Sampling(1, 2, 0.0), CPU, heard.append)
     assert heard == [
         "warm-up 1 of 1", "call", "sample 1, at least 2", "call", "sample 2, at least 2", "call",
     ]  # fmt: skip
@@ -28,18 +28,18 @@ def test_it_says_how_far_it_is():
 
 def test_samples_are_milliseconds_of_each_variant():
     calls = {"slow": lambda: time.sleep(0.02), "fast": lambda: time.sleep(0.002)}
-    samples = interleaved(calls, Effort(1, 5, 0.0), CPU)
+    samples = interleaved(calls, Sampling(1, 5, 0.0), CPU)
     assert all(s >= 20 for s in samples["slow"])
     assert 2 <= sorted(samples["fast"])[2] < 20
 
 
 def test_it_goes_on_until_the_time_is_up():
-    samples = interleaved({"a": lambda: time.sleep(0.001)}, Effort(1, 1, 0.1), CPU)["a"]
+    samples = interleaved({"a": lambda: time.sleep(0.001)}, Sampling(1, 1, 0.1), CPU)["a"]
     assert sum(samples) > 50 and len(samples) > 5
 
 
 def test_it_ends_at_the_most_samples_however_short_the_calls():
-    assert len(interleaved({"a": lambda: None}, Effort(1, 1, 60.0, 50), CPU)["a"]) == 50
+    assert len(interleaved({"a": lambda: None}, Sampling(1, 1, 60.0, 50), CPU)["a"]) == 50
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_it_ends_at_the_most_samples_however_short_the_calls():
 )  # fmt: skip
 def test_efforts_that_make_no_sense(values):
     with pytest.raises(UserError):
-        Effort(*values)
+        Sampling(*values)
 
 
 class FakeCuda:
@@ -82,7 +82,9 @@ class FakeEvent:
 
 def test_on_a_gpu_events_are_read_after_one_synchronisation(monkeypatch):
     cuda = FakeCuda(monkeypatch)
-    samples = interleaved({"a": cuda.call, "b": cuda.call}, Effort(1, 3, 0.0), torch.device("cuda"))
+    samples = interleaved(
+        {"a": cuda.call, "b": cuda.call}, Sampling(1, 3, 0.0), torch.device("cuda")
+    )
     assert samples == {"a": [3.0] * 3, "b": [3.0] * 3}
     measured = ["record", "call", "record"] * 6
     # warm-up and a synchronisation before; one synchronisation after the last call, none between

@@ -1,27 +1,27 @@
-"""Peers without mmdet: what is refused and what is made of a two-stage model."""
+"""mmdet models without mmdet: what is refused and what is made of a two-stage model."""
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from benchmarks.subjects import mmdet as peers
-from benchmarks.subjects.mmdet import (
+from benchmarks.workloads import mmdet
+from benchmarks.workloads.mmdet import (
     find_config,
     image_meta,
     mmdet_parts,
-    mmdet_subject,
+    mmdet_workload,
     without_pasting,
 )
-from benchmarks.subjects.workload import ClipShape
+from benchmarks.workloads.workload import ClipShape
 from core.errors import UserError
 
 
 @pytest.fixture
 def wheel(tmp_path, monkeypatch):
     """A folder of shipped configurations."""
-    monkeypatch.setattr(peers, "mmdet_available", lambda: True)
-    monkeypatch.setattr(peers, "shipped_configs", lambda: tmp_path)
+    monkeypatch.setattr(mmdet, "mmdet_available", lambda: True)
+    monkeypatch.setattr(mmdet, "shipped_configs", lambda: tmp_path)
     for name in ("queryinst/queryinst_r50_fpn_1x_coco.py", "queryinst/queryinst_r101.py"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
@@ -38,7 +38,7 @@ def test_shipped_configurations_by_name(wheel, name):
 
 
 def test_a_file_of_ones_own_needs_no_shipped_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(peers, "mmdet_available", lambda: False)
+    monkeypatch.setattr(mmdet, "mmdet_available", lambda: False)
     path = tmp_path / "mine.py"
     path.write_text("")
     assert find_config(str(path)) == path
@@ -55,11 +55,11 @@ def test_a_name_that_nothing_has(wheel):
 
 
 def test_without_mmdet_the_message_says_how_to_get_it(monkeypatch, tmp_path):
-    monkeypatch.setattr(peers, "mmdet_available", lambda: False)
+    monkeypatch.setattr(mmdet, "mmdet_available", lambda: False)
     with pytest.raises(UserError, match=r"tools/install_mmdet.sh"):
         find_config("queryinst_r50")
     with pytest.raises(UserError, match=r"tools/install_mmdet.sh"):
-        mmdet_subject(tmp_path, ClipShape(1, 32, 32), torch.device("cpu"), name="peer")
+        mmdet_workload(tmp_path, ClipShape(1, 32, 32), torch.device("cpu"), name="peer")
 
 
 def test_an_image_is_described_as_our_frames_are():

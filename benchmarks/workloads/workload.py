@@ -1,7 +1,7 @@
 """What is measured: a model with input of a given shape, behind the same few calls for all.
 
-Our model is made in :mod:`benchmarks.subjects.tevit`, mmdet's in
-:mod:`benchmarks.subjects.mmdet`; counting and timing know no more of either than this.
+Our model is made in :mod:`benchmarks.workloads.tevit`, mmdet's in
+:mod:`benchmarks.workloads.mmdet`; counting and timing know no more of either than this.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def clip_shape(
 
 
 @dataclass
-class Subject:
+class Workload:
     """A model with its input, ready to be counted and timed.
 
     Attributes:

@@ -3,21 +3,21 @@ import gc
 import torch
 from PIL import Image
 
-from benchmarks.subjects.tevit import tevit_subject
-from benchmarks.subjects.video_files import VideoFiles, frame_image
-from benchmarks.subjects.workload import ClipShape
+from benchmarks.workloads.tevit import tevit_workload
+from benchmarks.workloads.video_files import VideoFiles, frame_image
+from benchmarks.workloads.workload import ClipShape
 from core import build_model, preset
 
 CPU = torch.device("cpu")
 SHAPE = ClipShape(2, 64, 96, video_height=48, video_width=72)
 
 
-def subject(shape=SHAPE, overrides=None, **options):
-    return tevit_subject(preset("tiny", overrides or {}), shape, CPU, name="tiny", **options)
+def workload(shape=SHAPE, overrides=None, **options):
+    return tevit_workload(preset("tiny", overrides or {}), shape, CPU, name="tiny", **options)
 
 
 def test_the_three_scopes_see_the_same_frames_and_sizes():
-    one = subject()
+    one = workload()
     assert one.frames.shape == (1, 2, 3, 64, 96)
     (found,) = one.detect()
     assert found.frame_size == (64, 96)
@@ -30,11 +30,11 @@ def test_the_three_scopes_see_the_same_frames_and_sizes():
 
 
 def test_clips_of_a_batch_are_separate():
-    assert len(subject(ClipShape(2, 64, 96, batch=3)).detect()) == 3
+    assert len(workload(ClipShape(2, 64, 96, batch=3)).detect()) == 3
 
 
 def test_weights_and_frames_are_reproducible():
-    (a,), (b,) = subject().detect(), subject().detect()
+    (a,), (b,) = workload().detect(), workload().detect()
     assert torch.equal(a.scores, b.scores) and torch.equal(a.mask_logits, b.mask_logits)
 
 
@@ -44,14 +44,14 @@ def test_a_checkpoints_weights_are_used_and_named(tmp_path):
     model = build_model(config)
     path = tmp_path / "last.pt"
     torch.save({"model": model.state_dict()}, path)
-    one = subject(checkpoint=path)
+    one = workload(checkpoint=path)
     assert torch.equal(one.model.neck.state_dict()["lateral_convs.0.conv.weight"],
                        model.neck.state_dict()["lateral_convs.0.conv.weight"])  # fmt: skip
     assert one.facts["weights"] == str(path)
 
 
 def test_near_online_counts_each_frame_of_the_video_once():
-    one = subject(
+    one = workload(
         overrides={"inference.mode": "near_online", "inference.stride": 1,
                    "inference.clip_length": 9}
     )  # fmt: skip
@@ -61,11 +61,11 @@ def test_near_online_counts_each_frame_of_the_video_once():
 
 
 def test_bf16_runs_in_mixed_precision():
-    one = subject(overrides={"inference.precision": "bf16"})
+    one = workload(overrides={"inference.precision": "bf16"})
     (found,) = one.detect()
     assert one.facts["precision"] == "bf16"
     assert torch.isfinite(found.scores.float()).all()
-    (exact,) = subject().detect()
+    (exact,) = workload().detect()
     assert not torch.equal(exact.scores, found.scores.float())
 
 
@@ -76,7 +76,7 @@ def test_compiled_all_scopes_run_the_compiled_model(monkeypatch):
         return lambda *args: calls.append(1) or function(*args)
 
     monkeypatch.setattr(torch, "compile", compile)
-    one = subject(compiled=True)
+    one = workload(compiled=True)
     for number, scope in enumerate((one.detect, one.segment, one.end_to_end), start=1):
         scope()
         assert len(calls) == number

@@ -1,4 +1,4 @@
-"""Our model as a subject of measurement."""
+"""Our model as a workload of measurement."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from benchmarks.subjects.boxes_in_frame import PLACED, place_boxes
-from benchmarks.subjects.video_files import VideoFiles
-from benchmarks.subjects.workload import ClipShape, Size, Subject, autocast, random_frames
+from benchmarks.workloads.boxes_in_frame import IN_FRAME, put_boxes_in_frame
+from benchmarks.workloads.video_files import VideoFiles
+from benchmarks.workloads.workload import ClipShape, Size, Workload, autocast, random_frames
 from core.config.overrides import override
 from core.config.schema import Config
 from core.inference.frames import FileFrames
@@ -34,7 +34,7 @@ class DetectTensors(nn.Module):
         return [(d.scores, d.labels, d.queries, d.boxes, d.mask_logits) for d in found]
 
 
-def tevit_subject(
+def tevit_workload(
     config: Config,
     shape: ClipShape,
     device: torch.device,
@@ -42,7 +42,7 @@ def tevit_subject(
     name: str,
     checkpoint: Path | None = None,
     compiled: bool = False,
-) -> Subject:
+) -> Workload:
     """Our model of ``config`` with frames of noise.
 
     Args:
@@ -54,7 +54,7 @@ def tevit_subject(
     if checkpoint is None:
         torch.manual_seed(config.seed)
         model = build_model(config).to(device).eval()
-        place_boxes(model)
+        put_boxes_in_frame(model)
     else:
         model = load_model(config, checkpoint, device)
     frames = random_frames(shape, device)
@@ -74,7 +74,7 @@ def tevit_subject(
 
     measured = _at_shape(config, shape)
     video_frames = frames_of_video(measured)
-    return Subject(
+    return Workload(
         name=name,
         shape=shape,
         model=model,
@@ -86,7 +86,9 @@ def tevit_subject(
         end_to_end=_predictor(model, measured, shape, video_frames),
         video_frames=video_frames,
         facts={
-            "weights": str(checkpoint) if checkpoint else f"initial, seed {config.seed}, {PLACED}",
+            "weights": str(checkpoint)
+            if checkpoint
+            else f"initial, seed {config.seed}, {IN_FRAME}",
             "precision": config.inference.precision,
             "compile": compiled,
             "mode": config.inference.mode,

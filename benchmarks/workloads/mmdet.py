@@ -1,4 +1,4 @@
-"""mmdet's models as subjects of the same measurements (needs the extra ``mmdet``).
+"""mmdet's models as workloads of the same measurements (needs the extra ``mmdet``).
 
 Their own inference runs, unchanged, on all frames of a clip as one batch of images.  The scope
 *model* leaves out what :meth:`get_seg_masks` does, pasting masks at full size; *end to end* uses
@@ -20,9 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.subjects.boxes_in_frame import PLACED, place_boxes
-from benchmarks.subjects.video_files import VideoFiles
-from benchmarks.subjects.workload import ClipShape, Subject, random_frames
+from benchmarks.workloads.boxes_in_frame import IN_FRAME, put_boxes_in_frame
+from benchmarks.workloads.video_files import VideoFiles
+from benchmarks.workloads.workload import ClipShape, Workload, random_frames
 from core.errors import UserError
 
 INSTALL = (
@@ -73,14 +73,14 @@ def shipped_configs() -> Path:
     return Path(spec.origin).parent / ".mim" / "configs"
 
 
-def mmdet_subject(
+def mmdet_workload(
     path: Path,
     shape: ClipShape,
     device: torch.device,
     *,
     name: str,
     checkpoint: Path | None = None,
-) -> Subject:
+) -> Workload:
     """The model of an mmdet configuration, with initial weights or a checkpoint's.
 
     Raises:
@@ -91,8 +91,8 @@ def mmdet_subject(
     config = read_config(path)
     model = build_detector(config, checkpoint).to(device).eval()
     weights = str(checkpoint) if checkpoint else "initial"
-    if checkpoint is None and place_boxes(model):
-        weights = f"initial, {PLACED}"
+    if checkpoint is None and put_boxes_in_frame(model):
+        weights = f"initial, {IN_FRAME}"
     frames = random_frames(shape, device)
     metas = [image_meta(shape) for _ in range(shape.frames)]
 
@@ -104,7 +104,7 @@ def mmdet_subject(
         with without_pasting(model):
             return segment()
 
-    return Subject(
+    return Workload(
         name=name,
         shape=shape,
         model=model,

@@ -5,9 +5,9 @@ import copy
 import pytest
 import torch
 
-from benchmarks.subjects.boxes_in_frame import place_boxes
-from benchmarks.subjects.mmdet import mmdet_available
-from benchmarks.subjects.workload import ClipShape
+from benchmarks.workloads.boxes_in_frame import put_boxes_in_frame
+from benchmarks.workloads.mmdet import mmdet_available
+from benchmarks.workloads.workload import ClipShape
 from core import build_model, preset
 from core.config.schema import BackboneConfig, HeadConfig, MessengerConfig
 from core.model.backbones.pvt_v2 import PVTv2
@@ -106,7 +106,7 @@ def test_fpn():
 
 
 def queryinst():
-    from benchmarks.subjects.mmdet import build_detector, find_config, read_config
+    from benchmarks.workloads.mmdet import build_detector, find_config, read_config
 
     return read_config(find_config(QUERYINST)), build_detector
 
@@ -151,7 +151,7 @@ def test_queryinst_is_our_per_frame_model():
     config, build = queryinst()
     model = build_model(preset("tevit_r50", OURS)).eval()
     peer = build(config).eval()
-    place_boxes(peer)
+    put_boxes_in_frame(peer)
     for head in peer.roi_head.bbox_head:
         head.fc_reg.weight.normal_(std=0.02)  # so that every stage moves them, within the frame
     model.load_state_dict(peer.state_dict(), strict=True)
@@ -187,17 +187,17 @@ SHAPE = ClipShape(2, 96, 160, video_height=96, video_width=160)
 
 
 @pytest.fixture(scope="module")
-def peer_subject():
-    from benchmarks.subjects.mmdet import find_config, mmdet_subject
+def queryinst_workload():
+    from benchmarks.workloads.mmdet import find_config, mmdet_workload
 
-    return mmdet_subject(find_config(QUERYINST), SHAPE, torch.device("cpu"), name="queryinst")
+    return mmdet_workload(find_config(QUERYINST), SHAPE, torch.device("cpu"), name="queryinst")
 
 
 @pytest.mark.slow
-def test_both_counters_agree_on_queryinst_and_with_our_model(peer_subject):
-    from benchmarks.flops.record import flops_record, subject_record
+def test_both_counters_agree_on_queryinst_and_with_our_model(queryinst_workload):
+    from benchmarks.flops.record import flops_record, workload_record
 
-    theirs = subject_record(peer_subject)
+    theirs = workload_record(queryinst_workload)
     ours = flops_record(preset("tevit_r50", OURS), name="ours", shape=SHAPE)
     assert theirs["figures"]["parameters"] == ours["figures"]["parameters"]
     for part in ("backbone", "neck", *(f"box_head.{k}" for k in range(6)), "mask_head"):
@@ -209,23 +209,23 @@ def test_both_counters_agree_on_queryinst_and_with_our_model(peer_subject):
 
 
 @pytest.mark.slow
-def test_every_scope_of_a_peer_runs(peer_subject):
-    boxes, masks = peer_subject.detect()[0]
+def test_every_scope_of_an_mmdet_model_runs(queryinst_workload):
+    boxes, masks = queryinst_workload.detect()[0]
     assert len(boxes) == 80
-    boxes, masks = peer_subject.segment()[0]
+    boxes, masks = queryinst_workload.segment()[0]
     shapes = {mask.shape for of_class in masks for mask in of_class}
     assert shapes == {(96, 160)}
-    results = peer_subject.end_to_end()
+    results = queryinst_workload.end_to_end()
     assert len(results) == SHAPE.frames
     assert all("counts" in rle for of_class in results[0][1] for rle in of_class)
 
 
 @pytest.mark.slow
-def test_counting_leaves_the_peers_roi_align_as_it_was(peer_subject):
+def test_counting_leaves_the_mmdet_models_roi_align_as_it_was(queryinst_workload):
     from mmcv.ops import RoIAlign
 
-    from benchmarks.flops.record import count_subject
+    from benchmarks.flops.record import count_workload
 
-    count_subject(peer_subject)
-    layers = [m for m in peer_subject.model.modules() if isinstance(m, RoIAlign)]
+    count_workload(queryinst_workload)
+    layers = [m for m in queryinst_workload.model.modules() if isinstance(m, RoIAlign)]
     assert layers and not any(layer.use_torchvision for layer in layers)

@@ -7,12 +7,12 @@ from torch import nn
 
 SIDES = (0.2, 0.6)
 """Shares of the frame's height and width that boxes take up."""
-PLACED = "boxes inside the frame"
+IN_FRAME = "boxes inside the frame"
 """What records say of such weights."""
 
 
 @torch.no_grad()
-def place_boxes(model: nn.Module) -> bool:
+def put_boxes_in_frame(model: nn.Module) -> bool:
     """Draw the proposal boxes inside the frame, and keep the stages from moving them.
 
     Initial regressors throw boxes thousands of pixels out of the frame, where RoIAlign pools zeros,
