@@ -21,13 +21,18 @@ class Cell:
         name: unique in its grid, made of the labels and the seed; safe in a shell and a path.
         config: every field resolved and validated, the seed included.
         axes: axis to the label of this cell's value, in the grid's order.
-        measure: what is to be measured, of "ap", "flops", "fps".
+        measure: what is to be measured, of "ap", "flops", "fps"; and "train" of a run that others
+            start from, whose weights are wanted whatever is measured.
+        start: the run whose last weights this one begins with; none: it begins as its config says.
+        trains: False: it only tests the weights of ``start``, which has the same training.
     """
 
     name: str
     config: Config
     axes: Mapping[str, str]
-    measure: tuple[Measurement, ...]
+    measure: tuple[Measurement | Literal["train"], ...]
+    start: Cell | None = None
+    trains: bool = True
 
     @property
     def seed(self) -> int:
@@ -36,5 +41,10 @@ class Cell:
 
     @cached_property
     def signature(self) -> str:
-        """16 hex digits; cells of any grid that share it share one run."""
-        return signature(self.config)
+        """16 hex digits; cells of any grid that share it share one run.
+
+        The start run's is part of it. A cell that only tests another's weights has the signature
+        of one that trains them itself: the result is the same.
+        """
+        start = self.start.signature if self.start is not None and self.trains else None
+        return signature(self.config, start)

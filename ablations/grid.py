@@ -56,6 +56,25 @@ class Grid:
     scales: tuple[str, ...] = ()
 
     @cached_property
+    def start_cells(self) -> tuple[Cell, ...]:
+        """The runs that cells start from and that are no cells of the grid, each once."""
+        own = {cell.signature for cell in self.cells}
+        starts = [cell.start for cell in self.cells if cell.start is not None]
+        return tuple({s.signature: s for s in starts if s.signature not in own}.values())
+
+    @property
+    def all_cells(self) -> tuple[Cell, ...]:
+        """Start runs, then the grid's own cells: the order in which they can run."""
+        return (*self.start_cells, *self.cells)
+
+    def measures(self) -> dict[str, tuple[str, ...]]:
+        """Signature to what is wanted of the run, by all cells that it computes or starts."""
+        wanted: defaultdict[str, set[str]] = defaultdict(set)
+        for cell in (*self.cells, *(cell.start for cell in self.cells if cell.start is not None)):
+            wanted[cell.signature] |= {*cell.measure}
+        return {signature: tuple(sorted(kinds)) for signature, kinds in wanted.items()}
+
+    @cached_property
     def runs(self) -> dict[str, tuple[Cell, ...]]:
         """Signature to the cells that it computes: more than one where they share a run."""
         runs: defaultdict[str, list[Cell]] = defaultdict(list)

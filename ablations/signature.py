@@ -30,10 +30,15 @@ SECTIONS = ("backbone", "messenger", "head", "data", "train", "inference")
 _DIGITS = 16
 
 
-def signature(config: Config) -> str:
-    """16 hex digits that name the run of ``config``: schema version, fields with effect, seed."""
+def signature(config: Config, start: str | None = None) -> str:
+    """16 hex digits that name the run of ``config``: schema version, fields with effect, seed.
+
+    Args:
+        start: signature of the run whose weights it begins with, if it begins with a run's.
+    """
     parts = [_text(getattr(config, name)) for name in SECTIONS]
-    parts.append(_json({"schema": SCHEMA, "seed": config.seed, **_files(config)}))
+    begins = {} if start is None else {"start": start}
+    parts.append(_json({"schema": SCHEMA, "seed": config.seed, **_files(config), **begins}))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:_DIGITS]
 
 
