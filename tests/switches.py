@@ -50,6 +50,8 @@ SWITCHES: dict[str, Any] = {
     "data.synthetic.hidden": 0.5,
     "data.synthetic.lookalikes": 1.0,
     "data.synthetic.motion_classes": True,
+    "data.synthetic.blinking": 0.5,
+    "data.synthetic.light": 0.5,
     "train.steps": 100,
     "train.clips": 2,
     "train.accumulate": 2,

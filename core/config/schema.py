@@ -166,7 +166,7 @@ class HeadConfig(Section):
 
 
 class SyntheticConfig(Section):
-    """The generated dataset; the last four are dials of how much time matters."""
+    """The generated dataset; from ``travel`` on, dials of how much time matters."""
 
     videos: Annotated[Integer, Field(ge=2)] = Field(
         default=160, description="videos, both splits together"
@@ -192,6 +192,42 @@ class SyntheticConfig(Section):
     motion_classes: bool = Field(
         default=False, description="classes are still, moving and pulsating; looks say nothing"
     )
+    blinking: Fraction = Field(
+        default=0.0,
+        description="share of videos whose classes are steady red, steady blue and blinking "
+        "between the two: no single frame tells blinking from steady",
+    )
+    light: Fraction = Field(
+        default=0.0,
+        description="share of videos whose class, of every instance, is the light of the scene: "
+        "amber, green or alternating between the two",
+    )
+
+    @model_validator(mode="after")
+    def _one_kind_of_classes(self) -> Self:
+        dials = ("blinking", "light")
+        shares = {name: getattr(self, name) for name in dials}
+        used = [f"data.synthetic.{name}={share}" for name, share in shares.items() if share]
+        if self.blinking + self.light > 1 + 1e-9:
+            raise ValueError(
+                f"{' and '.join(used)} are shares of the videos, and a video is of one kind: "
+                "together they are at most 1"
+            )
+        if used and self.motion_classes:
+            raise ValueError(
+                f"{used[0]} and data.synthetic.motion_classes=true both say what the classes are: "
+                "use one of them"
+            )
+        if used and self.frames < 2:
+            raise ValueError(
+                f"{used[0]} needs videos of two frames or more, not data.synthetic.frames=1"
+            )
+        if self.blinking and self.hidden:
+            raise ValueError(
+                f"data.synthetic.hidden={self.hidden} paints over the colours that tell the "
+                f"classes of data.synthetic.blinking={self.blinking}: use one of them"
+            )
+        return self
 
 
 class DataConfig(Section):

@@ -67,7 +67,8 @@ def check_same_config(config: Config, saved: Mapping[str, Any], path: Path) -> N
     Raises:
         UserError: naming the fields that differ.
     """
-    ours, theirs = flatten(config.to_dict()), flatten(saved)
+    # a field that there was not yet when the run began stood at what is now its default
+    ours, theirs = flatten(config.to_dict()), flatten(Config().to_dict()) | flatten(saved)
     changed = [
         f"{name}={ours.get(name)} (was {theirs.get(name)})"
         for name in sorted(ours.keys() | theirs.keys())

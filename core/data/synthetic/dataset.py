@@ -8,6 +8,10 @@ shows and which instance is which.  Each dial takes that away in its own way:
   come from other frames, where it was nearby.
 - ``lookalikes``: in so many videos all instances look the same; only their motion tells who is who.
 - ``motion_classes``: classes are still, moving, pulsating; looks say nothing, no frame does.
+- ``blinking``: in so many videos the classes are steady red, steady blue and blinking between the
+  two; what a query saw in several frames, in any order, tells the last one.
+- ``light``: in so many videos the light of the whole scene, amber, green or alternating, is the
+  class of every instance; what several frames as a whole show tells it.
 """
 
 from __future__ import annotations
@@ -29,11 +33,15 @@ from PIL import Image
 from core.config.schema import SyntheticConfig
 from core.data.rle import areas_of, boxes_of, encode
 from core.data.synthetic.paint import Masks, Painter
-from core.data.synthetic.scene import Scene, class_names, draw_scene, hidden_frames
+from core.data.synthetic.scene import Scene, class_names, colours_shown, draw_scene, hidden_frames
 from core.errors import UserError
 from core.files import temporary_name, write_json
 
-GENERATOR = 6  # rises with every change of what is generated
+GENERATOR_VERSION = 1
+"""Rises with every change of what is generated from the same fields; part of a run's signature."""
+
+_RECORDED_VERSION = GENERATOR_VERSION + 5  # in the data's record, which counted before runs did
+_LATER_DIALS = ("blinking", "light")
 ATTEMPTS = 20
 
 log = logging.getLogger(__name__)
@@ -50,7 +58,7 @@ def synthetic_folder(config: SyntheticConfig) -> Path:
     Several processes may ask at once: one generates, the others wait.  A killed one leaves no
     half dataset.
     """
-    key = json.dumps([GENERATOR, config.model_dump(mode="json")], sort_keys=True)
+    key = json.dumps([_RECORDED_VERSION, generated_from(config)], sort_keys=True)
     folder = cache_folder() / f"synthetic-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
     if folder.is_dir():
         return folder
@@ -61,6 +69,16 @@ def synthetic_folder(config: SyntheticConfig) -> Path:
             log.info("generating %d synthetic videos in %s", config.videos, folder)
             generate(config, folder)
     return folder
+
+
+def generated_from(config: SyntheticConfig) -> dict[str, Any]:
+    """The fields that the data are a function of, as plain values.
+
+    Dials that version 1 did not have from the start are there only where they are not zero, so
+    that what was made before them keeps its name.
+    """
+    idle = {name for name in _LATER_DIALS if not getattr(config, name)}
+    return config.model_dump(mode="json", exclude=idle)
 
 
 def generate(
@@ -98,14 +116,17 @@ def _write_dataset(
         scene = painter.scene
         visible = masks.sum((2, 3))
         hidden = hidden_frames(scene, visible, config.hidden)
-        videos.append(_write_video(painter, video, hidden, folder / "JPEGImages"))
+        colours = colours_shown(scene, visible)
+        videos.append(_write_video(painter, video, hidden, colours, folder / "JPEGImages"))
         for actor, frames in enumerate(hidden):
             entry = _track(scene, actor, masks[actor], frames)
+            if scene.kind in _LATER_DIALS:
+                entry["colours"] = colours[actor]
             tracks.append({"id": len(tracks) + 1, "video_id": video, **entry})
         if on_progress is not None:
             on_progress(video, config.videos)
     record = {
-        "info": {"generator": GENERATOR, "config": config.model_dump(mode="json")},
+        "info": {"generator": _RECORDED_VERSION, "config": generated_from(config)},
         "categories": [{"id": i, "name": n} for i, n in enumerate(class_names(config), 1)],
         "videos": videos,
         "annotations": tracks,
@@ -126,7 +147,7 @@ def _full_scene(config: SyntheticConfig, video: int) -> tuple[Painter, Masks]:
 
 
 def _write_video(
-    painter: Painter, number: int, hidden: list[list[int]], images: Path
+    painter: Painter, number: int, hidden: list[list[int]], colours: list[list[int]], images: Path
 ) -> dict[str, Any]:
     scene = painter.scene
     name = f"{number:04d}"
@@ -134,7 +155,7 @@ def _write_video(
     names = [f"{name}/{frame:05d}.jpg" for frame in range(scene.frames)]
     for frame, file in enumerate(names):
         now = [actor for actor, frames in enumerate(hidden) if frame in frames]
-        image = Image.fromarray(painter.paint(frame, now))
+        image = Image.fromarray(painter.paint(frame, now, [shown[frame] for shown in colours]))
         image.save(images / file, quality=95, subsampling=0)
     height, width = scene.size
     return {
@@ -148,7 +169,10 @@ def _write_video(
 
 
 def _track(scene: Scene, actor: int, masks: Masks, hidden: list[int]) -> dict[str, Any]:
-    """An annotation; "evident" says, beyond the format, which frames show the look."""
+    """An annotation; "evident" says, beyond the format, which frames show the look.
+
+    (And "colours", in videos with two, which of them each frame shows.)
+    """
     rles = [encode(mask) if mask.any() else None for mask in masks]
     shown = [rle for rle in rles if rle is not None]
     boxes, areas = iter(boxes_of(shown)), iter(areas_of(shown))

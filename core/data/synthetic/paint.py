@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
-from core.data.synthetic.scene import LOOKS, Actor, Floats, Look, Scene, unit
+from core.data.synthetic.scene import LOOKS, RED_BLUE, Actor, Floats, Look, Scene, unit
 
 SUBPIXELS = 3  # a pixel's side, for smooth edges
 GREY = (0.74, 0.74, 0.74)  # of an instance whose look is hidden; no background is as light
+AMBER_GREEN = ((1.0, 0.6, 0.1), (0.2, 0.9, 0.3))  # of the scene's light
+TINT = 0.4  # share of the light's colour in every pixel
 
 Masks = npt.NDArray[np.bool_]
 
@@ -39,14 +42,26 @@ class Painter:
         masks[masks.sum((2, 3)) < 12 * unit(self.scene.size) ** 2] = False
         return masks
 
-    def paint(self, frame: int, hidden: Collection[int]) -> npt.NDArray[np.uint8]:
-        """(H, W, 3) RGB; the looks of the actors of index ``hidden`` do not show."""
+    def paint(
+        self, frame: int, hidden: Collection[int], colours: Sequence[int] = ()
+    ) -> npt.NDArray[np.uint8]:
+        """(H, W, 3) RGB.
+
+        Args:
+            hidden: indices of the actors whose looks do not show.
+            colours: of each actor, the first or second of what its kind of video alternates
+                between (see :func:`~core.data.synthetic.scene.colours_shown`).
+        """
         image = self.background.copy()
         for i, drawn in enumerate(self.drawn[frame]):
             look = None if i in hidden else self.scene.actors[i].look
+            if look is not None and self.scene.kind == "blinking":
+                look = replace(look, hue=RED_BLUE[colours[i]])
             window = image[drawn.rows, drawn.columns]
             window *= 1 - drawn.coverage[..., None]
             window += drawn.colours(look)
+        if self.scene.kind == "light":
+            image = (1 - TINT) * image + TINT * np.array(AMBER_GREEN[colours[0]])
         rng = np.random.default_rng((*self.scene.texture_seed, frame))
         image += rng.normal(0, 0.015, image.shape)  # the sensor's noise
         return np.asarray((image.clip(0, 1) * 255 + 0.5).astype(np.uint8))

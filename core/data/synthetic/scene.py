@@ -7,7 +7,8 @@ nothing else: the same seed with another ``hidden`` gives the same masks, painte
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,14 +17,21 @@ from core.config.schema import SyntheticConfig
 
 LOOKS = ("striped", "spotted", "ringed")  # reddish, greenish, bluish
 MOTIONS = ("still", "moving", "pulsating")
+COLOURS = ("steady red", "steady blue", "blinking")
+LIGHTS = ("amber light", "green light", "alternating light")
+ALTERNATING = 2  # the last of COLOURS and of LIGHTS: half of the frames each of the other two
 HUES = (0.945, 0.055, 0.28, 0.39, 0.61, 0.72)  # two for each of LOOKS: reds, greens, blues
+RED_BLUE = (0.0, 0.62)  # hues of COLOURS, whose pattern no red or blue one of LOOKS has
+COLOURED_PATTERN = LOOKS.index("spotted")
 INSTANCES = (2, len(HUES))
 LONGEST_TURN = 1.2 * math.pi  # farther, two instances would be hard to follow in few frames
 
 LEAST_TRAVEL = 0.6  # where motion tells the class: with less, moving would look like still
 
+Kind = Literal["looks", "motions", "blinking", "light"]
 Floats = npt.NDArray[np.float64]
-_GEOMETRY, _CLASSES, _LOOKS, _HIDING, _TEXTURE = range(5)  # streams of random numbers
+# streams of random numbers
+_GEOMETRY, _CLASSES, _LOOKS, _HIDING, _TEXTURE, _KIND, _LABELS, _COLOURS = range(8)
 
 
 @dataclass(frozen=True)
@@ -48,7 +56,7 @@ class Actor:
     """One instance: its class, look and path; the later in a scene's list, the nearer.
 
     Attributes:
-        label: 0 to 2.
+        label: index into :func:`class_names`.
         centre: (F, 2) x, y in pixels.
         angle: (F,) radians.
         scale: (F,) factor on the radius.
@@ -67,22 +75,29 @@ class Scene:
 
     Attributes:
         size: (height, width).
+        kind: what tells the classes.
         lookalikes: the actors share look and class.
         texture_seed: of the background.
         hiding_seed: of which frames hide the evidence.
+        colour_seed: of which frames show which of two colours.
     """
 
     size: tuple[int, int]
     frames: int
     actors: tuple[Actor, ...]
+    kind: Kind
     lookalikes: bool
     texture_seed: tuple[int, ...]
     hiding_seed: tuple[int, ...]
+    colour_seed: tuple[int, ...]
 
 
 def class_names(config: SyntheticConfig) -> tuple[str, ...]:
-    """Names of the three classes: looks, or motions."""
-    return MOTIONS if config.motion_classes else LOOKS
+    """Names of the classes, three for each kind of video: motions, or looks, colours, lights."""
+    if config.motion_classes:
+        return MOTIONS
+    looks = LOOKS if config.blinking + config.light < 1 else ()
+    return looks + COLOURS * (config.blinking > 0) + LIGHTS * (config.light > 0)
 
 
 def unit(size: tuple[int, int]) -> float:
@@ -98,16 +113,25 @@ def draw_scene(config: SyntheticConfig, video: int, attempt: int = 0) -> Scene:
     )
     count = int(geometry.integers(*INSTANCES, endpoint=True))
     # below the dial for every value above: a higher dial only adds videos
+    kind = _kind(config, np.random.default_rng((*key, _KIND)).random())
     lookalikes = bool(classes.random() < config.lookalikes)
     hues = classes.permutation(len(HUES))[:count]
     all_looks = _draw_looks(hues, config.size, looks)
     if lookalikes:
         all_looks = [all_looks[0]] * count
-    if config.motion_classes:
-        labels = [int(label) for label in classes.integers(3, size=count)]
-    else:
-        labels = [look.pattern for look in all_looks]
-    motions = [MOTIONS[label] if config.motion_classes else None for label in labels]
+    match kind:
+        case "looks":
+            labels = [look.pattern for look in all_looks]
+        case "motions":
+            labels = [int(label) for label in classes.integers(3, size=count)]
+        case _:
+            drawn = np.random.default_rng((*key, _LABELS)).integers(3, size=count)
+            alike = lookalikes or kind == "light"
+            first = class_names(config).index((COLOURS if kind == "blinking" else LIGHTS)[0])
+            labels = [first + int(drawn[0 if alike else i]) for i in range(count)]
+    if kind == "blinking":
+        all_looks = [replace(look, pattern=COLOURED_PATTERN) for look in all_looks]
+    motions = [MOTIONS[label] if kind == "motions" else None for label in labels]
     paths = _draw_paths(motions, config, geometry)
     return Scene(
         size=config.size,
@@ -116,10 +140,21 @@ def draw_scene(config: SyntheticConfig, video: int, attempt: int = 0) -> Scene:
             Actor(label, look, *path)
             for label, look, path in zip(labels, all_looks, paths, strict=True)
         ),
+        kind=kind,
         lookalikes=lookalikes,
         texture_seed=(*key, _TEXTURE),
         hiding_seed=(*key, _HIDING),
+        colour_seed=(*key, _COLOURS),
     )
+
+
+def _kind(config: SyntheticConfig, draw: float) -> Kind:
+    """The kind of a video's classes; a higher dial only adds videos, from its own end."""
+    if config.motion_classes:
+        return "motions"
+    if draw < config.blinking:
+        return "blinking"
+    return "light" if draw >= 1 - config.light else "looks"
 
 
 def hidden_frames(scene: Scene, visible: npt.NDArray[np.int64], share: float) -> list[list[int]]:
@@ -137,6 +172,35 @@ def hidden_frames(scene: Scene, visible: npt.NDArray[np.int64], share: float) ->
         order.remove(clearest)
         hidden.append(sorted(order[: round(share * (len(order) + 1))]))
     return hidden
+
+
+def colours_shown(scene: Scene, visible: npt.NDArray[np.int64]) -> list[list[int]]:
+    """Which of two colours, 0 or 1, each actor (or the light) shows in each frame.
+
+    Colours that alternate have half of the frames each, in random order; of an odd number, one of
+    the two, by chance, has one more.
+
+    Args:
+        visible: (actors, F) pixels that show; 0 where the actor is absent.
+    """
+    rng = np.random.default_rng(scene.colour_seed)
+    if scene.kind == "light":
+        return [_colours(scene.actors[0].label, np.arange(scene.frames), scene, rng)] * len(visible)
+    return [
+        _colours(actor.label, np.flatnonzero(pixels), scene, rng)
+        for actor, pixels in zip(scene.actors, visible, strict=True)
+    ]
+
+
+def _colours(
+    label: int, frames: npt.NDArray[np.int64], scene: Scene, rng: np.random.Generator
+) -> list[int]:
+    state = label % 3  # each kind of video has three classes
+    order = rng.permutation(frames)
+    second = order[: (len(order) + int(rng.integers(2))) // 2]
+    if state != ALTERNATING:
+        return [state] * scene.frames
+    return [int(t in second) for t in range(scene.frames)]
 
 
 def _draw_looks(

@@ -99,3 +99,55 @@ def recalled(folder, identity):
         for masks, known in read_tracks(folder)
     ]
     return float(np.concatenate(found).mean())
+
+
+# --- classes that no single frame tells: blinking and light ---
+
+
+def colour_tracks(folder):
+    """Per track: its class, the colours of the frames that show it, the kind of its video.
+
+    Only videos with two colours have tracks here; the kind is that of the colours' classes.
+    """
+    raw = json.loads((folder / "instances.json").read_text())
+    names = {c["id"]: c["name"] for c in raw["categories"]}
+    for track in raw["annotations"]:
+        if "colours" in track:
+            seen = [e is not None for e in track["evident"]]
+            label = names[track["category_id"]]
+            kind = "light" if "light" in label else "colour"
+            yield label, kind, [c for c, s in zip(track["colours"], seen, strict=True) if s]
+
+
+def best_ap(folder, frames_at_once):
+    """AP of perfect masks with the best class scores of a rule, by class.
+
+    The rule sees ``frames_at_once`` (1, or none: all) frames of a track at a time, in no order,
+    says how often each class shows what it sees, and its scores are averaged over what it saw.
+    """
+    tracks = list(colour_tracks(folder))
+    views = [
+        [(kind, frozenset([c])) for c in shown] if frames_at_once else [(kind, frozenset(shown))]
+        for _, kind, shown in tracks
+    ]
+    counts = {}
+    for (label, _, _), views_of_track in zip(tracks, views, strict=True):
+        for view in views_of_track:
+            by_class = counts.setdefault(view, {})
+            by_class[label] = by_class.get(label, 0) + 1
+    labels = sorted({label for label, _, _ in tracks})
+    scores = {label: [] for label in labels}
+    for views_of_track in views:
+        for label in labels:
+            share = [counts[v].get(label, 0) / sum(counts[v].values()) for v in views_of_track]
+            scores[label].append(round(float(np.mean(share)), 9))
+    truth = np.array([label for label, _, _ in tracks])
+    return {label: _average_precision(np.array(scores[label]), truth == label) for label in labels}
+
+
+def _average_precision(scores, right):
+    """Area under precision (the best at that recall or more) over recall; ties count together."""
+    steps = [(right[scores >= s].sum(), (scores >= s).sum()) for s in np.unique(scores)[::-1]]
+    hits = np.array([0] + [hit for hit, _ in steps])
+    precision = np.maximum.accumulate([hit / all_ for hit, all_ in steps][::-1])[::-1]
+    return float((np.diff(hits) * precision).sum() / right.sum())

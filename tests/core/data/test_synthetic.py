@@ -20,11 +20,13 @@ from core.data.split import make_split
 from core.data.synthetic import dataset as synthetic
 from core.data.synthetic.dataset import generate, synthetic_folder
 from core.data.synthetic.paint import Painter
-from core.data.synthetic.scene import draw_scene, hidden_frames
+from core.data.synthetic.scene import class_names, draw_scene, hidden_frames
 from core.data.youtube_vis import load_dataset
 from core.errors import UserError
 from tests.core.data.oracles import (
+    best_ap,
     centres,
+    colour_tracks,
     per_frame_identity,
     read_tracks,
     recalled,
@@ -286,7 +288,142 @@ def test_motion_classes_differ_by_motion_alone(tmp_path):
     assert ((table - expected) ** 2 / expected).sum() < 18.5  # chi-square of 4, p = 0.001
 
 
+@pytest.fixture(scope="module")
+def blinking(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("synthetic") / "blinking"
+    made(folder, videos=80, blinking=1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def lit(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("synthetic") / "lit"
+    made(folder, videos=160, size=(32, 48), light=1)
+    return folder
+
+
+def pixels_of(folder):
+    """Per track: its annotation, and the mean colour inside its mask, and of the whole frame."""
+    raw = json.loads((folder / "instances.json").read_text())
+    for video in raw["videos"][:12]:
+        files = [folder / "JPEGImages" / name for name in video["file_names"]]
+        images = [np.asarray(Image.open(file)).astype(float) for file in files]
+        for track in (a for a in raw["annotations"] if a["video_id"] == video["id"]):
+            for image, rle, colour in zip(
+                images, track["segmentations"], track["colours"], strict=True
+            ):
+                if rle is not None:
+                    yield colour, image[decode(rle)].mean(0), image.mean((0, 1))
+
+
+def test_blinking_leaves_masks_and_shows_red_or_blue(tmp_path, blinking):
+    made(tmp_path / "plain", videos=80)
+    assert [m[2] for m in masks_of(tmp_path / "plain")] == [m[2] for m in masks_of(blinking)]
+    for blue, (red_channel, _, blue_channel), _ in pixels_of(blinking):
+        assert (blue_channel > red_channel) == bool(blue)
+
+
+def test_the_light_tints_the_whole_frame(lit):
+    for green, _, (red_channel, green_channel, _) in pixels_of(lit):
+        assert (green_channel > red_channel) == bool(green)
+
+
+@pytest.mark.parametrize("dial", ["blinking", "light"])
+def test_alternating_colours_have_half_of_the_frames_each(dial, blinking, lit):
+    tracks = list(colour_tracks(blinking if dial == "blinking" else lit))
+    names = class_names(SyntheticConfig(**{dial: 1}))
+    steady = [{0}, {1}]
+    for label, _, shown in tracks:
+        if label != names[2]:
+            assert set(shown) == steady[names.index(label)]
+        elif dial == "blinking":  # of the frames that show the instance
+            assert abs(2 * sum(shown) - len(shown)) <= 1
+        elif len(shown) == 8:
+            assert sum(shown) == 4
+    assert min(sum(label == name for label, _, _ in tracks) for name in names) > 50
+
+
+def test_the_light_is_the_class_of_every_instance(lit):
+    raw = json.loads((lit / "instances.json").read_text())
+    by_video = {}
+    for track in raw["annotations"]:
+        by_video.setdefault(track["video_id"], set()).add(track["category_id"])
+    assert all(len(classes) == 1 for classes in by_video.values())
+
+
+def test_a_share_of_the_videos_adds_three_classes(tmp_path):
+    raw = made(tmp_path / "mixed", videos=30, size=(32, 48), blinking=0.3, light=0.3)
+    names = [c["name"] for c in raw["categories"]]
+    assert names == [
+        *("striped", "spotted", "ringed"),
+        *("steady red", "steady blue", "blinking"),
+        *("amber light", "green light", "alternating light"),
+    ]
+    assert {t["category_id"] for t in raw["annotations"]} == set(range(1, 10))
+    plain = made(tmp_path / "plain", videos=30, size=(32, 48))
+    kept = [t for t in raw["annotations"] if t["category_id"] <= 3]
+    assert all(t in plain["annotations"] for t in kept)
+    assert class_names(SyntheticConfig(blinking=0.4, light=0.6)) == tuple(names[3:])
+
+
+@pytest.mark.parametrize("dial", ["blinking", "light"])
+def test_a_higher_dial_only_adds_videos(dial):
+    def chosen(share):
+        config = SyntheticConfig(size=(32, 48), **{dial: share})
+        return {v for v in range(1, 101) if draw_scene(config, v).kind == dial}
+
+    assert chosen(0.0) == set()
+    assert chosen(0.3) < chosen(0.6) < chosen(1.0) == set(range(1, 101))
+
+
+def test_look_alikes_blink_alike():
+    config = SyntheticConfig(blinking=1, lookalikes=1)
+    labels = [{a.label for a in draw_scene(config, v).actors} for v in range(1, 21)]
+    assert set(map(len, labels)) == {1}
+    assert set.union(*labels) == {0, 1, 2}
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"blinking": 0.7, "light": 0.7}, "together they are at most 1"),
+        ({"blinking": 1, "motion_classes": True}, "both say what the classes are"),
+        ({"light": 0.5, "motion_classes": True}, "data.synthetic.light=0.5"),
+        ({"light": 0.5, "frames": 1}, "needs videos of two frames or more"),
+        ({"blinking": 0.5, "hidden": 0.5}, "paints over the colours"),
+        ({"blinking": 1.5}, "less than or equal to 1"),
+    ],
+)
+def test_dials_that_contradict_each_other_are_refused(fields, message):
+    with pytest.raises(ValueError, match=message):
+        SyntheticConfig(**fields)
+
+
+def test_what_was_made_before_these_dials_keeps_its_name_and_record(tmp_path):
+    record = made(tmp_path / "set", videos=2)["info"]
+    assert record["generator"] == 6
+    assert list(record["config"]) == [
+        *("videos", "frames", "size", "seed", "travel", "hidden", "lookalikes", "motion_classes")
+    ]
+    assert synthetic.generated_from(SyntheticConfig(light=1))["light"] == 1
+
+
 # --- what the dials do to a head that sees single frames, by construction ---
+
+
+def test_single_frames_do_not_tell_blinking(blinking):
+    single, all_frames = best_ap(blinking, 1), best_ap(blinking, None)
+    assert single["steady red"] == single["steady blue"] == 1
+    # an average over frames lies between those of the two steady classes: one always ranks higher
+    assert single["blinking"] < 0.6
+    assert set(all_frames.values()) == {1.0}
+
+
+def test_single_frames_do_not_tell_an_alternating_light(lit):
+    single, all_frames = best_ap(lit, 1), best_ap(lit, None)
+    assert single["alternating light"] < 0.65
+    # instances that leave may be seen in one of the two lights alone
+    assert min(all_frames.values()) > 0.95
 
 
 def test_with_the_dials_at_zero_single_frames_suffice(plain):
@@ -337,7 +474,7 @@ def test_generated_once_and_kept(cache, monkeypatch):
     assert synthetic_folder(config) == folder
     assert (folder / "instances.json").stat().st_mtime_ns == before
     assert synthetic_folder(SyntheticConfig(videos=2, hidden=0.5)) != folder
-    monkeypatch.setattr(synthetic, "GENERATOR", 10_000)
+    monkeypatch.setattr(synthetic, "_RECORDED_VERSION", 10_000)
     assert synthetic_folder(config) != folder
 
 

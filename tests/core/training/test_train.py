@@ -2,6 +2,7 @@ import json
 import logging
 import signal
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from core.training.checkpoint import read_file
 from core.training.distributed import World
 from core.training.history import append_history
 from core.training.progress import training_display
+from core.training.setup import check_same_config
 from core.training.train import NonFiniteLossError, TrainingRun, train
 from tests.conftest import SHARED, need
 from tests.core.training.runs import history, losses, small, start
@@ -163,6 +165,15 @@ def test_another_config_is_refused(whole, change, message):
 def test_fields_that_change_nothing_may_change(whole):
     change = {"inference.top_k": 3, "data.workers": 1, "train.log_every": 3}
     assert train(override(small(), change), whole, progress=False).finished
+
+
+def test_a_run_from_before_a_field_existed_goes_on_with_its_default():
+    config = small()
+    saved = config.to_dict()
+    del saved["data"]["synthetic"]["blinking"]
+    check_same_config(config, saved, Path("last.pt"))
+    with pytest.raises(UserError, match=r"data.synthetic.blinking=0.5 \(was 0.0\)"):
+        check_same_config(small(data__synthetic__blinking=0.5), saved, Path("last.pt"))
 
 
 def test_a_published_file_is_not_resumed(tmp_path):
