@@ -131,6 +131,17 @@ def load_grid(
     )
 
 
+def launched_name(grid: str, scale: str | None = None) -> str:
+    """Name under which a grid was launched, from that name or its file, and its scale.
+
+    Raises:
+        GridError: the file is not a grid.
+    """
+    if Path(grid).suffix in (".yaml", ".yml"):
+        return load_grid(grid, scale=scale).name
+    return f"{grid}-{scale}" if scale and not grid.endswith(f"-{scale}") else grid
+
+
 def build_grid(
     data: Mapping[str, Any] | GridSpec,
     *,

@@ -1,89 +1,158 @@
-"""What ``tevit data check``, ``split`` and ``make`` do and print."""
+"""``tevit data``: check, split, make and export datasets."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from rich.console import Console
-from rich.progress import Progress
-from rich.table import Table
+import typer
 
-from core.config.overrides import override, parse_assignments
-from core.config.schema import Config, DataConfig
-from core.data.categories import public_name
-from core.data.check import examine, sound_part
-from core.data.dataset import VideoDataset
-from core.data.locate import find_annotations
-from core.data.split import Split, make_split, write_split
-from core.data.synthetic.dataset import generate
-from core.data.youtube_vis import load_dataset
 from core.errors import UserError
-from core.files import read_json, write_json
 
-console = Console(soft_wrap=True, highlight=False)
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from core.data.dataset import VideoDataset
+    from core.data.split import Split
+
+app = typer.Typer()
+data_app = typer.Typer(help="Datasets: check, split, make, export.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+make_app = typer.Typer(help="Write a dataset.", no_args_is_help=True)
+data_app.add_typer(make_app, name="make")
 
 
-def check(path: Path, annotations: str | None, images: str | None, sound: Path | None) -> bool:
-    """Print every fault of a dataset, and whether there is none.
+@data_app.command("check")
+def data_check(
+    path: Annotated[Path, typer.Argument(help="folder in YouTube-VIS format, or its JSON file")],
+    annotations: Annotated[str | None, typer.Option(help="annotation file, from PATH")] = None,
+    images: Annotated[str | None, typer.Option(help="image folder, from PATH")] = None,
+    sound_part: Annotated[
+        Path | None, typer.Option(help="write an annotation file without what is faulty")
+    ] = None,
+) -> None:
+    """List everything that is wrong with a dataset; exit status 1 if anything is.
 
-    Args:
-        sound: where to write the annotation file without what is faulty, if anywhere.
+    `tevit data check ~/data/ytvis_2019`
+
+    `tevit data check ~/data/mine --sound-part ~/data/mine/sound.json`
     """
+    from core.data import check
+    from core.data.locate import find_annotations
+    from core.files import read_json, write_json
+
     with _progress("reading image headers") as on_progress:
-        examined = examine(path, annotations, images, on_progress)
+        examined = check.examine(path, annotations, images, on_progress)
     for fault in examined.faults:
         print(fault)
-    print(f"{path}: {describe(examined.dataset)}: {count(len(examined.faults), 'fault')}")
-    if sound is not None:
+    print(f"{path}: {_describe(examined.dataset)}: {_count(len(examined.faults), 'fault')}")
+    if sound_part is not None:
         raw = read_json(find_annotations(path, annotations))
-        write_json(sound, sound_part(raw, examined.faults), indent=None)
-        print(f"written without them: {sound}")
-    return not examined.faults
+        write_json(sound_part, check.sound_part(raw, examined.faults), indent=None)
+        print(f"written without them: {sound_part}")
+    if examined.faults:
+        raise typer.Exit(1)
 
 
-def split(path: Path, out: Path, holdout: float, seed: int) -> None:
-    """Draw a split, record it and print how many videos of each class its sides have."""
+@data_app.command("split")
+def data_split(
+    path: Annotated[Path, typer.Argument(help="folder in YouTube-VIS format, or its JSON file")],
+    out: Annotated[Path, typer.Option(help="the split's file (JSON)")] = Path("split.json"),
+    holdout: Annotated[float, typer.Option(help="share of the videos held out")] = 0.2,
+    seed: Annotated[int, typer.Option(help="another seed, another split")] = 0,
+) -> None:
+    """Draw a held-out split by video, stratified by class, and record it as lists of ids.
+
+    `tevit data split ~/data/ytvis_2019 --holdout 0.1 --out ytvis_2019_split.json`
+
+    Use it with `data.split_file=ytvis_2019_split.json`.
+    """
+    from rich.console import Console
+
+    from core.config.schema import DataConfig
+    from core.data.split import make_split, write_split
+    from core.data.youtube_vis import load_dataset
+
     if not 0 < holdout < 1:
         raise UserError(f"--holdout {holdout}: it must lie between 0 and 1")
     data = DataConfig(root=str(path), holdout=holdout, split_seed=seed)
     dataset = load_dataset(data)
     drawn = make_split(dataset, data)
     write_split(out, drawn, dataset)
-    console.print(_by_class(dataset, drawn))
+    Console(soft_wrap=True, highlight=False).print(_by_class(dataset, drawn))
     print(f"{out}: {len(drawn.train)} videos to train on, {len(drawn.heldout)} held out")
 
 
-def make_synthetic(out: Path, dials: list[str]) -> None:
-    """Generate the dataset of ``dials`` (fields of ``data.synthetic``) in a new folder."""
-    values = {f"data.synthetic.{name}": v for name, v in parse_assignments(dials).items()}
+@make_app.command("synthetic")
+def data_make_synthetic(
+    out: Annotated[Path, typer.Argument(help="folder to write, which must not exist")],
+    dials: Annotated[
+        list[str] | None, typer.Argument(help="fields of data.synthetic: hidden=0.5 videos=40")
+    ] = None,
+) -> None:
+    """Write the generated dataset, with its dials as given, to a folder in YouTube-VIS format.
+
+    `tevit data make synthetic data/easy`
+
+    `tevit data make synthetic data/hard hidden=0.7 lookalikes=1 videos=400 seed=3`
+    """
+    from core.config.overrides import override, parse_assignments
+    from core.config.schema import Config, DataConfig
+    from core.data.synthetic.dataset import generate
+    from core.data.youtube_vis import load_dataset
+
+    values = {f"data.synthetic.{name}": v for name, v in parse_assignments(dials or []).items()}
     config = override(Config(), values).data.synthetic
     with _progress("videos") as on_progress:
         generate(config, out, on_progress)
-    print(f"{out}: {describe(load_dataset(DataConfig(root=str(out))))}")
+    print(f"{out}: {_describe(load_dataset(DataConfig(root=str(out))))}")
 
 
-def describe(dataset: VideoDataset) -> str:
+@data_app.command("export")
+def data_export(
+    annotations: Annotated[Path, typer.Argument(help="valid.json or test.json of the dataset")],
+    results: Annotated[Path, typer.Argument(help="predictions, as `tevit predict` writes them")],
+    out: Annotated[Path, typer.Argument(help="the zip to write")],
+    allow_missing: Annotated[
+        bool, typer.Option(help="write also if videos have no track (they count as missed)")
+    ] = False,
+) -> None:
+    """Check predictions and zip them for a YouTube-VIS or OVIS server.
+
+    `tevit data export ytvis_2019/valid.json predictions.json submission.zip`
+    """
+    from core.data.export import export_results
+
+    export = export_results(annotations, results, out, allow_missing=allow_missing)
+    for video in export.missing:
+        print(f"without a track: {video}")
+    print(f"{export.path}: {export.tracks} tracks of {export.videos} videos")
+
+
+def _describe(dataset: VideoDataset) -> str:
     """Such as "2238 videos, 61845 frames, 3774 tracks, 40 classes (YouTube-VIS 2019)"."""
-    frames = sum(video.length for video in dataset.videos)
+    from core.data.categories import public_name
+
     parts = (
-        count(len(dataset.videos), "video"),
-        count(frames, "frame"),
-        count(len(dataset.tracks), "track"),
-        count(len(dataset.categories), "class", "classes"),
+        _count(len(dataset.videos), "video"),
+        _count(sum(video.length for video in dataset.videos), "frame"),
+        _count(len(dataset.tracks), "track"),
+        _count(len(dataset.categories), "class", "classes"),
     )
     known = public_name(list(dataset.class_names))
     return ", ".join(parts) + (f" ({known})" if known else "")
 
 
-def count(number: int, one: str, many: str | None = None) -> str:
-    """A number with its noun, such as "1 fault", "no faults"."""
+def _count(number: int, one: str, many: str | None = None) -> str:
     noun = one if number == 1 else many or f"{one}s"
     return f"{number or 'no'} {noun}"
 
 
 def _by_class(dataset: VideoDataset, split: Split) -> Table:
+    from rich.table import Table
+
     table = Table("class", "train", "held out", title="videos by class")
     for category, name in sorted(dataset.categories.items()):
         having = {track.video_id for track in dataset.tracks if track.category_id == category}
@@ -94,6 +163,9 @@ def _by_class(dataset: VideoDataset, split: Split) -> Table:
 
 @contextmanager
 def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    from rich.console import Console
+    from rich.progress import Progress
+
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,19 +1,135 @@
-"""What the command line's options stand for."""
+"""Arguments and options that several commands have, and what they stand for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
-from ablations.grid import Grid, load_grid
-from core.config.overrides import parse_assignments, unknown
+import typer
+
 from core.errors import UserError
-from launch.executors import slurm_queries as slurm
-from launch.executors.executors import visible_gpus
-from launch.executors.profile import DEFAULT, load_profile, make_profile
-from launch.records.journal import ExecutorName
-from launch.submit.plan import Target
+
+if TYPE_CHECKING:
+    from ablations.grid import Grid
+    from launch.records.store import Manifest, Store
+    from launch.submit.plan import Target
+    from launch.submit.retry import RetryRules
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(help="Switches by name: head.kind=per_frame messenger.tokens=16"),
+]
+
+DataRoot = Annotated[
+    str | None,
+    typer.Option("--data", help="'synthetic', or a folder in YouTube-VIS format (data.root)"),
+]
+
+GridToRun = Annotated[str, typer.Argument(metavar="GRID", help="a shipped grid, or a YAML file")]
+LaunchedGrid = Annotated[
+    str, typer.Argument(metavar="GRID", help="name of a launched grid, or its file")
+]
+StoreOption = Annotated[
+    Path | None, typer.Option("--store", help="folder of the runs; none: $TEVIT_RUNS, or ./runs")
+]
+Scale = Annotated[str | None, typer.Option(help="a scale of the grid, such as tiny")]
+Seeds = Annotated[str | None, typer.Option(help="in place of the grid's: 3, or 0,3,4")]
+GridName = Annotated[str | None, typer.Option("--name", help="in place of the grid's own")]
+ExecutorOption = Annotated[
+    str | None, typer.Option(help="inline, local or slurm; none: slurm where it is, else local")
+]
+ProfileOption = Annotated[
+    str | None, typer.Option(help="what a cell asks for: default, cpu, four_gpus, or a YAML file")
+]
+Jobs = Annotated[int, typer.Option(help="cells at a time, of the local executor")]
+Retry = Annotated[
+    list[str] | None,
+    typer.Option(help="also after this cause: error, out-of-memory, ..., all; or none at all"),
+]
+Attempts = Annotated[
+    int, typer.Option("--max-attempts", help="attempts that get no further before giving up")
+]
+AllRows = Annotated[bool, typer.Option("--all", help="every cell, however many")]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What ``plan`` and ``launch`` are asked for."""
+
+    store: Store
+    grid: Grid
+    target: Target
+    rules: RetryRules
+
+
+def ask_for(
+    grid: GridToRun,
+    overrides: Overrides = None,
+    scale: Scale = None,
+    seeds: Seeds = None,
+    name: GridName = None,
+    executor: ExecutorOption = None,
+    profile: ProfileOption = None,
+    jobs: Jobs = 1,
+    retry: Retry = None,
+    max_attempts: Attempts = 3,
+    store: StoreOption = None,
+) -> Asked:
+    """The options that describe a grid to run, read.
+
+    Raises:
+        UserError: a fault in the grid, the overrides, the seeds, the profile or the rules.
+    """
+    from ablations.grid import load_grid
+    from core.config.overrides import parse_assignments
+    from launch.records.store import Store
+    from launch.submit.retry import parse_rules
+
+    chosen = load_grid(
+        grid,
+        scale=scale,
+        overrides=parse_assignments(overrides or ()),
+        seeds=None if seeds is None else parse_seeds(seeds),
+        name=name,
+    )
+    target = make_target(executor, profile, jobs)
+    return Asked(Store.default(store), chosen, target, parse_rules(retry or (), max_attempts))
+
+
+def takes_a_grid(command: Callable[..., None]) -> Callable[..., None]:
+    """``command`` with the options of a grid to run in place of its first parameter.
+
+    Typer reads a command's options from its signature, so that is what is put together here.
+    """
+    shared = inspect.signature(ask_for, eval_str=True).parameters
+    _, *own = inspect.signature(command, eval_str=True).parameters.values()
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        asked = ask_for(**{name: given.pop(name) for name in shared})
+        command(asked, **given)
+
+    parameters = [*shared.values(), *own]
+    vars(run)["__signature__"] = inspect.Signature(parameters)
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    return run
+
+
+def launched(grid: str, scale: str | None, store: Path | None) -> tuple[Store, Manifest]:
+    """The store, and the manifest of a grid that was launched in it.
+
+    Raises:
+        UserError: it was not.
+    """
+    from ablations.grid import launched_name
+    from launch.records.store import Store
+
+    where = Store.default(store)
+    return where, where.manifest(launched_name(grid, scale))
 
 
 def make_target(executor: str | None, profile: str | None, jobs: int) -> Target:
@@ -27,6 +143,13 @@ def make_target(executor: str | None, profile: str | None, jobs: int) -> Target:
     Raises:
         UserError: no such executor or profile.
     """
+    from core.config.overrides import unknown
+    from launch.executors import slurm_queries as slurm
+    from launch.executors.executors import visible_gpus
+    from launch.executors.profile import DEFAULT, load_profile, make_profile
+    from launch.records.journal import ExecutorName
+    from launch.submit.plan import Target
+
     chosen = executor or ("slurm" if slurm.is_here() else "local")
     names: tuple[ExecutorName, ...] = get_args(ExecutorName)
     kind = next((name for name in names if name == chosen), None)
@@ -37,31 +160,6 @@ def make_target(executor: str | None, profile: str | None, jobs: int) -> Target:
     if profile is not None or kind == "slurm":
         return Target(kind, load_profile(profile or DEFAULT), jobs)
     return Target(kind, make_profile({"gpus": min(1, len(visible_gpus()))}), jobs)
-
-
-def read_grid(
-    name: str,
-    overrides: Iterable[str] | None,
-    *,
-    scale: str | None = None,
-    seeds: str | None = None,
-    rename: str | None = None,
-) -> Grid:
-    """The grid that the command line describes.
-
-    Args:
-        seeds: a count n (seeds 0 to n-1), or a list such as ``0,3,4``.
-
-    Raises:
-        UserError: a fault in the grid, the overrides or the seeds.
-    """
-    return load_grid(
-        name,
-        scale=scale,
-        overrides=parse_assignments(overrides or ()),
-        seeds=None if seeds is None else parse_seeds(seeds),
-        name=rename,
-    )
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
@@ -81,12 +179,9 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     return tuple(numbers)
 
 
-def launched_name(grid: str, scale: str | None = None) -> str:
-    """Name under which a grid was launched, from that name or its file, and its scale.
+def log_to_stderr(main_process: bool = True) -> None:
+    """Progress as log lines on the terminal; of helping processes only warnings."""
+    import logging
 
-    Raises:
-        GridError: the file is not a grid.
-    """
-    if Path(grid).suffix in (".yaml", ".yml"):
-        return load_grid(grid, scale=scale).name
-    return f"{grid}-{scale}" if scale and not grid.endswith(f"-{scale}") else grid
+    level = logging.INFO if main_process else logging.WARNING
+    logging.basicConfig(level=level, format="%(message)s")

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ablations.grid import load_grid
 from ablations.table_spec import TableSpec, load_specs, parse_specs
 from core.errors import UserError
 from core.files import write_atomic
@@ -118,21 +117,6 @@ def make_report(
         report.files.append(report.page)
         report.notes += [n for n in shown.notes if not shown.videos] if shown else []
     return report
-
-
-def launched_name(grid: str, scale: str | None = None) -> str:
-    """The name under which a grid was launched.
-
-    Args:
-        grid: that name, or a grid file.
-        scale: as at launch.
-
-    Raises:
-        GridError: the file is not a grid.
-    """
-    if Path(grid).suffix in (".yaml", ".yml"):
-        return load_grid(grid, scale=scale).name
-    return f"{grid}-{scale}" if scale else grid
 
 
 def check_formats(formats: Sequence[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from types import SimpleNamespace
 
 import pytest
@@ -11,7 +10,7 @@ from typer.testing import CliRunner
 
 from ablations.grid import load_grid
 from cli import app
-from cli.options import launched_name, make_target, parse_seeds, read_grid
+from cli.options import make_target
 from core.errors import UserError
 from core.files import write_json
 from launch import commands as session
@@ -246,28 +245,3 @@ def test_targets(fake_slurm, monkeypatch, tmp_path):
     assert make_target(None, None, 1).profile.gpus == 1
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert make_target(None, None, 1).profile.gpus == 0
-
-
-@pytest.mark.parametrize(("text", "seeds"), [("3", (0, 1, 2)), ("0,5", (0, 5)), ("5,", (5,))])
-def test_seeds(text, seeds):
-    assert parse_seeds(text) == seeds
-
-
-@pytest.mark.parametrize("text", ["", "x", "0", "-1", "1,1", "1,-2"])
-def test_faulty_seeds(text):
-    with pytest.raises(UserError, match="--seeds"):
-        parse_seeds(text)
-
-
-def test_names_of_launched_grids(grid_file):
-    assert launched_name("components") == "components"
-    assert launched_name("components", "tiny") == "components-tiny"
-    assert launched_name("components-tiny", "tiny") == "components-tiny"
-    assert launched_name(str(grid_file)) == "small"
-
-
-def test_a_shipped_grid_is_read_with_overrides():
-    grid = read_grid("components", ["train.steps=5"], scale="tiny", seeds="2")
-    assert {cell.config.train.steps for cell in grid.cells} == {5}
-    assert {cell.seed for cell in grid.cells} == {0, 1}
-    assert json.dumps(dict(grid.cells[0].axes))

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 import cli
 from core.errors import UserError
 from reports.html import Markup, tag
-from reports.report import launched_name, make_report
+from reports.report import make_report
 
 VOID = {"meta", "input", "br", "img", "link"}
 
@@ -193,13 +193,6 @@ def test_command_names_the_launched_grids(tmp_path):
     done = run("component", "--store", store.root)
     assert isinstance(done.exception, UserError)
     assert "launched grids: components" in str(done.exception)
-
-
-def test_a_grid_may_be_named_by_its_file_and_scale(tmp_path):
-    assert launched_name("components", "tiny") == "components-tiny"
-    path = tmp_path / "mine.yaml"
-    path.write_text("base: tiny\naxes: {head.kind: [per_frame, stqi]}\n")
-    assert launched_name(str(path)) == "mine"
 
 
 def test_markup_is_escaped_once():

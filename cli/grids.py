@@ -1,0 +1,233 @@
+"""``tevit grids``, ``plan``, ``launch`` and what follows a launch."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.options import (
+    AllRows,
+    Asked,
+    LaunchedGrid,
+    Scale,
+    StoreOption,
+    launched,
+    log_to_stderr,
+    takes_a_grid,
+)
+from core.errors import UserError
+
+app = typer.Typer()
+
+
+@app.command("grids")
+def list_grids() -> None:
+    """List the grids that come with the package: the question of each, and its cells.
+
+    `tevit grids`, then `tevit plan components --scale tiny`
+    """
+    import textwrap
+
+    from ablations import load_grid, shipped_grids
+
+    for name in shipped_grids():
+        grid = load_grid(name)
+        sizes = [f"{scale}: {len(load_grid(name, scale=scale).cells)}" for scale in grid.scales]
+        print(f"{name}  ({', '.join([f'{len(grid.cells)} cells', *sizes])})")
+        print(textwrap.indent(textwrap.fill(grid.description, 76), "    "))
+
+
+@app.command("plan")
+@takes_a_grid
+def plan_grid(
+    asked: Asked,
+    costs: Annotated[
+        bool | None,
+        typer.Option(help="count multiply-adds (seconds a model); default: of few, once"),
+    ] = None,
+    every: AllRows = False,
+) -> None:
+    """Show what a launch would do, cell by cell, and the jobs it would submit; changes nothing.
+
+    `tevit plan components`
+
+    `tevit plan my_grid.yaml train.steps=4000 --seeds 3 --profile my_cluster.yaml`
+    """
+    from rich.console import Console
+
+    from launch.costs import costs_of, worth_counting
+    from launch.submit.plan import make_plan
+    from launch.watch.display import plan_table
+
+    console, cells = Console(), asked.grid.cells
+    plan = make_plan(asked.store, asked.grid, asked.target, asked.rules)
+    count = worth_counting(cells) if costs is None else costs
+    with console.status("counting multiply-adds, once a model (--no-costs: not)") as status:
+        known = costs_of(
+            asked.store,
+            cells,
+            count=count,
+            each=lambda cell: status.update(f"counting multiply-adds: {cell}"),
+        )
+    console.print(plan_table(plan, known, len(plan.cells) if every else 60))
+
+
+@app.command("launch")
+@takes_a_grid
+def launch_grid(
+    asked: Asked,
+    cell: Annotated[
+        list[str] | None, typer.Option(help="only this cell (may be given several times)")
+    ] = None,
+    report: Annotated[
+        bool, typer.Option("--report", help="make the report when all ended")
+    ] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="follow until all have ended")] = False,
+    interval: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="seconds between two looks [default: 2, on SLURM 30]"),
+    ] = None,
+) -> None:
+    """Submit the cells of a grid that are missing or failed, and return.
+
+    Launching again is safe: what runs or is done is left alone, what was interrupted resumes.
+
+    `tevit launch components --profile my_cluster.yaml --report`
+
+    `tevit launch components --scale tiny --executor local --jobs 2 --wait`
+
+    `tevit launch heads --retry out-of-memory --profile large_gpu.yaml`
+    """
+    from launch.commands import LaunchOptions, run_launch
+
+    log_to_stderr()
+    options = LaunchOptions(tuple(cell or ()), report, wait, interval)
+    if not run_launch(asked.store, asked.grid, asked.target, asked.rules, options):
+        sys.exit(1)
+
+
+@app.command("status")
+def grid_status(
+    grid: LaunchedGrid,
+    scale: Scale = None,
+    watch: Annotated[bool, typer.Option("--watch", help="refresh until nothing runs")] = False,
+    interval: Annotated[float, typer.Option(min=0.1, help="seconds between two looks")] = 10.0,
+    tsv: Annotated[bool, typer.Option("--tsv", help="tab-separated, every cell")] = False,
+    every: AllRows = False,
+    store: StoreOption = None,
+) -> None:
+    """Show each cell's state, step, loss, AP, time left, host, job and what went wrong.
+
+    `tevit status components --watch`
+    """
+    from launch.commands import show_status, watch_status
+
+    where, manifest = launched(grid, scale, store)
+    limit = len(manifest.cells) if every else 60
+    if watch:
+        watch_status(where, manifest, interval, limit)
+    else:
+        show_status(where, manifest, limit, tsv=tsv)
+
+
+@app.command("logs")
+def cell_log(
+    grid: LaunchedGrid,
+    cell: Annotated[str, typer.Argument(help="its name, or the beginning of its signature")],
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="wait for more")] = False,
+    scheduler: Annotated[
+        bool, typer.Option("--scheduler", help="what SLURM wrote around the cell instead")
+    ] = False,
+    scale: Scale = None,
+    store: StoreOption = None,
+) -> None:
+    """Print the log of a cell's latest attempt.
+
+    `tevit logs components messenger=shift,head.kind=stqi,s0 -f`
+    """
+    from launch.watch.logs import find_log, follow_log
+
+    where, manifest = launched(grid, scale, store)
+    signature = manifest.cell(cell).signature
+    run = where.run(signature)
+
+    def over() -> bool:
+        return not follow or run.state().name not in ("queued", "running")
+
+    for text in follow_log(find_log(where, signature, scheduler=scheduler), over):
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+
+@app.command("cancel")
+def cancel_cells(
+    grid: LaunchedGrid,
+    cells: Annotated[
+        list[str] | None, typer.Argument(help="names or signatures; none: every cell of the grid")
+    ] = None,
+    scale: Scale = None,
+    store: StoreOption = None,
+) -> None:
+    """Take back the cells that are queued or running; a later launch resumes them.
+
+    `tevit cancel components`
+
+    `tevit cancel components messenger=off,head.kind=stqi,s1`
+    """
+    from launch.cancel import cancel
+
+    where, manifest = launched(grid, scale, store)
+    wanted = [manifest.cell(name) for name in cells] if cells else list(manifest.cells)
+    done = cancel(where, wanted)
+    print(f"{len(done.cells)} cells cancelled" if done.cells else "nothing is queued or running")
+    if done.problem:
+        raise UserError(
+            f"the cells will stop by themselves, but SLURM was not told: {done.problem}"
+        )
+
+
+@app.command("failures")
+def grid_failures(grid: LaunchedGrid, scale: Scale = None, store: StoreOption = None) -> None:
+    """Show what failed, alike failures together, with the whole traceback of one of them.
+
+    `tevit failures components`
+    """
+    from rich.console import Console
+
+    from launch.commands import failure_groups
+    from launch.watch.display import failure_text
+
+    groups = failure_groups(*launched(grid, scale, store))
+    Console(soft_wrap=True).print(failure_text(groups))
+
+
+@app.command("reproduce")
+def reproduce_run(
+    run: Annotated[str, typer.Argument(help="signature, its beginning, or a run folder")],
+    execute: Annotated[
+        bool, typer.Option("--run", help="run it again now, in this process")
+    ] = False,
+    into: Annotated[Path, typer.Option(help="store for the repeated run")] = Path("reproduced"),
+    store: StoreOption = None,
+) -> None:
+    """Print the exact commands that repeat a run, and every difference from today's environment.
+
+    `tevit reproduce 0123abcd`
+
+    `tevit reproduce runs/runs/0123abcd01234567 --run`
+    """
+    from launch.commands import run_again
+    from launch.records.store import Store
+    from launch.reproduce import recipe
+
+    found = Store.default(store).find_run(run)
+    made = recipe(found, into.absolute())
+    print(f"# {made.origin}")
+    print("\n".join(made.commands))
+    for difference in made.differences:
+        print(f"warning: {difference}", file=sys.stderr)
+    if execute and not run_again(found, Store.default(into)):
+        sys.exit(1)

@@ -1,0 +1,204 @@
+"""``tevit ap``, ``flops`` and ``fps``: what a model scores and costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from core.errors import UserError
+
+app = typer.Typer()
+
+Configs = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="presets, YAML files or run folders, each with switches of its own after commas "
+        "(tevit_r50,head.kind=per_frame); and switches for all of them (head.classes=80)"
+    ),
+]
+MmdetConfigs = Annotated[
+    list[str] | None,
+    typer.Option("--mmdet", help="mmdet configuration to measure, too: a file, or a shipped name"),
+]
+FrameSize = Annotated[
+    str | None, typer.Option("--size", help="padded frames, WIDTHxHEIGHT; none: the config's")
+]
+ClipLength = Annotated[int | None, typer.Option("--clip", help="frames a clip; none: the config's")]
+Batch = Annotated[int, typer.Option(help="clips a call")]
+JsonOut = Annotated[Path | None, typer.Option("--json", help="write the records to this file")]
+Device = Annotated[
+    str | None, typer.Option(help="cpu, cuda or cuda:1; none: the GPU if there is one")
+]
+
+
+@app.command("ap")
+def average_precision(
+    ground_truth: Annotated[Path, typer.Argument(help="annotations in YouTube-VIS format")],
+    results: Annotated[Path, typer.Argument(help="predictions, as `tevit predict` writes them")],
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="write the record to this file")
+    ] = None,
+    split: Annotated[
+        Path | None,
+        typer.Option(help="recorded split: score its held-out videos (a run folder's split.json)"),
+    ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(help="other predictions: print the differences with their intervals"),
+    ] = None,
+    resamples: Annotated[
+        int | None,
+        typer.Option(
+            "--bootstrap", min=0, help="resamples over videos; default: 1000 with --against, else 0"
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="seed of the resamples")] = 0,
+) -> None:
+    """Score predictions: YouTube-VIS AP and AR, by size and by class.
+
+    `tevit ap heldout.json predictions.json --bootstrap 1000 --json ap.json`
+
+    `tevit ap train.json runs/A/predictions.json --split runs/A/split.json \\
+    --against runs/B/predictions.json`
+    """
+    from rich.console import Console
+
+    from benchmarks.ap.bootstrap import bootstrap, difference_record
+    from benchmarks.ap.evaluate import ap_record, evaluate
+    from benchmarks.ap.table import print_ap, print_difference
+    from benchmarks.ap.truth import part_of_truth
+    from core.data.split import read_heldout
+    from core.files import read_json, write_json
+
+    if resamples is None:
+        resamples = 0 if against is None else 1000
+    if against is not None and not resamples:
+        raise UserError("--against needs resamples; leave out --bootstrap 0")
+    truth = read_json(ground_truth)
+    if split is not None:
+        truth = part_of_truth(truth, read_heldout(split), str(ground_truth))
+    result = evaluate(truth, results, truth_name=str(ground_truth))
+    drawn = bootstrap(result, resamples, seed=seed) if resamples else None
+    other = None
+    if against is not None:
+        scored = evaluate(truth, against, truth_name=str(ground_truth))
+        other = bootstrap(scored, resamples, seed=seed)
+    if json_file is not None:
+        protocol = {"data": str(ground_truth), "results": str(results)}
+        if split is not None:
+            protocol["split"] = f"held out: {split.name}"
+        record = ap_record(result, protocol, drawn.to_dict() if drawn else None)
+        if drawn and other:
+            record["against"] = difference_record(other, drawn, str(against))
+        write_json(json_file, record)
+    print_ap(result, drawn, Console())
+    if drawn and other:
+        print_difference(drawn, other, str(against), Console())
+
+
+@app.command("flops")
+def count_flops(
+    configs: Configs = None,
+    mmdet: MmdetConfigs = None,
+    size: FrameSize = None,
+    clip: ClipLength = None,
+    batch: Batch = 1,
+    device: Annotated[str, typer.Option(help="where the model runs while counted")] = "cpu",
+    json_file: JsonOut = None,
+) -> None:
+    """Count multiply-adds a frame, by module, with two counters that must agree.
+
+    `tevit flops tevit_msgshift tevit_r50 --size 640x384 --clip 5 --json flops.json`
+
+    `tevit flops tevit_r50,head.kind=per_frame head.classes=80 --mmdet queryinst_r50_fpn_1x_coco`
+    """
+    from rich.console import Console
+
+    from benchmarks.commands import Outputs
+    from benchmarks.request import Request
+    from benchmarks.speed.isolated import Job, run_job
+    from benchmarks.tables import flops_table
+
+    request = Request(configs or (), mmdet or (), size, clip, batch)
+    records = run_job(Job("flops", request.workloads(), device))
+    Outputs(json_file).write(records)
+    Console().print(flops_table(records))
+
+
+@app.command("fps")
+def measure_fps(
+    configs: Configs = None,
+    mmdet: MmdetConfigs = None,
+    size: FrameSize = None,
+    clip: ClipLength = None,
+    batch: Batch = 1,
+    video_size: Annotated[
+        str | None, typer.Option(help="masks and image files, WIDTHxHEIGHT; default 1280x720")
+    ] = None,
+    scope: Annotated[
+        list[str] | None, typer.Option(help="model, postprocess, end_to_end; default: all three")
+    ] = None,
+    samples: Annotated[int, typer.Option(help="timed calls of each config, at least")] = 20,
+    seconds: Annotated[float, typer.Option(help="timed seconds a scope, at least")] = 3.0,
+    warmup: Annotated[int, typer.Option(help="untimed calls of each config")] = 3,
+    device: Device = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads; none: torch's choice")] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="weights; none: initial ones")] = None,
+    compiled: Annotated[bool, typer.Option("--compile", help="use torch.compile")] = False,
+    memory_limit: Annotated[
+        float | None, typer.Option(help="GiB that a measuring process may use")
+    ] = None,
+    find_max_clip: Annotated[
+        bool, typer.Option("--find-max-clip", help="search the longest clip that fits instead")
+    ] = False,
+    most: Annotated[int, typer.Option(help="longest clip that the search tries")] = 1024,
+    curve: Annotated[
+        str | None,
+        typer.Option(help="measure at several values: clip_length=1,5,10, size=..., queries=..."),
+    ] = None,
+    json_file: JsonOut = None,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", help="write a curve's points to this file")
+    ] = None,
+) -> None:
+    """Measure video frames a second in three scopes, and memory, in isolated processes.
+
+    Several configs take turns in one process; the table gives ratios pair by pair.
+
+    `tevit fps tevit_msgshift tevit_r50 --size 640x384 --clip 5 --json fps.json`
+
+    `tevit fps tevit_r50,head.kind=per_frame head.classes=80 inference.top_k=100 --clip 1
+    --mmdet queryinst_r50_fpn_1x_coco`
+
+    `tevit fps tevit_msgshift --curve clip_length=1,2,5,10,20,36 --csv clips.csv`
+
+    `tevit fps tevit_msgshift --find-max-clip`
+    """
+    from benchmarks.commands import Outputs, run_curve, run_fps, run_search
+    from benchmarks.request import Request
+    from benchmarks.speed.fps import SCOPES
+    from benchmarks.speed.isolated import Job
+    from benchmarks.speed.measure import default_device
+    from benchmarks.speed.timing import Sampling
+
+    request = Request(
+        configs or (), mmdet or (), size, clip, batch, video_size, checkpoint, compiled
+    )
+    job = Job(
+        "fps",
+        request.workloads(),
+        device or default_device(),
+        Sampling(warmup, samples, seconds),
+        tuple(scope or SCOPES),
+        threads,
+        None if memory_limit is None else int(memory_limit * 2**30),
+    )
+    outputs = Outputs(json_file, csv_file)
+    if find_max_clip:
+        run_search(job, most, outputs)
+    elif curve is not None:
+        run_curve(job, curve, outputs)
+    else:
+        run_fps(job, outputs)

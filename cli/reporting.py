@@ -1,0 +1,85 @@
+"""``tevit report`` and ``plot``: records to tables, plots and pages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+
+
+@app.command("report")
+def report_grid(
+    grid: Annotated[str, typer.Argument(help="name of a launched grid, or its file")],
+    store: Annotated[
+        Path | None, typer.Option(help="store of runs; default: $TEVIT_RUNS or ./runs")
+    ] = None,
+    scale: Annotated[str | None, typer.Option(help="scale that it was launched at")] = None,
+    formats: Annotated[
+        str, typer.Option("--format", help="of the tables: md,latex,csv,html")
+    ] = "md,latex,csv,html",
+    out: Annotated[
+        Path | None, typer.Option(help="folder to write to; default: STORE/reports/GRID")
+    ] = None,
+    table: Annotated[
+        Path | None, typer.Option(help="table specification (YAML) in place of the grid's own")
+    ] = None,
+    videos: Annotated[
+        str | None, typer.Option(help="videos whose masks the page shows: names or ids, a,b,c")
+    ] = None,
+    plots: Annotated[bool, typer.Option(help="draw plots")] = True,
+    page: Annotated[bool, typer.Option(help="write the HTML page")] = True,
+    clips: Annotated[bool, typer.Option(help="show masks in the page")] = True,
+) -> None:
+    """Make tables, plots and a page from the runs of a grid, whatever their state.
+
+    `tevit report components --scale tiny`
+
+    `tevit report components --format latex --no-plots --no-page --out paper/tables`
+    """
+    from rich.console import Console
+
+    from ablations.grid import launched_name
+    from launch.records.store import Store
+    from reports.report import make_report
+    from reports.tables.render_terminal import to_terminal
+
+    console = Console()
+    report = make_report(
+        Store.default(store),
+        launched_name(grid, scale),
+        out=out,
+        formats=[name.strip() for name in formats.split(",") if name.strip()],
+        table_file=table,
+        plots=plots,
+        page=page,
+        clips=clips,
+        videos=[name.strip() for name in videos.split(",")] if videos else None,
+        show=lambda built: console.print(to_terminal(built, console.width), ""),
+    )
+    for note in report.notes:
+        console.print(f"Note: {note}", highlight=False, markup=False)
+    for label, path in report.places().items():
+        console.print(f"{label}: {path}", highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command("plot")
+def plot_curve(
+    curve: Annotated[Path, typer.Argument(help="a record of `tevit fps --curve ... --json FILE`")],
+    out: Annotated[Path, typer.Option(help="folder to write to")] = Path(),
+) -> None:
+    """Plot time and memory along a measured curve, as PDF, PNG and CSV.
+
+    `tevit fps tevit_msgshift --curve clip_length=1,5,10,20,36 --json clips.json`
+
+    `tevit plot clips.json --out paper/figures`
+    """
+    from reports.plots.curve import read_curve
+    from reports.plots.style import save
+
+    plot = read_curve(curve)
+    for path in save(plot, out):
+        print(path)
+    print(*plot.notes, sep="\n")
