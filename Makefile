@@ -6,11 +6,13 @@ BIN = $(VENV)/bin
 DEMO_RUNS ?= demo
 PYTEST_ARGS ?=
 
-.PHONY: help demo test lint install test-tools mmdet test-mmdet clean
+.PHONY: help demo test test-oldest test-pythons lint install test-tools mmdet test-mmdet clean
 
 help:
 	@echo "make demo        the component ablation at toy size: train, score, measure, report"
 	@echo "make test        install what the tests need, lint, type-check, run them all"
+	@echo "make test-oldest the tests that depend on versions, with the oldest libraries of setup.cfg"
+	@echo "make test-pythons  the same with every newer Python on this machine, newest libraries"
 	@echo "make install     a virtual environment in $(VENV) with the command tevit"
 	@echo "make mmdet       a second environment with mmdet 2.28.2 (compiles mmcv-full: 10 minutes or more)"
 	@echo "make test-mmdet  compare our modules and our speed with mmdet's"
@@ -43,6 +45,19 @@ lint: $(VENV)/tested
 test: test-tools lint
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
+# what setup.cfg promises is tested: both ends of every range of versions
+test-oldest: $(VENV)/tested
+	PATH="$(abspath $(BIN)):$$PATH" tools/test_versions.sh .venv-oldest $(PYTHON) lowest-direct
+
+test-pythons: $(VENV)/tested
+	@for python in 3.12 3.13 3.14; do \
+		if UV_PYTHON_DOWNLOADS=never $(BIN)/uv python find -q $$python >/dev/null 2>&1; then \
+			PATH="$(abspath $(BIN)):$$PATH" tools/test_versions.sh .venv-$$python $$python highest || exit 1; \
+		else \
+			echo "no Python $$python on this machine: not tested"; \
+		fi; \
+	done
+
 # mmdet pins old setuptools and takes minutes to build, so it has an environment of its own
 .venv-mmdet/built: setup.cfg tools/install_mmdet.sh
 	$(PYTHON) -m venv .venv-mmdet
@@ -56,4 +71,4 @@ test-mmdet: .venv-mmdet/built
 	tools/test_mmdet.sh .venv-mmdet/bin/python
 
 clean:
-	rm -rf $(VENV) .venv-mmdet .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis
