@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Iterable
+from pathlib import Path
+
+_PAGE = Path(__file__).parent / "page"
 
 
 class Markup(str):
@@ -12,7 +16,7 @@ class Markup(str):
 
 
 def tag(name: str, *children: object, **attributes: object) -> Markup:
-    """An element; children that are not :class:`Markup` are escaped.
+    """An element; children that are not :class:`Markup` are escaped, None is nothing.
 
     Attribute names take ``_`` for ``-`` and a trailing ``_`` for Python's keywords; an attribute
     that is None or False is left out, one that is True has no value.
@@ -22,8 +26,7 @@ def tag(name: str, *children: object, **attributes: object) -> Markup:
         '<td class="x">a &lt; b</td>'
     """
     text = "".join(_attribute(key, value) for key, value in attributes.items())
-    inner = "".join(safe(child) for child in children)
-    return Markup(f"<{name}{text}>{inner}</{name}>")
+    return Markup(f"<{name}{text}>{join(children)}</{name}>")
 
 
 def safe(value: object) -> Markup:
@@ -33,9 +36,24 @@ def safe(value: object) -> Markup:
     return value if isinstance(value, Markup) else Markup(html.escape(str(value)))
 
 
-def join(parts: object, between: str = "") -> Markup:
-    """Several pieces as one."""
-    return Markup(between.join(safe(part) for part in parts))  # type: ignore[attr-defined]
+def join(parts: Iterable[object]) -> Markup:
+    """Several parts as one."""
+    return Markup("".join(map(safe, parts)))
+
+
+def document(title: str, body: Markup) -> str:
+    """A whole HTML document with the page's styles and script inside."""
+    style, script = ((_PAGE / name).read_text("utf-8") for name in ("page.css", "page.js"))
+    head = [
+        Markup('<meta charset="utf-8">'),
+        Markup('<meta name="viewport" content="width=device-width, initial-scale=1">'),
+        tag("title", title),
+        tag("style", Markup(style)),
+    ]
+    page = tag(
+        "html", tag("head", *head), tag("body", body, tag("script", Markup(script))), lang="en"
+    )
+    return f"<!doctype html>\n{page}\n"
 
 
 def _attribute(name: str, value: object) -> str:

@@ -6,33 +6,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ablations.table_spec import TableSpec, load_specs, parse_specs
+from ablations.table_spec import TableError, TableSpec, load_specs, parse_specs
 from core.errors import UserError
 from core.files import write_atomic
 from launch.records.store import Store
-from reports.frame.cells import cells_of
+from reports.frame.cells import frame_cells
 from reports.frame.collect import collect, save_frame
-from reports.frame.runs import GridRuns, read_grid
+from reports.frame.runs import GridRuns, read_runs
 from reports.page.media import make_clips
-from reports.page.page import document, make_page
+from reports.page.page import make_page
 from reports.plots.all import make_plots
-from reports.plots.names import words_for
 from reports.plots.style import save
 from reports.tables.build import build_table
+from reports.tables.formats import FORMATS
+from reports.tables.labels import names_for
 from reports.tables.model import Table
 from reports.tables.published import load_published
-from reports.tables.render_csv import to_csv
-from reports.tables.render_html import to_html
-from reports.tables.render_latex import preview, to_latex
-from reports.tables.render_markdown import to_markdown
-
-RENDERERS: dict[str, tuple[str, Callable[[Table], str]]] = {
-    "md": (".md", to_markdown),
-    "latex": (".tex", to_latex),
-    "csv": (".csv", to_csv),
-    "html": (".html", lambda table: document(table.title, to_html(table))),
-}
-"""Table format to the ending of its files and what writes it."""
+from reports.tables.render_latex import preview
 
 
 @dataclass
@@ -66,7 +56,7 @@ def make_report(
     name: str,
     *,
     out: Path | None = None,
-    formats: Sequence[str] = tuple(RENDERERS),
+    formats: Sequence[str] = tuple(FORMATS),
     table_file: Path | None = None,
     plots: bool = True,
     page: bool = True,
@@ -80,7 +70,7 @@ def make_report(
 
     Args:
         out: folder to write to; none: ``<store>/reports/<name>``.
-        formats: of the tables, keys of :data:`RENDERERS`.
+        formats: of the tables, keys of :data:`reports.tables.formats.FORMATS`.
         table_file: table specification; none: the grid's own, or one made from its axes.
         clips: whether the page shows clips of masks.
         videos: names or ids of the videos to show; none: a few spread over those scored.
@@ -90,7 +80,7 @@ def make_report(
         UserError: the grid was not launched, or a format, field, figure or video is unknown.
     """
     check_formats(formats)
-    grid = read_grid(store, name)
+    grid = read_runs(store, name)
     specs = _specs(grid, table_file)
     frame = collect(grid)
     published = load_published()
@@ -101,19 +91,18 @@ def make_report(
             show(report.tables[-1])
     labels = {key: text for spec in specs for key, text in spec.labels.items()}
     drawn = make_plots(grid, frame, labels) if plots else []
-    words = words_for(cells_of(frame), labels)
-    names = {cell.name: words.cell(cell) for cell in cells_of(frame)}
-    shown = make_clips(grid.runs, names, videos) if page and clips else None
+    names = names_for(frame_cells(frame), labels)
+    shown = make_clips(grid.runs, names.by_cell, videos) if page and clips else None
 
     files, note = save_frame(frame, report.folder / "runs")
     report.files += files
     report.notes += [note] if note else []
-    report.files += _write_tables(report.tables, formats, report.folder / "tables")
+    _write_tables(report, formats)
     for plot in drawn:
         report.files += save(plot, report.folder / "plots")
     if page:
         report.page = report.folder / "index.html"
-        write_atomic(report.page, make_page(grid, frame, report.tables, drawn, shown, words))
+        write_atomic(report.page, make_page(grid, frame, report.tables, drawn, shown, names))
         report.files.append(report.page)
         report.notes += [n for n in shown.notes if not shown.videos] if shown else []
     return report
@@ -126,8 +115,8 @@ def check_formats(formats: Sequence[str]) -> None:
         UserError: naming it and the valid ones.
     """
     for name in formats:
-        if name not in RENDERERS:
-            raise UserError(f"unknown format {name!r}; valid formats: {', '.join(RENDERERS)}")
+        if name not in FORMATS:
+            raise UserError(f"unknown format {name!r}; valid formats: {', '.join(FORMATS)}")
 
 
 def _specs(grid: GridRuns, table_file: Path | None) -> list[TableSpec]:
@@ -141,14 +130,18 @@ def _stem(name: str) -> str:
     return name.replace(".", "_")
 
 
-def _write_tables(tables: Sequence[Table], formats: Sequence[str], folder: Path) -> list[Path]:
-    written = []
+def _write_tables(report: Report, formats: Sequence[str]) -> None:
+    folder = report.folder / "tables"
     for kind in formats:
-        ending, render = RENDERERS[kind]
-        for table in tables:
-            written.append(folder / f"{table.name}{ending}")
-            write_atomic(written[-1], render(table))
-    if "latex" in formats:
-        written.append(folder / "preview.tex")
-        write_atomic(written[-1], preview([f"{table.name}.tex" for table in tables]))
-    return written
+        for table in report.tables:
+            try:
+                text = FORMATS[kind].render(table)
+            except TableError as error:
+                report.notes.append(f"no {FORMATS[kind].title} of {error}")
+                continue
+            report.files.append(folder / f"{table.name}{FORMATS[kind].ending}")
+            write_atomic(report.files[-1], text)
+    written = [path.name for path in report.files if path.suffix == ".tex"]
+    if written:
+        report.files.append(folder / "preview.tex")
+        write_atomic(report.files[-1], preview(written))

@@ -84,7 +84,7 @@ def _one_seed(row: pd.Series) -> str:
     return f"seed {row['seed']} {row['state']}{reason}"
 
 
-def cells_of(frame: pd.DataFrame) -> list[CellRows]:
+def frame_cells(frame: pd.DataFrame) -> list[CellRows]:
     """The cells of ``frame``, in the order of their first rows."""
     return [CellRows(str(name), rows) for name, rows in frame.groupby("cell", sort=False)]
 

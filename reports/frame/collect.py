@@ -61,17 +61,17 @@ def save_frame(frame: pd.DataFrame, stem: Path) -> tuple[list[Path], str | None]
     return paths, None
 
 
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat_columns(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested mappings as dotted names; lists as JSON text.
 
     Example:
-        >>> flatten({"head": {"kind": "stqi"}, "shift": [1, -1]})
+        >>> flat_columns({"head": {"kind": "stqi"}, "shift": [1, -1]})
         {'head.kind': 'stqi', 'shift': '[1,-1]'}
     """
     flat: dict[str, Any] = {}
     for name, value in tree.items():
         if isinstance(value, Mapping):
-            flat.update(flatten(value, f"{prefix}{name}."))
+            flat.update(flat_columns(value, f"{prefix}{name}."))
         elif isinstance(value, Sequence) and not isinstance(value, str):
             flat[prefix + name] = json.dumps(value, separators=(",", ":"))
         else:
@@ -91,7 +91,7 @@ def _row(run: CellRun, grid: GridRuns) -> dict[str, Any]:
         "mixed": None,
     }
     row |= {f"axis.{axis}": run.axes.get(axis) for axis in grid.manifest.axes}
-    row |= {k: v for k, v in flatten(run.config or {}).items() if k != "seed"}
+    row |= {k: v for k, v in flat_columns(run.config or {}).items() if k != "seed"}
     for kind in KINDS:
         if kind in run.records:
             row |= {f"{kind}.{k}": v for k, v in _record(run.records[kind]).items()}
@@ -101,11 +101,11 @@ def _row(run: CellRun, grid: GridRuns) -> dict[str, Any]:
 def _record(record: Mapping[str, Any]) -> dict[str, Any]:
     """Figures first, then what is known of their spread and parts, then the protocol."""
     flat: dict[str, Any] = {"recorded": record.get("created") or "undated"}
-    flat |= flatten(record.get("figures") or {})
+    flat |= flat_columns(record.get("figures") or {})
     rest = {k: _short(v) for k, v in record.items() if k not in _NOT_COLUMNS}
     drift = (record.get("environment") or {}).get("drift")
-    flat |= flatten(rest | ({"drift": "; ".join(drift)} if drift else {}))
-    return flat | flatten(record.get("protocol") or {}, "protocol.")
+    flat |= flat_columns(rest | ({"drift": "; ".join(drift)} if drift else {}))
+    return flat | flat_columns(record.get("protocol") or {}, "protocol.")
 
 
 def _short(value: Any) -> Any:
@@ -126,7 +126,7 @@ def _provenance(run: CellRun) -> dict[str, Any]:
         "attempts": len(run.provenance) or None,
     }
     facts |= {k: v for k, v in (run.done or {}).items() if k in ("time", "wall_s", "attempts")}
-    return flatten({k: v for k, v in facts.items() if v is not None})
+    return flat_columns({k: v for k, v in facts.items() if v is not None})
 
 
 def _column_order(rows: Sequence[Mapping[str, Any]]) -> list[str]:

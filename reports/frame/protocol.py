@@ -134,7 +134,7 @@ def show_value(value: Any) -> str:
     return text
 
 
-def describe(kind: str, protocol: Mapping[str, Any]) -> str:
+def describe_protocol(kind: str, protocol: Mapping[str, Any]) -> str:
     """A protocol as a list of short phrases, the best known fields first, details left out."""
     rest = dict(protocol)
     phrases = [phrase for phrase in _KNOWN[kind](rest) if phrase]

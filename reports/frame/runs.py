@@ -71,7 +71,7 @@ class GridRuns:
         return self.manifest.grid
 
 
-def read_grid(store: Store, name: str) -> GridRuns:
+def read_runs(store: Store, name: str) -> GridRuns:
     """Read every run folder of grid ``name``; nothing on disk is changed.
 
     Raises:

@@ -57,7 +57,7 @@ class Ties(Generic[Key]):
     untested: frozenset[Key]
 
 
-def summarise(values: Sequence[float]) -> Summary | None:
+def seed_summary(values: Sequence[float]) -> Summary | None:
     """Mean and sample standard deviation (n - 1) of one value a seed; None without values."""
     if not values:
         return None
@@ -68,7 +68,7 @@ def summarise(values: Sequence[float]) -> Summary | None:
     return Summary(len(values), float(np.mean(values)), std)
 
 
-def paired_difference(
+def difference_by_seed(
     values: Mapping[int, float], reference: Mapping[int, float], level: float = 0.95
 ) -> Difference | None:
     """``values - reference`` over the seeds that both have; None where they have none.
@@ -111,7 +111,7 @@ def ties_with_best(
     best = max(comparable, key=lambda key: sign * float(np.mean(list(comparable[key].values()))))
     tied, untested = {best}, set()
     for key, values in measured.items():
-        difference = paired_difference(values, comparable[best], level)
+        difference = difference_by_seed(values, comparable[best], level)
         if difference is None or difference.low is None:
             untested.add(key)
         elif not difference.distinguishable:

@@ -6,14 +6,13 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from reports.frame.cells import cells_of
-from reports.frame.collect import flatten
+from reports.frame.cells import frame_cells
+from reports.frame.collect import flat_columns
 from reports.frame.protocol import common_protocol, differs_between, measured, show_value
 from reports.frame.runs import KINDS, GridRuns
 from reports.html import Markup, join, tag
-from reports.plots.names import Words
-from reports.tables.labels import field_value
-from reports.tables.notes import differences_in_words
+from reports.tables.labels import Names, field_value
+from reports.tables.notes import describe_differences
 
 _MEASUREMENTS = {
     "ap": "Average precision",
@@ -28,28 +27,27 @@ def fields(values: Mapping[str, object]) -> Markup:
     return tag("dl", *items, class_="fields")
 
 
-def grid_section(grid: GridRuns, frame: pd.DataFrame, words: Words) -> Markup:
+def grid_section(grid: GridRuns, frame: pd.DataFrame, names: Names) -> Markup:
     """Axes, the switches of each cell, and the switches that all of them share."""
     manifest = grid.manifest
     axes = {axis: ", ".join(labels) for axis, labels in manifest.axes.items()}
     seeds = list(dict.fromkeys(run.seed for run in grid.runs))
     axes |= {"Seeds": ", ".join(map(str, seeds)), "Measured": ", ".join(manifest.measure)}
-    return join([fields(axes), _switches(grid, frame, words)])
+    return join([fields(axes), _switches(grid, frame, names)])
 
 
-def _switches(grid: GridRuns, frame: pd.DataFrame, words: Words) -> Markup:
-    switches = list(dict.fromkeys(k for run in grid.runs for k in flatten(run.config or {})))
-    names = [name for name in switches if name in frame and name != "seed"]
-    shown = {name: frame[name].map(show_value) for name in names}
-    varied = [name for name in names if shown[name].nunique() > 1]
-    shared = {name: shown[name].iloc[0] for name in names if name not in varied}
+def _switches(grid: GridRuns, frame: pd.DataFrame, names: Names) -> Markup:
+    switches = list(dict.fromkeys(k for run in grid.runs for k in flat_columns(run.config or {})))
+    shown = {k: frame[k].map(show_value) for k in switches if k in frame and k != "seed"}
+    varied = [name for name, values in shown.items() if values.nunique() > 1]
+    shared = {name: values.iloc[0] for name, values in shown.items() if name not in varied}
     rows = [
         tag(
             "tr",
-            tag("th", words.cell(cell), scope="row"),
+            tag("th", names.cell(cell), scope="row"),
             *(tag("td", field_value(cell, name)) for name in varied),
         )
-        for cell in cells_of(frame)
+        for cell in frame_cells(frame)
     ]
     head = tag("tr", tag("th", "Cell"), *(tag("th", name, class_="code") for name in varied))
     table = tag("table", tag("thead", head), tag("tbody", *rows), class_="figures")
@@ -71,8 +69,8 @@ def _protocol(frame: pd.DataFrame, kind: str) -> Markup:
     parts.append(fields({k.replace("_", " "): show_value(v) for k, v in common.items()}))
     varied, unexplained = differs_between(frame, kind)
     if varied:
-        parts.append(tag("p", f"Varies with the cells: {differences_in_words(varied)}."))
+        parts.append(tag("p", f"Varies with the cells: {describe_differences(varied)}."))
     if unexplained:
-        said = f"Not measured alike: {differences_in_words(unexplained)}."
+        said = f"Not measured alike: {describe_differences(unexplained)}."
         parts.append(tag("p", said, class_="warning"))
     return tag("div", *parts)

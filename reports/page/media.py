@@ -111,14 +111,14 @@ def _row(
         best = best_tracks(of_video, len(truth))
         places = assign(best, masks)
         drawn: list[Masks] = [[None] * video.length for _ in range(max([*places, -1]) + 1)]
-        words = [""] * len(drawn)
+        said = [""] * len(drawn)
         for place, result in zip(places, best, strict=True):
             drawn[place] = result["segmentations"]
             category = dataset.categories.get(result["category_id"], result["category_id"])
-            words[place] = f"{category} {result['score']:.2f}"
+            said[place] = f"{category} {result['score']:.2f}"
         found = sum(place < len(truth) for place in places)
         detail = f"seed {run.seed}, {found} of {len(truth)} tracks found"
-        strips.append(_strip(names[run.cell], detail, images, drawn, words, frames))
+        strips.append(_strip(names[run.cell], detail, images, drawn, said, frames))
     return strips
 
 

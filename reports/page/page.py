@@ -5,29 +5,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pandas as pd
 
-from reports.frame.cells import cells_of
+from reports.frame.cells import frame_cells
 from reports.frame.protocol import common_protocol, show_value
 from reports.frame.runs import GridRuns
-from reports.html import Markup, join, tag
+from reports.html import Markup, document, join, tag
 from reports.page.clips import clip_figures
 from reports.page.grid import grid_section, protocol_section
 from reports.page.media import Clips
 from reports.page.plots import LARGEST_DATA, download, plot_figures
 from reports.page.runs import failures_section, provenance_section, runs_section
-from reports.plots.names import Words
 from reports.plots.style import Plot
+from reports.tables.formats import FORMATS
+from reports.tables.labels import Names
 from reports.tables.model import Table
 from reports.tables.notes import ONE_SEED
-from reports.tables.render_csv import to_csv
 from reports.tables.render_html import to_html
-from reports.tables.render_latex import to_latex
-from reports.tables.render_markdown import to_markdown
-
-_HERE = Path(__file__).parent
 
 
 def make_page(
@@ -36,26 +31,25 @@ def make_page(
     tables: Sequence[Table],
     plots: Sequence[Plot],
     clips: Clips | None,
-    words: Words,
+    names: Names,
 ) -> str:
     """The whole page.
 
     Args:
         frame: the collected runs, which the tables and plots were made from.
         clips: none: the page has no section of clips.
-        words: what cells, axes and values are called.
+        names: what cells, axes and values are called.
     """
-    names = {cell.name: words.cell(cell) for cell in cells_of(frame)}
     sections: dict[str, Markup] = {"Results": join([_table(table) for table in tables])}
     if plots:
         sections["Plots"] = plot_figures(plots)
     if clips is not None:
         sections["Clips"] = clip_figures(clips)
     sections |= {
-        "Grid": grid_section(grid, frame, words),
+        "Grid": grid_section(grid, frame, names),
         "Protocol": protocol_section(frame),
         "Runs": join([runs_section(frame), _frame_download(frame)]),
-        "Failures": failures_section(grid, names),
+        "Failures": failures_section(grid, names.by_cell),
         "Provenance": provenance_section(grid),
     }
     items = [tag("li", tag("a", name, href=f"#{name.lower()}")) for name in sections]
@@ -64,27 +58,12 @@ def make_page(
     return document(f"{grid.name}: report", join([*body, _footer()]))
 
 
-def document(title: str, body: Markup) -> str:
-    """A whole HTML document with the page's styles and script inside."""
-    style, script = ((_HERE / name).read_text("utf-8") for name in ("page.css", "page.js"))
-    head = [
-        Markup('<meta charset="utf-8">'),
-        Markup('<meta name="viewport" content="width=device-width, initial-scale=1">'),
-        tag("title", title),
-        tag("style", Markup(style)),
-    ]
-    page = tag(
-        "html", tag("head", *head), tag("body", body, tag("script", Markup(script))), lang="en"
-    )
-    return f"<!doctype html>\n{page}\n"
-
-
 def _section(name: str, content: Markup) -> Markup:
     return tag("section", tag("h2", name), content, id=name.lower())
 
 
 def _header(grid: GridRuns, frame: pd.DataFrame) -> Markup:
-    cells = cells_of(frame)
+    cells = frame_cells(frame)
     states = Counter(run.state for run in grid.runs)
     seeds = Counter(cell.planned for cell in cells).most_common(1)[0][0]
     facts = {
@@ -116,9 +95,9 @@ def _scored_on(frame: pd.DataFrame) -> str:
 
 def _table(table: Table) -> Markup:
     links = [
-        download(f"{table.name}.tex", to_latex(table), "LaTeX"),
-        download(f"{table.name}.csv", to_csv(table), "CSV", "text/csv"),
-        download(f"{table.name}.md", to_markdown(table), "Markdown"),
+        download(f"{table.name}{form.ending}", text, form.title)
+        for name, form in FORMATS.items()
+        if name != "html" and (text := form.written(table)) is not None
     ]
     return join([to_html(table), tag("p", *links, class_="downloads")])
 

@@ -13,7 +13,7 @@ from reports.frame.figures import FIGURES
 from reports.frame.runs import CellRun, GridRuns
 from reports.html import Markup, join, tag
 from reports.page.grid import fields
-from reports.tables.formatting import number
+from reports.tables.typeset import number
 
 _SHOWN = ("AP", "macs", "fps", "hours")
 _LONGEST_DIFF = 20_000
@@ -69,7 +69,7 @@ def _text(row: pd.Series, name: str) -> str:
     return "" if value is None or pd.isna(value) else str(value)
 
 
-def failures_section(grid: GridRuns, words: Mapping[str, str]) -> Markup:
+def failures_section(grid: GridRuns, names: Mapping[str, str]) -> Markup:
     """Failures grouped by the last line of their trace; then whatever else is not finished."""
     groups: dict[str, list[CellRun]] = defaultdict(list)
     for run in grid.runs:
@@ -79,7 +79,7 @@ def failures_section(grid: GridRuns, words: Mapping[str, str]) -> Markup:
     rest = [run for run in grid.runs if run.state != "done" and run.failure is None]
     if rest:
         parts.append(tag("h3", "Not finished"))
-        parts.append(tag("ul", *(tag("li", _unfinished(run, words)) for run in rest)))
+        parts.append(tag("ul", *(tag("li", _unfinished(run, names)) for run in rest)))
     broken = [fault for run in grid.runs for fault in run.faults]
     if broken:
         parts.append(tag("h3", "Files that could not be read"))
@@ -97,9 +97,9 @@ def _failure(line: str, runs: Sequence[CellRun]) -> Markup:
     return join([tag("h3", line, class_="code"), tag("p", cause), tag("details", summary, trace)])
 
 
-def _unfinished(run: CellRun, words: Mapping[str, str]) -> str:
+def _unfinished(run: CellRun, names: Mapping[str, str]) -> str:
     cause = f" ({run.cause})" if run.cause else ""
-    return f"{words[run.cell]}, seed {run.seed}: {run.state}{cause}"
+    return f"{names[run.cell]}, seed {run.seed}: {run.state}{cause}"
 
 
 def provenance_section(grid: GridRuns) -> Markup:

@@ -6,16 +6,16 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from reports.frame.cells import cells_of
+from reports.frame.cells import frame_cells
 from reports.frame.figures import FIGURES
 from reports.frame.runs import GridRuns
 from reports.plots.clip_length import clip_length
 from reports.plots.modules import modules
-from reports.plots.names import numeric_axes, words_for
 from reports.plots.style import Plot
 from reports.plots.sweep import sweep
 from reports.plots.tradeoff import tradeoff
 from reports.plots.training import training
+from reports.tables.labels import names_for, numeric_axes
 
 
 def make_plots(grid: GridRuns, frame: pd.DataFrame, labels: Mapping[str, str]) -> list[Plot]:
@@ -25,15 +25,14 @@ def make_plots(grid: GridRuns, frame: pd.DataFrame, labels: Mapping[str, str]) -
         frame: as :func:`reports.frame.collect.collect` gives it.
         labels: what axes and values are called, as in a table specification.
     """
-    cells = cells_of(frame)
-    words = words_for(cells, labels)
-    names = {cell.name: words.cell(cell) for cell in cells}
+    cells = frame_cells(frame)
+    names = names_for(cells, labels)
     plots = [
-        tradeoff(cells, words, FIGURES["fps"], "high"),
-        tradeoff(cells, words, FIGURES["macs"], "low"),
-        *(sweep(cells, axis, FIGURES["AP"], words) for axis in numeric_axes(cells)),
-        training(grid.runs, names),
-        modules(cells, names),
-        clip_length(cells, words),
+        tradeoff(cells, names, FIGURES["fps"], "high"),
+        tradeoff(cells, names, FIGURES["macs"], "low"),
+        *(sweep(cells, axis, FIGURES["AP"], names) for axis in numeric_axes(cells)),
+        training(grid.runs, names.by_cell),
+        modules(cells, names.by_cell),
+        clip_length(cells, names),
     ]
     return [plot for plot in plots if plot is not None]

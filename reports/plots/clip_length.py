@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pandas as pd
 
 from reports.frame.cells import CellRows
 from reports.frame.figures import FIGURES
 from reports.frame.protocol import common_protocol, show_value
-from reports.plots.names import Words
 from reports.plots.style import Plot
 from reports.plots.time_memory import draw_time_and_memory, memory_columns, notes_on
-from reports.tables.labels import field_value
+from reports.tables.labels import Names, field_value
 
 _LENGTH = "fps.protocol.clip_length"
 _OOM = "fps.oom"
 
 
-def clip_length(cells: Sequence[CellRows], words: Words) -> Plot | None:
+def clip_length(cells: Sequence[CellRows], names: Names) -> Plot | None:
     """Milliseconds a frame and peak memory by frames a clip; None for fewer than two lengths."""
-    data = pd.DataFrame([row for cell in cells for row in _rows(cell, words)])
+    data = pd.DataFrame([row for cell in cells for row in _rows(cell, names)])
     if data.empty or data["clip length"].nunique() < 2:
         return None
     frame = pd.concat([cell.rows for cell in cells])
@@ -35,18 +35,18 @@ def clip_length(cells: Sequence[CellRows], words: Words) -> Plot | None:
     )
 
 
-def _rows(cell: CellRows, words: Words) -> list[dict[str, object]]:
+def _rows(cell: CellRows, names: Names) -> list[dict[str, object]]:
     if _LENGTH not in cell.rows:
         return []
     lengths = {show_value(value) for value in cell.column(_LENGTH)}
-    measured_by = next((a for a in words.axes if field_value(cell, a) in lengths), None)
-    names = Words(words.axes, measured_by, words.labels)
+    measured_by = next((a for a in names.axes if field_value(cell, a) in lengths), None)
+    series = replace(names, numeric=measured_by)
     times, used, host = (cell.values(FIGURES[k]) for k in ("latency", "memory", "memory_host"))
     rows = cell.rows[cell.rows[_LENGTH].notna()]
     return [
         {
             "cell": cell.name,
-            "series": names.series(cell) if measured_by else names.cell(cell),
+            "series": series.series(cell) if measured_by else names.cell(cell),
             "seed": int(run["seed"]),
             "clip length": int(run[_LENGTH]),
             "ms a frame": times.get(int(run["seed"])),

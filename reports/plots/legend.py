@@ -9,12 +9,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from reports.plots.style import INK, Look
+from reports.plots.style import INK, SeriesLook
 
 _LETTERS = 62  # that fit into three inches beside the handles
 
 
-def legend_above(figure: Figure, styles: Mapping[str, Look], *, lines: bool = True) -> None:
+def legend_above(figure: Figure, styles: Mapping[str, SeriesLook], *, lines: bool = True) -> None:
     """Name the series; nothing where there is one alone.
 
     Args:
@@ -28,7 +28,7 @@ def legend_above(figure: Figure, styles: Mapping[str, Look], *, lines: bool = Tr
     _place(figure, handles, list(styles))
 
 
-def patches_above(figure: Figure, styles: Mapping[str, Look]) -> None:
+def patches_above(figure: Figure, styles: Mapping[str, SeriesLook]) -> None:
     """As :func:`legend_above`, for bars."""
     handles = [Patch(facecolor=s.colour, hatch=s.hatch, edgecolor="white") for s in styles.values()]
     _place(figure, handles, list(styles))

@@ -31,7 +31,7 @@ GRID = "#d9d9d9"
 
 
 @dataclass(frozen=True)
-class Look:
+class SeriesLook:
     """How one series is drawn."""
 
     colour: str
@@ -107,9 +107,9 @@ class Plot:
     notes: tuple[str, ...] = ()
 
 
-def look(index: int) -> Look:
+def look(index: int) -> SeriesLook:
     """The look of series number ``index``; after eight the pairs change."""
-    return Look(
+    return SeriesLook(
         COLOURS[index % len(COLOURS)],
         _MARKERS[(index + index // len(COLOURS)) % len(_MARKERS)],
         _LINES[index % len(_LINES)],
@@ -117,7 +117,7 @@ def look(index: int) -> Look:
     )
 
 
-def looks(names: Sequence[str]) -> dict[str, Look]:
+def looks(names: Sequence[str]) -> dict[str, SeriesLook]:
     """A look a name, in the order of first appearance."""
     return {name: look(index) for index, name in enumerate(dict.fromkeys(names))}
 

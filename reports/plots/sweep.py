@@ -11,23 +11,22 @@ from matplotlib.figure import Figure as Canvas
 
 from reports.frame.cells import CellRows
 from reports.frame.figures import Figure
-from reports.frame.statistics import summarise
+from reports.frame.statistics import seed_summary
 from reports.plots.legend import legend_above
-from reports.plots.names import Words
-from reports.plots.style import Look, Plot, looks
-from reports.tables.labels import field_value
+from reports.plots.style import Plot, SeriesLook, looks
+from reports.tables.labels import Names, field_value
 
 
-def sweep(cells: Sequence[CellRows], axis: str, figure: Figure, words: Words) -> Plot | None:
+def sweep(cells: Sequence[CellRows], axis: str, figure: Figure, names: Names) -> Plot | None:
     """``figure`` along ``axis``: the seeds as dots, their mean as a line, a line a setting of the
     other axes; None where fewer than two values have the figure.
 
     Args:
         axis: one whose values are numbers.
-        words: what cells, axes and values are called.
+        names: what cells, axes and values are called.
     """
-    words = replace(words, numeric=axis)
-    rows = [row for cell in cells for row in _rows(cell, axis, figure, words)]
+    names = replace(names, numeric=axis)
+    rows = [row for cell in cells for row in _rows(cell, axis, figure, names)]
     data = pd.DataFrame(rows, columns=list(rows[0]) if rows else [axis, "series"])
     # a setting of the other axes that has one value alone shows nothing along this one
     data = data[data.groupby("series")[axis].transform("nunique") > 1]
@@ -41,18 +40,18 @@ def sweep(cells: Sequence[CellRows], axis: str, figure: Figure, words: Words) ->
         notes.append("Hollow: not all seeds are finished.")
     return Plot(
         f"{figure.key.lower()}_by_{axis.replace('.', '_')}",
-        f"{figure.label} by {words.head(axis)}",
+        f"{figure.label} by {names.head(axis)}",
         data,
-        lambda data, canvas: _draw(data, canvas, axis, figure, words.head(axis)),
+        lambda data, canvas: _draw(data, canvas, axis, figure, names.head(axis)),
         notes=tuple(notes),
     )
 
 
-def _rows(cell: CellRows, axis: str, figure: Figure, words: Words) -> list[dict[str, object]]:
+def _rows(cell: CellRows, axis: str, figure: Figure, names: Names) -> list[dict[str, object]]:
     if cell.mixed(figure.kind):
         return []
     values = cell.values(figure)
-    summary = summarise(list(values.values()))
+    summary = seed_summary(list(values.values()))
     if summary is None:
         return []
     shared = {
@@ -61,7 +60,7 @@ def _rows(cell: CellRows, axis: str, figure: Figure, words: Words) -> list[dict[
         "n": summary.n,
         "seeds planned": cell.planned,
     }
-    place = {axis: float(field_value(cell, axis)), "series": words.series(cell)}
+    place = {axis: float(field_value(cell, axis)), "series": names.series(cell)}
     return [{**place, "seed": seed, figure.key: v, **shared} for seed, v in values.items()]
 
 
@@ -76,7 +75,7 @@ def _draw(data: pd.DataFrame, canvas: Canvas, axis: str, figure: Figure, head: s
     legend_above(canvas, styles)
 
 
-def _line(axes: Axes, rows: pd.DataFrame, axis: str, key: str, style: Look) -> None:
+def _line(axes: Axes, rows: pd.DataFrame, axis: str, key: str, style: SeriesLook) -> None:
     means = rows.drop_duplicates(axis).sort_values(axis)
     axes.plot(means[axis], means["mean"], color=style.colour, linestyle=style.line)
     axes.plot(rows[axis], rows[key], style.marker, color=style.colour, markersize=2, alpha=0.55)

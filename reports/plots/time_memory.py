@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from reports.plots.legend import legend_above
-from reports.plots.style import Look, looks
+from reports.plots.style import SeriesLook, looks
 
 COLUMNS = ("ms a frame", "peak memory (MiB)")
 
@@ -58,7 +58,7 @@ def _apart(places: list[int]) -> list[int]:
     return kept[::-1]
 
 
-def _line(axes: Axes, rows: pd.DataFrame, x: str, column: str, style: Look) -> None:
+def _line(axes: Axes, rows: pd.DataFrame, x: str, column: str, style: SeriesLook) -> None:
     known = rows[rows["oom"].isna()].dropna(subset=[column])
     mean = known.groupby(x)[column].mean()
     axes.plot(mean.index, mean, color=style.colour, linestyle=style.line)

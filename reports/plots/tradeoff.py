@@ -11,16 +11,16 @@ from matplotlib.ticker import MaxNLocator
 from reports.frame.cells import CellRows
 from reports.frame.figures import FIGURES, Figure
 from reports.frame.protocol import common_protocol, differs_between, show_value
-from reports.frame.statistics import Better, pareto_front, summarise
+from reports.frame.statistics import Better, pareto_front, seed_summary
 from reports.plots.legend import legend_above
-from reports.plots.names import Words
 from reports.plots.style import FAINT, INK, Plot, looks
+from reports.tables.labels import Names
 
 _AP = FIGURES["AP"]
 
 
 def tradeoff(
-    cells: Sequence[CellRows], words: Words, figure: Figure, cheaper: Better
+    cells: Sequence[CellRows], names: Names, figure: Figure, cheaper: Better
 ) -> Plot | None:
     """AP against ``figure``, a point a cell; None where fewer than two cells have both.
 
@@ -28,11 +28,11 @@ def tradeoff(
     their look and its values stand beside them.
 
     Args:
-        words: what cells, axes and values are called.
+        names: what cells, axes and values are called.
         figure: a named figure, such as ``FIGURES["fps"]``.
         cheaper: which end of the figure is the better one.
     """
-    rows = [row for cell in cells if (row := _point(cell, words, figure))]
+    rows = [row for cell in cells if (row := _point(cell, names, figure))]
     if len(rows) < 2:
         return None
     data = pd.DataFrame(rows)
@@ -45,21 +45,21 @@ def tradeoff(
         f"AP against {label}",
         data,
         lambda data, canvas: _draw(data, canvas, figure, label),
-        notes=_notes(cells, rows, figure, words),
+        notes=_notes(cells, rows, figure, names),
     )
 
 
-def _point(cell: CellRows, words: Words, figure: Figure) -> dict[str, object] | None:
+def _point(cell: CellRows, names: Names, figure: Figure) -> dict[str, object] | None:
     if cell.mixed("ap") or cell.mixed(figure.kind):
         return None
-    quality = summarise(list(cell.values(_AP).values()))
-    cost = summarise(list(cell.values(figure).values()))
+    quality = seed_summary(list(cell.values(_AP).values()))
+    cost = seed_summary(list(cell.values(figure).values()))
     if quality is None or cost is None:
         return None
     return {
         "cell": cell.name,
-        "series": words.series(cell),
-        "point": words.point(cell),
+        "series": names.series(cell),
+        "point": names.point(cell),
         "AP": quality.mean,
         "AP std": quality.std,
         "n": quality.n,
@@ -70,11 +70,11 @@ def _point(cell: CellRows, words: Words, figure: Figure) -> dict[str, object] | 
 
 
 def _notes(
-    cells: Sequence[CellRows], rows: Sequence[object], figure: Figure, words: Words
+    cells: Sequence[CellRows], rows: Sequence[object], figure: Figure, names: Names
 ) -> tuple[str, ...]:
     notes = ["Line: Pareto front. Bars: standard deviation over seeds."]
-    if words.numeric:
-        notes.append(f"Numbers: {words.head(words.numeric)}.")
+    if names.numeric:
+        notes.append(f"Numbers: {names.head(names.numeric)}.")
     if len(rows) < len(cells):
         notes.append(f"{len(cells) - len(rows)} of {len(cells)} cells lack a figure (see table).")
     if any(not cell.complete for cell in cells):

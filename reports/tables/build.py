@@ -13,13 +13,13 @@ from reports.frame.figures import Figure
 from reports.frame.protocol import Differences, common_protocol, show_value
 from reports.frame.statistics import Better
 from reports.tables.comparisons import Comparison, compare, protocol_differences
-from reports.tables.labels import field_value, value_label
-from reports.tables.layout import Plan, figure_of, make_plan
+from reports.tables.labels import Names, distinct, field_value
+from reports.tables.layout import TableLayout, figure_of, lay_out
 from reports.tables.model import Column, Entry, Label, Notes, Row, Table
-from reports.tables.notes import differences_in_words, explain
+from reports.tables.notes import add_notes, describe_differences
 from reports.tables.published import Published, choose
+from reports.tables.typeset import DASH
 
-DASH = "–"
 _AHEAD = "not bold: {} is ahead, but its seeds are not all finished, or not measured alike."
 
 
@@ -38,23 +38,23 @@ def build_table(
             fields do not tell apart.
         PublishedError: an unknown published entry.
     """
-    plan = make_plan(frame, spec, name)
+    layout = lay_out(frame, spec, name)
     entries = choose(spec.published, dict(published))
     notes = Notes()
-    kinds = {figure_of(column.figure).kind for column in plan.columns}
-    protocols = {kind: protocol_differences(plan.cells, kind) for kind in kinds}
-    compared = {column.figure: _compare(plan, column, protocols) for column in plan.columns}
-    explain(notes, frame, plan, compared)
-    columns = _columns(frame, plan, compared, notes)
-    groups = _groups(plan, columns, compared, notes)
+    kinds = {figure_of(column.figure).kind for column in layout.columns}
+    protocols = {kind: protocol_differences(layout.cells, kind) for kind in kinds}
+    compared = {column.figure: _compare(layout, column, protocols) for column in layout.columns}
+    add_notes(notes, frame, layout, compared)
+    columns = _columns(frame, layout, compared, notes)
+    groups = _groups(layout, columns, compared, notes)
     if entries:
         groups.append(
-            tuple(_published_row(entry, columns, frame, plan, notes) for entry in entries)
+            tuple(_published_row(entry, columns, frame, layout, notes) for entry in entries)
         )
     return Table(
-        name=plan.name,
-        title=spec.title or f"{plan.name.replace('_', ' ').replace('-', ' ').capitalize()}.",
-        fields=tuple(field.head for field in plan.fields),
+        name=layout.name,
+        title=spec.title or f"{layout.name.replace('_', ' ').replace('-', ' ').capitalize()}.",
+        fields=tuple(field.head for field in layout.fields),
         columns=tuple(columns),
         groups=tuple(groups),
         notes=notes.all(),
@@ -63,46 +63,55 @@ def build_table(
 
 
 def _compare(
-    plan: Plan, column: ColumnSpec, protocols: Mapping[str, tuple[Differences, Differences]]
+    layout: TableLayout,
+    column: ColumnSpec,
+    protocols: Mapping[str, tuple[Differences, Differences]],
 ) -> Comparison:
     figure = figure_of(column.figure)
     better: Better | None = figure.better
     if column.best is not None:
         better = None if column.best == "none" else column.best
-    baseline = plan.baseline if column.difference else None
+    baseline = layout.baseline if column.difference else None
     return compare(
         figure,
-        plan.cells,
+        layout.cells,
         protocols[figure.kind],
         better=better,
         baseline=baseline,
-        level=plan.spec.level,
+        level=layout.spec.level,
     )
 
 
 def _columns(
-    frame: pd.DataFrame, plan: Plan, compared: Mapping[str, Comparison], notes: Notes
+    frame: pd.DataFrame, layout: TableLayout, compared: Mapping[str, Comparison], notes: Notes
 ) -> list[Column]:
     columns: list[Column] = []
-    for over in plan.across:
-        for spec in plan.columns:
+    names = Names(layout.cells, layout.spec.labels)
+    heads = {
+        c.figure: c.label or _label(frame, layout, figure_of(c.figure)) for c in layout.columns
+    }
+    heads = distinct(heads, str)
+    for over in layout.across:
+        for spec in layout.columns:
             figure = figure_of(spec.figure)
-            label = spec.label or plan.spec.labels.get(figure.key) or _head(frame, figure)
-            decimals = _decimals(spec, plan.spec, figure, compared[spec.figure])
+            label = heads[spec.figure]
+            decimals = _decimals(spec, layout.spec, figure, compared[spec.figure])
             marks = _column_marks(compared[spec.figure], notes)
             head = None
-            if over is not None and plan.spec.across:
-                head = value_label(plan.spec.across, over, plan.spec.labels)
+            if over is not None and layout.spec.across:
+                head = names.values(layout.spec.across)[over]
             columns.append(Column(figure, label, decimals, "value", over, head, marks))
-            if spec.difference and plan.baseline is not None:
+            if spec.difference and layout.baseline is not None:
                 columns.append(
                     Column(figure, f"Δ {label}", decimals, "difference", over, head, marks)
                 )
     return columns
 
 
-def _head(frame: pd.DataFrame, figure: Figure) -> str:
-    """The figure's label; a speed on a CPU says so."""
+def _label(frame: pd.DataFrame, layout: TableLayout, figure: Figure) -> str:
+    """The figure's label, as asked for or its own; a speed on a CPU says so."""
+    if figure.key in layout.spec.labels:
+        return layout.spec.labels[figure.key]
     device = str(common_protocol(frame, "fps").get("device", ""))
     on_cpu = figure.kind == "fps" and device.upper().startswith("CPU")
     return f"{figure.label} (CPU)" if on_cpu else figure.label
@@ -110,7 +119,7 @@ def _head(frame: pd.DataFrame, figure: Figure) -> str:
 
 def _column_marks(comparison: Comparison, notes: Notes) -> tuple[str, ...]:
     if comparison.incomparable:
-        said = differences_in_words(comparison.incomparable)
+        said = describe_differences(comparison.incomparable)
         return (notes.mark(f"not measured alike, so no row is set against another: {said}."),)
     if comparison.ahead:
         return (notes.mark(_AHEAD.format(comparison.ahead)),)
@@ -128,26 +137,25 @@ def _decimals(column: ColumnSpec, spec: TableSpec, figure: Figure, comparison: C
 
 
 def _groups(
-    plan: Plan, columns: Sequence[Column], compared: Mapping[str, Comparison], notes: Notes
+    layout: TableLayout, columns: Sequence[Column], compared: Mapping[str, Comparison], notes: Notes
 ) -> list[tuple[Row, ...]]:
     groups: dict[str, list[Row]] = {}
-    for cells in plan.rows():
+    for cells in layout.rows():
         first = next(iter(cells.values()))
-        value = field_value(first, plan.spec.group) if plan.spec.group else ""
-        groups.setdefault(value, []).append(_row(plan, cells, columns, compared, notes))
+        value = field_value(first, layout.spec.group) if layout.spec.group else ""
+        groups.setdefault(value, []).append(_row(layout, cells, columns, compared, notes))
     return [tuple(rows) for rows in groups.values()]
 
 
 def _row(
-    plan: Plan,
+    layout: TableLayout,
     cells: Mapping[str | None, CellRows],
     columns: Sequence[Column],
     compared: Mapping[str, Comparison],
     notes: Notes,
 ) -> Row:
     first = next(iter(cells.values()))
-    names = plan.spec.labels
-    labels = tuple(f.label(v, names) for f, v in zip(plan.fields, plan.key(first), strict=True))
+    labels = tuple(field.label(first) for field in layout.fields)
     entries = []
     for column in columns:
         cell = cells.get(column.over)
@@ -155,7 +163,7 @@ def _row(
         if cell is None:
             entries.append(Entry(text=""))
         elif column.part == "difference":
-            entries.append(_difference(cell, comparison, plan))
+            entries.append(_difference(cell, comparison, layout))
         else:
             entries.append(_value(cell, column.figure, comparison, notes))
     seeds = ", ".join(dict.fromkeys(map(_seeds, cells.values())))
@@ -173,7 +181,7 @@ def _value(cell: CellRows, figure: Figure, comparison: Comparison, notes: Notes)
     oom = [str(text) for text in cell.column(f"{figure.kind}.oom")]
     mixed = cell.mixed(figure.kind)
     if mixed and (values or oom):
-        said = differences_in_words(mixed)
+        said = describe_differences(mixed)
         return Entry(values, mixed=True, marks=(notes.mark(f"mixed protocol, no mean: {said}."),))
     if oom and values:
         return Entry(values, marks=(notes.mark(f"{len(oom)} of {cell.planned} seeds: {oom[0]}."),))
@@ -195,8 +203,8 @@ def _why_empty(cell: CellRows, figure: Figure) -> str:
     return DASH if cell.complete else cell.state
 
 
-def _difference(cell: CellRows, comparison: Comparison, plan: Plan) -> Entry:
-    if cell.name == plan.baseline:
+def _difference(cell: CellRows, comparison: Comparison, layout: TableLayout) -> Entry:
+    if cell.name == layout.baseline:
         return Entry(text="baseline")
     difference = comparison.differences.get(cell.name)
     return Entry(text=DASH) if difference is None else Entry(difference=difference)
@@ -206,7 +214,7 @@ def _published_row(
     entry: Published,
     columns: Sequence[Column],
     frame: pd.DataFrame,
-    plan: Plan,
+    layout: TableLayout,
     notes: Notes,
 ) -> Row:
     protocol = common_protocol(frame, "ap")
@@ -215,7 +223,7 @@ def _published_row(
     shown = [column.figure.key for column in columns]
     mark = notes.mark(entry.differs(ours, None if device is None else str(device), shown))
     entries = tuple(_published_entry(entry, column) for column in columns)
-    names = [field.name for field in plan.fields]
+    names = [field.name for field in layout.fields]
     labels: tuple[Label, ...] = (Label(entry.method),)
     if names[:2] == ["method", "backbone"]:
         rest = [Label("") for _ in names[2:]]

@@ -14,8 +14,8 @@ from reports.frame.statistics import (
     Better,
     Difference,
     Ties,
+    difference_by_seed,
     exact_best,
-    paired_difference,
     ties_with_best,
 )
 
@@ -112,7 +112,7 @@ def _differences(
     for name, figures in values.items():
         if name == baseline or {name, baseline} & mixed:
             continue
-        difference = paired_difference(figures, values[baseline], level)
+        difference = difference_by_seed(figures, values[baseline], level)
         if difference is not None:
             found[name] = difference
     return found

@@ -1,10 +1,13 @@
-"""What names a row: axes, switches, and the words that papers use for a method and a backbone."""
+"""What axes, values and cells are called: as papers do, short, and never two alike."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
 
 import pandas as pd
 
@@ -13,15 +16,17 @@ from reports.frame.cells import CellRows
 from reports.frame.protocol import show_value
 from reports.tables.model import Label
 
+Key = TypeVar("Key", bound=Hashable)
+
+DERIVED = ("method", "backbone", "cell")
 _ABSENT = frozenset({"off", "no", "none", "false", "without", "0", "per_frame"})
 _PLAINLY_PRESENT = frozenset({"on", "yes", "true", "with"})
+_BARE = _ABSENT - {"per_frame"} | _PLAINLY_PRESENT
 _HEADS = {"stqi": "STQI", "per_frame": "per-frame", "stqi_unshared": "STQI, unshared"}
 _USUAL = {
     "head": "Head",
     "head.kind": "Head",
-    "per_frame": "per-frame",
-    "stqi": "STQI",
-    "stqi_unshared": "STQI, unshared",
+    **_HEADS,
     "messenger=shift": "MsgShifT",
     "messenger=on": "MsgShifT",
     "messenger.tokens": "Messengers",
@@ -32,7 +37,101 @@ _USUAL = {
     "backbone.name": "Backbone",
 }
 """What papers call these, unless the specification says otherwise."""
-DERIVED = ("method", "backbone", "cell")
+
+
+def distinct(names: Mapping[Key, str], extra: Callable[[Key], str]) -> dict[Key, str]:
+    """The names, those that are alike extended by what tells them apart.
+
+    Example:
+        >>> distinct({"on": "MsgShifT", "shift": "MsgShifT", "off": "off"}, str)
+        {'on': 'MsgShifT (on)', 'shift': 'MsgShifT (shift)', 'off': 'off'}
+    """
+    count = Counter(names.values())
+    return {k: f"{name} ({extra(k)})" if count[name] > 1 else name for k, name in names.items()}
+
+
+@dataclass(frozen=True)
+class Names:
+    """Names for the cells of one grid.
+
+    Attributes:
+        cells: all of them.
+        labels: what axes and values are called, as in a table specification.
+        numeric: the axis whose values are numbers (the first such), if any.
+    """
+
+    cells: tuple[CellRows, ...]
+    labels: Mapping[str, str]
+    numeric: str | None = None
+
+    @cached_property
+    def axes(self) -> list[str]:
+        """The grid's axes."""
+        return axes_of(self.cells[0].rows) if self.cells else []
+
+    @cached_property
+    def _values(self) -> dict[str, dict[str, str]]:
+        return {}
+
+    def values(self, field: str) -> dict[str, str]:
+        """The values of an axis or switch, in the order of the cells, and what is printed."""
+        if field not in self._values:
+            values = list(dict.fromkeys(field_value(cell, field) for cell in self.cells))
+            self._values[field] = distinct({v: self._label(field, v) for v in values}, str)
+        return self._values[field]
+
+    def head(self, field: str) -> str:
+        """What an axis or a switch itself is called."""
+        usual = _USUAL.get(field) or (field.capitalize() if field in DERIVED else field)
+        return self.labels.get(field, usual)
+
+    def cell(self, cell: CellRows) -> str:
+        """The cell by its values: ``Messengers 8, STQI``."""
+        return self.by_cell[cell.name]
+
+    def series(self, cell: CellRows) -> str:
+        """The cell by its values of all axes but the numeric one."""
+        return self._series[self._key(cell)]
+
+    def point(self, cell: CellRows) -> str:
+        """The cell's value of the numeric axis; empty where there is none."""
+        return "" if self.numeric is None else field_value(cell, self.numeric)
+
+    @cached_property
+    def by_cell(self) -> dict[str, str]:
+        """Cell name to what the cell is called."""
+        names = {cell.name: self._joined(cell, self.axes) or cell.name for cell in self.cells}
+        return distinct(names, str)
+
+    @cached_property
+    def _series(self) -> dict[tuple[str, ...], str]:
+        others = [axis for axis in self.axes if axis != self.numeric]
+        names = {self._key(cell): self._joined(cell, others) for cell in self.cells}
+        return distinct(names, lambda key: " ".join(map("=".join, zip(others, key, strict=True))))
+
+    def _key(self, cell: CellRows) -> tuple[str, ...]:
+        return tuple(field_value(cell, axis) for axis in self.axes if axis != self.numeric)
+
+    def _joined(self, cell: CellRows, axes: Sequence[str]) -> str:
+        return ", ".join(self._said(axis, field_value(cell, axis)) for axis in axes)
+
+    def _said(self, axis: str, value: str) -> str:
+        """A value's name; one that says nothing by itself with its axis before it."""
+        text = self.values(axis)[value]
+        bare = is_number(text) or text.lower() in _BARE
+        return f"{self.head(axis)} {text}" if bare else text
+
+    def _label(self, field: str, value: str) -> str:
+        for key in (f"{field}={value}", value):
+            if key in self.labels:
+                return self.labels[key]
+        usual = _USUAL.get(f"{field}={value}") or _USUAL.get(value) or backbone_label(value)
+        having = [cell for cell in self.cells if field_value(cell, field) == value]
+        if all(has_part(cell, usual) is not False for cell in having):
+            return usual
+        # the value's name promises a part that the configuration does not have
+        tokens = all(float(str(_switch(cell, "messenger.tokens") or 0)) for cell in having)
+        return "Msg" if usual == "MsgShifT" and tokens else value
 
 
 @dataclass(frozen=True)
@@ -42,27 +141,41 @@ class Field:
     Attributes:
         name: as the specification names it.
         head: as printed.
+        names: what its values are called.
         check: the value that earns a check mark; none: the value itself is printed.
     """
 
     name: str
     head: str
+    names: Names
     check: str | None = None
 
-    def label(self, value: str, labels: Mapping[str, str]) -> Label:
-        """``value`` as it stands in the table."""
-        if self.check is not None:
-            return Label(value, check=value == self.check)
-        return Label(value_label(self.name, value, labels))
+    def label(self, cell: CellRows) -> Label:
+        """The cell's value as it stands in the table.
+
+        A check mark under the name of a part (MsgShifT, STQI) says that the cell's configuration
+        has the part, whatever the value is called.
+        """
+        value = field_value(cell, self.name)
+        printed = self.names.values(self.name)
+        unchecked = [other for other in printed if other != self.check]
+        if self.check is None or (value != self.check and len(unchecked) > 1):
+            blank = self.check is not None and value.lower() in _ABSENT
+            return Label(value, check=False) if blank else Label(printed[value])
+        has = has_part(cell, self.head)
+        return Label(value, check=value == self.check if has is None else has)
 
 
-def value_label(field: str, value: str, labels: Mapping[str, str]) -> str:
-    """What is printed for ``field=value``."""
-    for names in (labels, _USUAL):
-        for key in (f"{field}={value}", value):
-            if key in names:
-                return names[key]
-    return backbone_label(value)
+def has_part(cell: CellRows, part: str) -> bool | None:
+    """Whether the cell's configuration has the part; none: not a part, or not collected."""
+    tokens, shift, kind = (
+        _switch(cell, name) for name in ("messenger.tokens", "messenger.shift", "head.kind")
+    )
+    if part == "MsgShifT" and tokens is not None:
+        return bool(float(str(tokens))) and shift is not None and bool(shift)
+    if part == "STQI" and kind is not None:
+        return str(kind).startswith("stqi")
+    return None
 
 
 def field_value(cell: CellRows, name: str) -> str:
@@ -74,7 +187,7 @@ def field_value(cell: CellRows, name: str) -> str:
     if f"axis.{name}" in cell.rows:
         return show_value(cell.rows[f"axis.{name}"].iloc[0])
     if name in DERIVED:
-        return {"method": _method, "backbone": _backbone, "cell": _cell}[name](cell)
+        return cell.name if name == "cell" else (_method if name == "method" else _backbone)(cell)
     if name not in cell.rows or name.partition(".")[0] in {"ap", "flops", "fps", "run", "axis"}:
         raise TableError(f"unknown row field {name!r}; {_valid_fields(cell.rows)}")
     return show_value(cell.rows[name].iloc[0])
@@ -85,34 +198,73 @@ def axes_of(frame: pd.DataFrame) -> list[str]:
     return [c.removeprefix("axis.") for c in frame.columns if c.startswith("axis.")]
 
 
-def make_field(name: str, cells: Sequence[CellRows], spec: TableSpec) -> Field:
-    """The label column for ``name``; in the components shape, on/off axes become check marks."""
-    values = list(dict.fromkeys(field_value(cell, name) for cell in cells))
+def make_fields(fields: Sequence[str], cells: Sequence[CellRows], spec: TableSpec) -> list[Field]:
+    """The label columns; in the components shape, on/off axes become check marks.
+
+    Raises:
+        TableError: a field, or a value that is to earn a check mark, does not exist.
+    """
+    names = Names(tuple(cells), spec.labels)
+    checks = {name: _check(name, names, spec) for name in fields}
+    heads = distinct({name: _head(name, checks[name], names) for name in fields}, str)
+    return [Field(name, heads[name], names, checks[name]) for name in fields]
+
+
+def _check(name: str, names: Names, spec: TableSpec) -> str | None:
+    values = list(names.values(name))
     check = spec.checks.get(name)
     if check is not None and check not in values:
         raise TableError(f"checks: {name} has no value {check!r}; its values: {', '.join(values)}")
-    if check is None and spec.shape == "components" and name in axes_of(cells[0].rows):
-        check = _check_value(values)
-    return Field(name, _head(name, check, spec), check)
+    if check is None and spec.shape == "components" and name in names.axes:
+        # of two values the one that is not an absence; none where that cannot be told
+        present = [value for value in values if value.lower() not in _ABSENT]
+        check = present[0] if len(values) == 2 and len(present) == 1 else None
+    return check
 
 
-def _head(name: str, check: str | None, spec: TableSpec) -> str:
-    said = name in spec.labels or check is None
-    if not said and (check not in _PLAINLY_PRESENT or f"{name}={check}" in _USUAL):
-        return value_label(name, str(check), spec.labels)
-    return field_head(name, spec.labels)
+def _head(name: str, check: str | None, names: Names) -> str:
+    if check is None or name in names.labels:
+        return names.head(name)
+    if check in _PLAINLY_PRESENT and f"{name}={check}" not in _USUAL:
+        return names.head(name)
+    return names.values(name)[check]
 
 
-def field_head(name: str, labels: Mapping[str, str]) -> str:
-    """What is printed for an axis or a switch itself."""
-    usual = _USUAL.get(name) or (name.capitalize() if name in DERIVED else name)
-    return labels.get(name, usual)
+def names_for(cells: Sequence[CellRows], labels: Mapping[str, str]) -> Names:
+    """Names for ``cells``, which are those of one grid."""
+    numeric = numeric_axes(cells)
+    return Names(tuple(cells), labels, numeric[0] if numeric else None)
 
 
-def _check_value(values: Sequence[str]) -> str | None:
-    """Of two values, the one that is not an absence; none where that cannot be told."""
-    present = [value for value in values if value.lower() not in _ABSENT]
-    return present[0] if len(values) == 2 and len(present) == 1 else None
+def numeric_axes(cells: Sequence[CellRows]) -> list[str]:
+    """Axes with at least two values, all of them numbers."""
+    found = []
+    for axis in axes_of(cells[0].rows) if cells else []:
+        values = {field_value(cell, axis) for cell in cells}
+        if len(values) > 1 and all(map(is_number, values)):
+            found.append(axis)
+    return found
+
+
+def is_number(text: str) -> bool:
+    """Whether ``text`` reads as a number."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def backbone_label(name: str) -> str:
+    """A backbone as papers call it: ``pvt_v2_b1`` is PVTv2-B1."""
+    for pattern, text in (
+        (r"pvt_v2_b(\d)", r"PVTv2-B\1"),
+        (r"resnet(\d+)", r"ResNet-\1"),
+        (r"swin_([tsbl])", lambda m: f"Swin-{m[1].upper()}"),
+    ):
+        if re.fullmatch(pattern, name):
+            return re.sub(pattern, text, name)
+    return name
 
 
 def _valid_fields(rows: pd.DataFrame) -> str:
@@ -128,17 +280,13 @@ def _switch(cell: CellRows, name: str) -> object:
     return next(iter(cell.column(name)), None)
 
 
-def _cell(cell: CellRows) -> str:
-    return cell.name
-
-
 def _method(cell: CellRows) -> str:
     tokens = _switch(cell, "messenger.tokens")
     if tokens is None:
         return cell.name
     parts = []
     if float(str(tokens)):
-        parts.append("MsgShifT" if _switch(cell, "messenger.shift") else "Msg")
+        parts.append("MsgShifT" if has_part(cell, "MsgShifT") else "Msg")
     kind = str(_switch(cell, "head.kind"))
     parts.append(_HEADS.get(kind, kind))
     return f"TeViT ({' + '.join(parts)})"
@@ -147,15 +295,3 @@ def _method(cell: CellRows) -> str:
 def _backbone(cell: CellRows) -> str:
     name = _switch(cell, "backbone.name")
     return "" if name is None else backbone_label(str(name))
-
-
-def backbone_label(name: str) -> str:
-    """A backbone as papers call it: ``pvt_v2_b1`` is PVTv2-B1."""
-    for pattern, text in (
-        (r"pvt_v2_b(\d)", r"PVTv2-B\1"),
-        (r"resnet(\d+)", r"ResNet-\1"),
-        (r"swin_([tsbl])", lambda m: f"Swin-{m[1].upper()}"),
-    ):
-        if re.fullmatch(pattern, name):
-            return re.sub(pattern, text, name)
-    return name

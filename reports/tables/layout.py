@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ablations.table_spec import ColumnSpec, TableError, TableSpec, check_figures
-from reports.frame.cells import CellRows, cells_of
+from reports.frame.cells import CellRows, frame_cells
 from reports.frame.figures import COUNTS, FIGURES, SPEEDS, Figure
-from reports.tables.labels import Field, axes_of, field_value, make_field
+from reports.tables.labels import Field, axes_of, field_value, make_fields
 
 _MAIN = ("AP", "AP50", "AP75", "AR1", "AR10", "params", "macs", "latency", "fps")
 _COMPONENTS = ("AP", "AP_videos", "AP50", "AP75", "params", "macs", "latency", "fps")
@@ -19,7 +19,7 @@ _SHAPES = {"main": _MAIN, "components": _COMPONENTS, "plain": _PLAIN}
 
 
 @dataclass(frozen=True)
-class Plan:
+class TableLayout:
     """What the rows and columns are.
 
     Attributes:
@@ -56,7 +56,7 @@ def figure_of(name: str) -> Figure:
     return FIGURES.get(name) or Figure(name, name, name, decimals=2)
 
 
-def make_plan(frame: pd.DataFrame, spec: TableSpec, name: str) -> Plan:
+def lay_out(frame: pd.DataFrame, spec: TableSpec, name: str) -> TableLayout:
     """Decide rows, columns, order and baseline.
 
     Raises:
@@ -64,18 +64,18 @@ def make_plan(frame: pd.DataFrame, spec: TableSpec, name: str) -> Plan:
             fields do not tell apart.
     """
     check_figures(spec, list(frame.columns))
-    cells = _ordered(cells_of(frame), spec)
+    cells = _ordered(frame_cells(frame), spec)
     if not cells:
         raise TableError(f"table {name}: the grid has no cells")
-    fields = tuple(make_field(field, cells, spec) for field in _row_names(cells, spec))
+    fields = tuple(make_fields(_row_names(cells, spec), cells, spec))
     across: tuple[str | None, ...] = (None,)
     if spec.across:
         across = tuple(dict.fromkeys(field_value(cell, spec.across) for cell in cells))
     baseline = _baseline(cells, fields, spec)
     columns = tuple(_with_speed(_columns(frame, spec, baseline)))
-    plan = Plan(spec, spec.name or name, tuple(cells), fields, columns, baseline, across)
-    _refuse_ambiguous(plan)
-    return plan
+    layout = TableLayout(spec, spec.name or name, tuple(cells), fields, columns, baseline, across)
+    _refuse_ambiguous(layout)
+    return layout
 
 
 def _ordered(cells: list[CellRows], spec: TableSpec) -> list[CellRows]:
@@ -162,17 +162,17 @@ def _with_speed(columns: list[ColumnSpec]) -> list[ColumnSpec]:
     return [*columns[: last + 1], ColumnSpec(figure="latency"), *columns[last + 1 :]]
 
 
-def _refuse_ambiguous(plan: Plan) -> None:
+def _refuse_ambiguous(layout: TableLayout) -> None:
     seen: dict[tuple[str, ...], str] = {}
-    for cell in plan.cells:
-        over = field_value(cell, plan.spec.across) if plan.spec.across else ""
-        other = seen.setdefault((*plan.key(cell), over), cell.name)
+    for cell in layout.cells:
+        over = field_value(cell, layout.spec.across) if layout.spec.across else ""
+        other = seen.setdefault((*layout.key(cell), over), cell.name)
         if other != cell.name:
-            shown = [field.name for field in plan.fields] + [plan.spec.across or ""]
+            shown = [field.name for field in layout.fields] + [layout.spec.across or ""]
             hidden = [axis for axis in axes_of(cell.rows) if axis not in shown]
             raise TableError(
-                f"table {plan.name}: the rows do not tell {other!r} from {cell.name!r}, and cells "
-                f"are never averaged; add to rows: {_list(hidden)}"
+                f"table {layout.name}: the rows do not tell {other!r} from {cell.name!r}, and "
+                f"cells are never averaged; add to rows: {_list(hidden)}"
             )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from reports.frame.figures import Figure
-from reports.frame.statistics import Difference, Summary, summarise
+from reports.frame.statistics import Difference, Summary, seed_summary
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Entry:
     @property
     def summary(self) -> Summary | None:
         """Mean and spread over the seeds; none where there are no values or no common protocol."""
-        return None if self.mixed else summarise(list(self.values.values()))
+        return None if self.mixed else seed_summary(list(self.values.values()))
 
 
 @dataclass(frozen=True)

@@ -6,51 +6,51 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from reports.frame.protocol import Differences, common_protocol, describe
+from reports.frame.protocol import Differences, common_protocol, describe_protocol
 from reports.frame.runs import KINDS
 from reports.tables.comparisons import Comparison
-from reports.tables.layout import Plan, figure_of
+from reports.tables.layout import TableLayout, figure_of
 from reports.tables.model import Notes
 
 ONE_SEED = "One seed proves nothing: no figure is bold, and no difference has an interval."
 
 
-def explain(
-    notes: Notes, frame: pd.DataFrame, plan: Plan, compared: Mapping[str, Comparison]
+def add_notes(
+    notes: Notes, frame: pd.DataFrame, layout: TableLayout, compared: Mapping[str, Comparison]
 ) -> None:
     """Add the notes that hold for the whole table."""
-    _spread(notes, plan, compared)
-    _test(notes, plan, compared)
-    _meaning(notes, plan)
-    kinds = {figure_of(column.figure).kind for column in plan.columns}
+    _spread(notes, layout, compared)
+    _test(notes, layout, compared)
+    _meaning(notes, layout)
+    kinds = {figure_of(column.figure).kind for column in layout.columns}
     for kind in KINDS:
         if kind in kinds:
-            _protocol(notes, kind, frame, plan, compared)
+            _protocol(notes, kind, frame, layout, compared)
     _code(notes, frame)
 
 
-def _spread(notes: Notes, plan: Plan, compared: Mapping[str, Comparison]) -> None:
-    percent = f"{100 * plan.spec.level:g} %"
+def _spread(notes: Notes, layout: TableLayout, compared: Mapping[str, Comparison]) -> None:
+    percent = f"{100 * layout.spec.level:g} %"
     if _most_seeds(compared) > 1:
         notes.say(
             "Mean ± sample standard deviation over seeds; n: seeds finished (of those planned). "
             "Every seed counts, none is chosen."
         )
-    if plan.baseline is not None and any(column.difference for column in plan.columns):
+    if layout.baseline is not None and any(column.difference for column in layout.columns):
         interval = (
             f", with its {percent} t confidence interval" if _most_seeds(compared) > 1 else ""
         )
-        notes.say(f"Δ: difference to the baseline ({plan.baseline}), paired by seed{interval}.")
+        notes.say(f"Δ: difference to the baseline ({layout.baseline}), paired by seed{interval}.")
 
 
-def _test(notes: Notes, plan: Plan, compared: Mapping[str, Comparison]) -> None:
+def _test(notes: Notes, layout: TableLayout, compared: Mapping[str, Comparison]) -> None:
     tests = {
         name: comparison.ties
         for name, comparison in compared.items()
         if comparison.ties is not None and not figure_of(name).exact
     }
     if any(ties.best is not None for ties in tests.values()):
-        percent = f"{100 * plan.spec.level:g} %"
+        percent = f"{100 * layout.spec.level:g} %"
         notes.say(
             "Bold: the best mean and every cell whose paired difference to it over common seeds "
             f"has a {percent} t interval that covers zero (not corrected for the number of cells; "
@@ -61,10 +61,10 @@ def _test(notes: Notes, plan: Plan, compared: Mapping[str, Comparison]) -> None:
         notes.say("No cell has all of its seeds yet: no figure is bold." if many else ONE_SEED)
 
 
-def _meaning(notes: Notes, plan: Plan) -> None:
+def _meaning(notes: Notes, layout: TableLayout) -> None:
     """What the figures stand for; those of one meaning together."""
     labels: dict[str, list[str]] = {}
-    for column in plan.columns:
+    for column in layout.columns:
         figure = figure_of(column.figure)
         if figure.about:
             labels.setdefault(figure.about, []).append(column.label or figure.label)
@@ -77,14 +77,18 @@ def _most_seeds(compared: Mapping[str, Comparison]) -> int:
 
 
 def _protocol(
-    notes: Notes, kind: str, frame: pd.DataFrame, plan: Plan, compared: Mapping[str, Comparison]
+    notes: Notes,
+    kind: str,
+    frame: pd.DataFrame,
+    layout: TableLayout,
+    compared: Mapping[str, Comparison],
 ) -> None:
     protocol = common_protocol(frame, kind)
     names = {"ap": "AP", "flops": "Counts", "fps": "Speed and memory"}
     if protocol:
-        notes.say(f"{names[kind]}: {describe(kind, protocol)}.")
+        notes.say(f"{names[kind]}: {describe_protocol(kind, protocol)}.")
     varied: Differences = {}
-    for column in plan.columns:
+    for column in layout.columns:
         if figure_of(column.figure).kind == kind:
             varied |= compared[column.figure].varied
     if varied:
@@ -115,7 +119,7 @@ def _code(notes: Notes, frame: pd.DataFrame) -> None:
         notes.say("Some runs were made with uncommitted changes to the code (kept with each run).")
 
 
-def differences_in_words(differences: Differences, most: int = 4) -> str:
+def describe_differences(differences: Differences, most: int = 4) -> str:
     """``device A100 (cell x, cell y) or V100 (cell z)``."""
     fields = []
     for field, values in differences.items():

@@ -6,6 +6,7 @@ import csv
 import io
 
 from reports.tables.model import Column, Entry, Table
+from reports.tables.typeset import DASH
 
 
 def to_csv(table: Table) -> str:
@@ -42,7 +43,7 @@ def _values(entry: Entry, column: Column) -> list[object]:
         return [difference.mean, *map(_blank, (difference.low, difference.high)), difference.n]
     if summary is None:
         text = entry.text if entry.text is not None else _each(entry)
-        return ["" if text == "–" else text, "", "", ""]
+        return ["" if text == DASH else text, "", "", ""]
     return [summary.mean, _blank(summary.std), summary.n, "yes" if entry.bold else ""]
 
 

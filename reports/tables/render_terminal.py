@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from reports.tables.formatting import pieces
-from reports.tables.model import Column, Entry, Label, Row, Table
+from reports.tables.model import Table
+from reports.tables.typeset import Fragment, Place, Style, typeset
 
 _GAP = 2
+_STYLES: dict[Style, str] = {
+    "bold": "bold",
+    "italic": "italic",
+    "small": "dim",
+    "superscript": "cyan",
+}
 
 
 def to_terminal(table: Table, width: int) -> RenderableType:
@@ -20,15 +26,13 @@ def to_terminal(table: Table, width: int) -> RenderableType:
     A table that is wider is set in several parts, each with the labels of its rows; nothing is
     cut or wrapped.
     """
-    labels = [[Text(name) for name in table.fields], *(_labels(row, table) for row in table.rows)]
-    heads = [Text("n"), *map(_head, table.columns)]
-    bodies = [[_seeds(row), *_entries(row, table)] for row in table.rows]
-    columns = list(zip(heads, *bodies, strict=True))
+    text = typeset(table)
+    lines = [line.places for group in text.groups for line in group]
+    rows = [list(map(_place, line)) for line in ([*text.fields, *text.heads], *lines)]
+    labels = [row[: len(text.fields)] for row in rows]
+    columns = list(zip(*(row[len(text.fields) :] for row in rows), strict=True))
     parts = [_part(labels, chosen) for chosen in _fitting(labels, columns, width)]
-    notes = [
-        Text.assemble((f"{note.mark} " if note.mark else "", "cyan"), (note.text, "dim"))
-        for note in table.notes
-    ]
+    notes = [_note(note) for note in text.notes]
     between = [piece for part in parts for piece in (part, Text(""))]
     return Group(Text(table.title, "bold"), *between, *notes)
 
@@ -63,41 +67,19 @@ def _part(labels: Sequence[Sequence[Text]], columns: Sequence[Sequence[Text]]) -
     return part
 
 
-def _head(column: Column) -> Text:
-    above = f"{column.above}: " if column.above else ""
-    return Text(above + column.label) + _marks(column.marks)
+def _place(place: Place) -> Text:
+    above = f"{place.above}: " if place.above else ""
+    return Text(above).append_text(Text.assemble(*map(_fragment, place.fragments)))
 
 
-def _labels(row: Row, table: Table) -> list[Text]:
-    labels = [_label(label) for label in row.labels]
-    labels += [Text("")] * (len(table.fields) - len(labels))
-    if row.published:
-        labels[0] = labels[0] + _marks(row.marks)
-    return labels
+def _fragment(fragment: Fragment) -> Text:
+    text = fragment.text
+    if fragment.style == "check":
+        text = "✓" if text == "yes" else ""
+    apart = " " if fragment.style in ("small", "superscript") else ""
+    return Text(apart + text, _STYLES.get(fragment.style, ""))
 
 
-def _label(label: Label) -> Text:
-    return Text(label.text if label.check is None else "✓" if label.check else "")
-
-
-def _seeds(row: Row) -> Text:
-    return Text("") if row.published else Text(row.seeds) + _marks(row.marks)
-
-
-def _entries(row: Row, table: Table) -> list[Text]:
-    pairs = zip(row.entries, table.columns, strict=True)
-    return [_entry(entry, column, row) for entry, column in pairs]
-
-
-def _entry(entry: Entry, column: Column, row: Row) -> Text:
-    parts = pieces(entry, column, row)
-    style = "bold" if entry.bold else "italic" if parts.words or row.published else ""
-    spread = f" ±{parts.spread}" if parts.kind == "std" else f" {parts.spread}"
-    n = f" ({parts.n})" if parts.n else ""
-    tail = Text((spread if parts.spread else "") + n, "dim")
-    return Text(parts.main, style) + tail + _marks(entry.marks)
-
-
-def _marks(marks: Iterable[str]) -> Text:
-    text = ",".join(marks)
-    return Text(f" {text}" if text else "", "cyan")
+def _note(note: Sequence[Fragment]) -> Text:
+    *marks, said = note
+    return Text.assemble(*((f"{mark.text} ", "cyan") for mark in marks), (said.text, "dim"))

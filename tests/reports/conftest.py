@@ -12,7 +12,7 @@ from invented_runs import SMALL_DATA, invent_predictions, make_store
 
 from launch.records.store import Store
 from reports.frame.collect import collect
-from reports.frame.runs import GridRuns, read_grid
+from reports.frame.runs import GridRuns, read_runs
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def make(tmp_path: Path) -> Callable[..., GridRuns]:
 
     def _make(**changes: Any) -> GridRuns:
         store = make_store(tmp_path / "store", **changes)
-        return read_grid(store, changes.get("name", "components"))
+        return read_runs(store, changes.get("name", "components"))
 
     return _make
 

@@ -17,7 +17,7 @@ from core.data.rle import decode, encode
 from core.data.split import make_split, write_split
 from core.data.youtube_vis import load_dataset
 from launch.records.store import Manifest, ManifestCell, Store
-from reports.frame.runs import read_grid
+from reports.frame.runs import read_runs
 
 COMPONENTS: dict[str, dict[str, dict[str, Any]]] = {
     "messenger": {"off": {"messenger.tokens": 0}, "on": {"messenger.tokens": 8}},
@@ -262,7 +262,7 @@ SMALL_DATA = {"data.synthetic.videos": 8, "data.synthetic.frames": 4, "data.hold
 
 def invent_predictions(store: Store, name: str) -> None:
     """Predictions for every run: the true masks, moved a little, the last track missing."""
-    for run in read_grid(store, name).runs:
+    for run in read_runs(store, name).runs:
         data = run.folder.config().data
         dataset = load_dataset(data)
         split = make_split(dataset, data)

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from invented_runs import TRACEBACK, make_store, write
 
-from reports.frame.collect import collect, flatten, save_frame
-from reports.frame.runs import read_grid
+from reports.frame.collect import collect, flat_columns, save_frame
+from reports.frame.runs import read_runs
 
 
 def test_one_row_a_cell_and_seed_with_switches_figures_and_protocol(frame):
@@ -52,7 +52,7 @@ def test_a_done_run_without_a_record_that_the_grid_wants_is_not_done(tmp_path):
     store = make_store(tmp_path, seeds=(0,))
     signature = store.manifest("components").cells[0].signature
     store.run(signature).result("fps").unlink()
-    rows = collect(read_grid(store, "components"))
+    rows = collect(read_runs(store, "components"))
     assert rows["state"].tolist() == ["interrupted", *["done"] * 3]
     assert rows["ap.AP"].notna().all()
 
@@ -72,7 +72,7 @@ def test_a_broken_record_is_named_and_the_rest_is_read(tmp_path):
     store = make_store(tmp_path, seeds=(0,))
     broken = store.run(store.manifest("components").cells[0].signature).result("ap")
     broken.write_text('{"kind": "ap", "figures":')
-    row = collect(read_grid(store, "components")).iloc[0]
+    row = collect(read_runs(store, "components")).iloc[0]
     assert "not valid JSON" in row["cause"]
     assert str(broken) in row["cause"]
     assert pd.isna(row["ap.AP"])
@@ -82,7 +82,7 @@ def test_a_broken_record_is_named_and_the_rest_is_read(tmp_path):
 def test_a_record_that_is_no_object_is_named(tmp_path):
     store = make_store(tmp_path, seeds=(0,))
     write(store.run(store.manifest("components").cells[0].signature).result("ap"), [1, 2])
-    assert "not a JSON object" in collect(read_grid(store, "components")).iloc[0]["cause"]
+    assert "not a JSON object" in collect(read_runs(store, "components")).iloc[0]["cause"]
 
 
 def test_whole_numbers_stay_whole_beside_missing_ones(frame):
@@ -98,7 +98,7 @@ def test_samples_diffs_and_environments_stay_in_the_run_folder(tmp_path):
     record["scopes"]["model"]["samples_ms"] = [1.0] * 1000
     record["environment"] = {"git": {"diff": "x" * 1000}}
     write(folder.result("fps"), record)
-    row = collect(read_grid(store, "components")).iloc[0]
+    row = collect(read_runs(store, "components")).iloc[0]
     assert not any("samples_ms" in name or "environment" in name for name in row.index)
 
 
@@ -141,5 +141,5 @@ trees = st.recursive(
 
 @given(st.dictionaries(st.text("abc", min_size=1), trees, max_size=3))
 def test_flatten_leaves_no_mapping_and_no_list(tree):
-    flat = flatten(tree)
+    flat = flat_columns(tree)
     assert not any(isinstance(value, dict | list) for value in flat.values())

@@ -3,7 +3,7 @@ import pytest
 
 from reports.frame.protocol import (
     common_protocol,
-    describe,
+    describe_protocol,
     differs_between,
     mixed_within,
     show_value,
@@ -80,12 +80,12 @@ def test_values_in_words(value, text):
 
 
 def test_description_of_speed_names_device_and_shape_first_and_loses_nothing(frame):
-    text = describe("fps", common_protocol(frame(), "fps"))
+    text = describe_protocol("fps", common_protocol(frame(), "fps"))
     assert text == "CPU (Xeon, 1 threads), fp32, input 64×96, T=3, batch 1, compile no"
 
 
 def test_description_leaves_out_details_but_nothing_unknown():
-    text = describe("flops", {"batch": 1, "counted": "a long list", "new_field": 3})
+    text = describe_protocol("flops", {"batch": 1, "counted": "a long list", "new_field": 3})
     assert text == "batch 1, new field 3"
 
 

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from reports.frame.statistics import (
+    difference_by_seed,
     exact_best,
-    paired_difference,
     pareto_front,
-    summarise,
+    seed_summary,
     ties_with_best,
 )
 
@@ -18,25 +18,25 @@ figures = st.floats(-1e3, 1e3, allow_nan=False)
 
 
 def test_summary_is_mean_and_sample_deviation():
-    summary = summarise([1.0, 2.0, 4.0])
+    summary = seed_summary([1.0, 2.0, 4.0])
     assert summary.n == 3
     assert summary.mean == pytest.approx(7 / 3)
     assert summary.std == pytest.approx(math.sqrt(7 / 3))
 
 
 def test_one_seed_has_no_deviation_and_none_has_no_summary():
-    assert summarise([0.3]).std is None
-    assert summarise([]) is None
+    assert seed_summary([0.3]).std is None
+    assert seed_summary([]) is None
 
 
 def test_equal_values_have_no_spread_whatever_rounding_does():
-    assert summarise([0.1 + 0.2, 0.3 + 1e-17, 0.1 + 0.2]).std < 1e-15
-    assert summarise([0.0485] * 3).std == 0.0
+    assert seed_summary([0.1 + 0.2, 0.3 + 1e-17, 0.1 + 0.2]).std < 1e-15
+    assert seed_summary([0.0485] * 3).std == 0.0
 
 
 def test_paired_difference_is_the_paired_t_interval():
     values, reference = {0: 31.0, 1: 33.5, 2: 32.0}, {0: 30.0, 1: 31.0, 2: 31.5}
-    difference = paired_difference(values, reference, 0.9)
+    difference = difference_by_seed(values, reference, 0.9)
     pairs = np.array([1.0, 2.5, 0.5])
     low, high = stats.t.interval(0.9, 2, pairs.mean(), stats.sem(pairs))
     assert difference.mean == pytest.approx(4 / 3)
@@ -46,34 +46,34 @@ def test_paired_difference_is_the_paired_t_interval():
 
 
 def test_only_common_seeds_are_paired():
-    difference = paired_difference({0: 1.0, 1: 2.0, 7: 100.0}, {0: 0.0, 1: 1.5, 3: -100.0})
+    difference = difference_by_seed({0: 1.0, 1: 2.0, 7: 100.0}, {0: 0.0, 1: 1.5, 3: -100.0})
     assert difference.n == 2
     assert difference.mean == pytest.approx(0.75)
 
 
 def test_one_common_seed_gives_a_difference_without_interval():
-    difference = paired_difference({0: 1.0, 1: 9.0}, {0: 0.5})
+    difference = difference_by_seed({0: 1.0, 1: 9.0}, {0: 0.5})
     assert (difference.n, difference.mean) == (1, 0.5)
     assert difference.low is None
     assert not difference.distinguishable
 
 
 def test_no_common_seed_gives_no_difference():
-    assert paired_difference({0: 1.0}, {1: 1.0}) is None
+    assert difference_by_seed({0: 1.0}, {1: 1.0}) is None
 
 
 @given(st.lists(st.tuples(figures, figures), min_size=2, max_size=6))
 def test_difference_changes_sign_with_the_roles(pairs):
     a = {seed: pair[0] for seed, pair in enumerate(pairs)}
     b = {seed: pair[1] for seed, pair in enumerate(pairs)}
-    there, back = paired_difference(a, b), paired_difference(b, a)
+    there, back = difference_by_seed(a, b), difference_by_seed(b, a)
     assert there.mean == pytest.approx(-back.mean)
     assert (there.low, there.high) == pytest.approx((-back.high, -back.low))
 
 
 def test_a_wider_level_gives_a_wider_interval():
     values, reference = {0: 1.0, 1: 2.0, 2: 4.0}, {0: 0.0, 1: 0.0, 2: 0.0}
-    narrow, wide = (paired_difference(values, reference, level) for level in (0.8, 0.99))
+    narrow, wide = (difference_by_seed(values, reference, level) for level in (0.8, 0.99))
     assert wide.low < narrow.low < narrow.high < wide.high
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from core.data.rle import encode
 from core.errors import UserError
-from reports.frame.runs import read_grid
+from reports.frame.runs import read_runs
 from reports.page import media
 from reports.page.media import make_clips
 from reports.page.tracks import assign, best_tracks, overlap
@@ -58,7 +58,7 @@ def test_best_tracks_are_those_with_the_highest_scores():
 
 
 def test_a_row_a_video_the_truth_first_then_a_clip_a_cell(predicted):
-    grid = read_grid(predicted(seeds=(0, 1)), "components")
+    grid = read_runs(predicted(seeds=(0, 1)), "components")
     clips = make_clips(grid.runs, NAMES)
     assert len(clips.videos) == media.VIDEOS
     for strips in clips.videos.values():
@@ -75,7 +75,7 @@ def test_a_row_a_video_the_truth_first_then_a_clip_a_cell(predicted):
 
 
 def test_videos_can_be_chosen_by_name_or_id(predicted):
-    grid = read_grid(predicted(seeds=(0,)), "components")
+    grid = read_runs(predicted(seeds=(0,)), "components")
     heldout = json.loads(grid.runs[0].folder.split.read_text())["heldout"]
     clips = make_clips(grid.runs, NAMES, [str(heldout[1])])
     assert len(clips.videos) == 1
@@ -85,21 +85,21 @@ def test_videos_can_be_chosen_by_name_or_id(predicted):
 
 
 def test_a_training_video_cannot_be_shown_as_scored(predicted):
-    grid = read_grid(predicted(seeds=(0,)), "components")
+    grid = read_runs(predicted(seeds=(0,)), "components")
     train = json.loads(grid.runs[0].folder.split.read_text())["train"]
     with pytest.raises(UserError, match="no scored video"):
         make_clips(grid.runs, NAMES, [str(train[0])])
 
 
 def test_without_predictions_or_videos_the_page_is_told_why(tmp_path, predicted):
-    grid = read_grid(make_store(tmp_path / "none"), "components")
+    grid = read_runs(make_store(tmp_path / "none"), "components")
     assert make_clips(grid.runs, NAMES).notes == ("No clips: no run has predictions yet.",)
     store = predicted(seeds=(0,))
     path = store.run(store.manifest("components").cells[0].signature).config_path
     record = json.loads(path.read_text())
     record["config"]["data"]["root"] = str(tmp_path / "elsewhere")
     path.write_text(json.dumps(record))
-    clips = make_clips(read_grid(store, "components").runs, NAMES)
+    clips = make_clips(read_runs(store, "components").runs, NAMES)
     assert clips.videos == {}
     assert "cannot be read here" in clips.notes[0]
     assert "elsewhere" in clips.notes[0]
@@ -108,7 +108,7 @@ def test_without_predictions_or_videos_the_page_is_told_why(tmp_path, predicted)
 def test_cells_without_predictions_are_counted(predicted):
     store = predicted(seeds=(0,))
     store.run(store.manifest("components").cells[2].signature).predictions.unlink()
-    clips = make_clips(read_grid(store, "components").runs, NAMES)
+    clips = make_clips(read_runs(store, "components").runs, NAMES)
     assert "1 of 4 cells have no predictions yet." in clips.notes
 
 
@@ -118,6 +118,6 @@ def test_cells_on_other_videos_are_left_out_and_counted(predicted):
     record = json.loads(path.read_text())
     record["config"]["data"]["split_seed"] = 7
     path.write_text(json.dumps(record))
-    clips = make_clips(read_grid(store, "components").runs, NAMES)
+    clips = make_clips(read_runs(store, "components").runs, NAMES)
     assert {len(strips) for strips in clips.videos.values()} == {1 + 3}
     assert "3 of 4 cells are shown" in " ".join(clips.notes)

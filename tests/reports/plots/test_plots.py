@@ -6,12 +6,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from reports.frame.cells import cells_of
+from reports.frame.cells import frame_cells
 from reports.frame.collect import collect
 from reports.plots.all import make_plots
 from reports.plots.legend import legend_above
-from reports.plots.names import numeric_axes, words_for
 from reports.plots.style import COLOURS, WIDTHS, draw, looks, save, styled, svg
+from reports.tables.labels import names_for, numeric_axes
 
 TOKENS = {
     "messenger.tokens": {str(n): {"messenger.tokens": n} for n in (0, 8, 32)},
@@ -163,17 +163,17 @@ def test_neighbouring_series_differ_in_grey_marker_and_line():
 
 
 def test_cells_have_short_names_that_say_what_is_off(frame):
-    words = words_for(cells_of(frame()), {})
-    names = [words.cell(cell) for cell in cells_of(frame())]
+    words = names_for(frame_cells(frame()), {})
+    names = [words.cell(cell) for cell in frame_cells(frame())]
     assert names == [
         "messenger off, per-frame",
         "messenger off, STQI",
         "MsgShifT, per-frame",
         "MsgShifT, STQI",
     ]
-    tokens = cells_of(frame(axes=TOKENS, name="tokens"))
+    tokens = frame_cells(frame(axes=TOKENS, name="tokens"))
     assert numeric_axes(tokens) == ["messenger.tokens"]
-    assert words_for(tokens, {}).cell(tokens[2]) == "Messengers 8, per-frame"
+    assert names_for(tokens, {}).cell(tokens[2]) == "Messengers 8, per-frame"
 
 
 def test_a_single_series_needs_no_legend():

@@ -6,10 +6,10 @@ import pytest
 from ablations.table_spec import TableError, TableSpec, parse_specs
 from launch.records.store import Store
 from reports.frame.collect import collect
-from reports.frame.runs import read_grid
+from reports.frame.runs import read_runs
 from reports.tables.build import build_table
-from reports.tables.formatting import number, pieces
 from reports.tables.published import load_published
+from reports.tables.typeset import entry_place, number
 
 CHECKS = {"shape": "components"}
 
@@ -150,12 +150,12 @@ def test_a_figure_of_other_seeds_than_the_finished_ones_says_how_many(make):
     for run in grid.runs:
         if run.cell == BOTH:
             run.folder.result("fps").unlink()
-    rows = collect(read_grid(Store(grid.source.parents[1]), "components"))
+    rows = collect(read_runs(Store(grid.source.parents[1]), "components"))
     built = build_table(rows, TableSpec(columns=["AP", "params"]), {}, name="x")
     (row,) = [row for row in built.rows if row.cell == BOTH]
     assert row.seeds == "0/2"
-    ap, params = (pieces(e, c, row) for e, c in zip(row.entries, built.columns, strict=True))
-    assert (ap.n, params.n) == ("n=2", "")
+    ap, params = (entry_place(e, c, row) for e, c in zip(row.entries, built.columns, strict=True))
+    assert (ap.fragments[-1].text, len(params.fragments)) == ("(n=2)", 1)
 
 
 def test_disturbed_timings_are_named(make):
@@ -164,7 +164,7 @@ def test_disturbed_timings_are_named(make):
     record = json.loads(path.read_text())
     record["environment"] = {"drift": ["clock fell by 30 %", "other processes computed"]}
     path.write_text(json.dumps(record))
-    rows = collect(read_grid(Store(grid.source.parents[1]), "components"))
+    rows = collect(read_runs(Store(grid.source.parents[1]), "components"))
     said = notes(build_table(rows, TableSpec(), {}, name="x"))
     assert "suspect in 1 of 4 runs (all reasons in runs.csv), such as: clock fell by 30 %." in said
 
@@ -205,8 +205,8 @@ def test_mixed_protocol_has_no_mean_and_shows_each_seed(table):
     )
     assert entry(built, BOTH, "AP", "difference").text == "–"
     row = next(row for row in built.rows if row.cell == BOTH)
-    shown = pieces(mixed, built.columns[column(built, "AP")], row).main
-    assert shown.count(" / ") == 2
+    shown = entry_place(mixed, built.columns[column(built, "AP")], row)
+    assert shown.fragments[0].text.count(" / ") == 2
 
 
 def test_cells_measured_on_different_machines_are_not_compared(table):
@@ -242,8 +242,8 @@ def test_seed_spread_and_video_bootstrap_are_kept_apart(table):
     built = table()
     videos = built.columns[column(built, "AP_videos")]
     row = built.rows[0]
-    shown = pieces(row.entries[column(built, "AP_videos")], videos, row)
-    assert (shown.main, shown.spread) == ("2.1", "")
+    shown = entry_place(row.entries[column(built, "AP_videos")], videos, row)
+    assert [fragment.text for fragment in shown.fragments] == ["2.1"]
     assert "under resampling of the videos" in notes(built)
 
 

@@ -1,0 +1,45 @@
+"""The formats in which a table is written: one line each, and the file of its markup."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ablations.table_spec import TableError
+from reports.html import document
+from reports.tables.model import Table
+from reports.tables.render_csv import to_csv
+from reports.tables.render_html import to_html
+from reports.tables.render_latex import to_latex
+from reports.tables.render_markdown import to_markdown
+
+
+@dataclass(frozen=True)
+class Format:
+    """A table format.
+
+    Attributes:
+        title: what a link to such a file says.
+        ending: of its files.
+        render: what writes a table; raises TableError for what the format cannot say.
+    """
+
+    title: str
+    ending: str
+    render: Callable[[Table], str]
+
+    def written(self, table: Table) -> str | None:
+        """The table in this format; none where it has a letter that the format lacks."""
+        try:
+            return self.render(table)
+        except TableError:
+            return None
+
+
+FORMATS = {
+    "md": Format("Markdown", ".md", to_markdown),
+    "latex": Format("LaTeX", ".tex", to_latex),
+    "csv": Format("CSV", ".csv", to_csv),
+    "html": Format("HTML", ".html", lambda table: document(table.title, to_html(table))),
+}
+"""Name on the command line to format."""
