@@ -68,22 +68,22 @@ def average_precision(
     from benchmarks.ap.bootstrap import bootstrap, difference_record
     from benchmarks.ap.evaluate import ap_record, evaluate
     from benchmarks.ap.table import print_ap, print_difference
-    from benchmarks.ap.truth import part_of_truth
-    from core.data.split import read_heldout
-    from core.files import read_json, write_json
+    from core.data.annotations import read_annotations
+    from core.data.split import heldout_part
+    from core.files import write_json
 
     if resamples is None:
         resamples = 0 if against is None else 1000
     if against is not None and not resamples:
         raise UserError("--against needs resamples; leave out --bootstrap 0")
-    truth = read_json(ground_truth)
+    truth = read_annotations(ground_truth)
     if split is not None:
-        truth = part_of_truth(truth, read_heldout(split), str(ground_truth))
-    result = evaluate(truth, results, truth_name=str(ground_truth))
+        truth = heldout_part(truth, split)
+    result = evaluate(truth, results)
     drawn = bootstrap(result, resamples, seed=seed) if resamples else None
     other = None
     if against is not None:
-        scored = evaluate(truth, against, truth_name=str(ground_truth))
+        scored = evaluate(truth, against)
         other = bootstrap(scored, resamples, seed=seed)
     if json_file is not None:
         protocol = {"data": str(ground_truth), "results": str(results)}

@@ -116,12 +116,13 @@ def evaluate_model(
 
     from benchmarks.ap.bootstrap import bootstrap
     from benchmarks.ap.evaluate import ap_record, evaluate
+    from benchmarks.ap.protocol import ap_protocol
     from benchmarks.ap.table import print_ap
     from core.config.load import load_config
     from core.data.split import make_split
     from core.data.youtube_vis import load_dataset
     from core.files import write_json
-    from core.inference.predict import ap_protocol, predict_dataset
+    from core.inference.predict import predict_dataset
 
     chosen = load_config(config, [*(overrides or []), *([f"data.root={data}"] if data else [])])
     dataset = load_dataset(chosen.data)
@@ -129,7 +130,7 @@ def evaluate_model(
     with tempfile.TemporaryDirectory() as temporary:
         path = (out or Path(temporary)) / "predictions.json"
         predict_dataset(chosen, checkpoint, heldout, path)
-        result = evaluate(heldout.ground_truth(), path)
+        result = evaluate(heldout, path)
     drawn = bootstrap(result, resamples, seed=chosen.seed) if resamples else None
     if out is not None:
         protocol = ap_protocol(chosen, heldout, checkpoint)

@@ -12,6 +12,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from pycocotools import mask as coco
 
 from benchmarks.ap.bootstrap import bootstrap
 from benchmarks.ap.evaluate import evaluate
+from core.data.annotations import parse
 
 VIDEOS, FRAMES, TRACKS, CLASSES = 300, 30, 100, 40
 HEIGHT, WIDTH = 360, 640
@@ -45,7 +47,10 @@ def generated() -> tuple[dict[str, Any], Entries]:
         while len(results) < (video + 1) * TRACKS:
             masks = [pool[rng.integers(3)][f] for f in range(FRAMES)]
             results.append(track(rng, video, masks, int(rng.integers(CLASSES))))
-    videos = [{"id": v, "height": HEIGHT, "width": WIDTH, "length": FRAMES} for v in range(VIDEOS)]
+    files = [f"{frame}.jpg" for frame in range(FRAMES)]
+    videos = [
+        {"id": v, "height": HEIGHT, "width": WIDTH, "file_names": files} for v in range(VIDEOS)
+    ]
     names = [{"id": c, "name": str(c)} for c in range(CLASSES)]
     return {"videos": videos, "annotations": annotations, "categories": names}, results
 
@@ -92,7 +97,8 @@ def seconds(function: Callable[[], object], repeats: int = 3) -> float:
 def main() -> None:
     """Generate, evaluate, resample; print the times."""
     # as files hold them: no two tracks share a mask's object
-    truth, results = json.loads(json.dumps(generated()))
+    annotations, results = json.loads(json.dumps(generated()))
+    truth = parse(annotations, Path("generated"), Path(), "generated").dataset
     tracks = [[mask for mask in track["segmentations"] if mask] for track in results]
     print(f"areas of all masks: {seconds(lambda: [coco.area(masks) for masks in tracks]):.2f} s")
     print(f"evaluation, one process: {seconds(lambda: evaluate(truth, results, workers=1)):.2f} s")

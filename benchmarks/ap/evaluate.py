@@ -20,8 +20,8 @@ import numpy as np
 from benchmarks.ap.accumulate import LIMITS, Curves, Matches, accumulate, gather
 from benchmarks.ap.match import THRESHOLDS, VideoMatches, match_video
 from benchmarks.ap.tracks import AREAS, Floats, VideoTask
-from benchmarks.ap.truth import GroundTruth, read_truth
 from benchmarks.machine.fork_map import fork_map, usable_workers
+from core.data.dataset import VideoDataset
 from core.data.results import entry_faults, raise_faults
 from core.errors import UserError
 from core.files import read_json
@@ -54,41 +54,39 @@ class ApResult:
 
 
 def evaluate(
-    ground_truth: Mapping[str, Any] | Path,
-    results: list[Any] | Path,
-    *,
-    workers: int | None = None,
-    truth_name: str = "ground truth",
+    dataset: VideoDataset, results: list[Any] | Path, *, workers: int | None = None
 ) -> ApResult:
-    """Score results against a ground truth.
+    """Score results against a dataset's annotations.
 
     Args:
-        ground_truth: content of an annotation file in YouTube-VIS format, or the file.
+        dataset: of :func:`core.data.annotations.read_annotations`, or a part that is held out.
         results: list of ``{"video_id", "category_id", "score", "segmentations"}``, or the file.
         workers: processes; none: as many as cores if there are many masks.
-        truth_name: what messages call the ground truth, if it is not a file.
 
     Raises:
-        UserError: the ground truth has no annotations, or results do not fit it; the message
-            lists the faulty entries.
+        UserError: the dataset has no annotations, or results do not fit it; the message lists the
+            faulty entries.
     """
-    truth_name, truth = _content(ground_truth, truth_name)
-    results_name, entries = _content(results, "results")
+    truth = dataset.annotations_path
+    if not dataset.annotated:
+        raise UserError(
+            f"{truth}: has no annotations, so nothing to score against. The validation sets' "
+            "are kept by the challenge servers: `tevit data export` writes what they take."
+        )
+    if not dataset.videos:
+        raise UserError(f"{truth}: has no videos to score")
+    name, entries = (results, read_json(results)) if isinstance(results, Path) else ("", results)
+    heading = f"{name or 'results'}: results that do not fit {truth}:"
     with _without_garbage_collection():
-        annotated = read_truth(truth, truth_name)
-        if not annotated.expected.videos:
-            raise UserError(f"{truth_name}: has no videos to score")
-        heading = f"{results_name}: results that do not fit {truth_name}:"
-        raise_faults(entry_faults(entries, annotated.expected), heading)
-        tasks = _tasks(annotated, entries)
+        raise_faults(entry_faults(entries, dataset), heading)
+        tasks = _tasks(dataset, entries)
         if workers is None:
-            masks = sum(len(t.predictions) * t.shape.length for t in tasks)
+            masks = sum(len(t.predictions) * t.video.length for t in tasks)
             workers = 1 if masks < FEW_MASKS else usable_workers()
         parts = fork_map(match_video, tasks, workers)
     raise_faults([fault for part in parts if isinstance(part, list) for fault in part], heading)
     matched = [part for part in parts if isinstance(part, VideoMatches)]
-    matches = gather(matched, list(annotated.expected.categories))
-    return _result(matches, annotated, len(entries))
+    return _result(gather(matched, list(dataset.categories)), dataset, len(entries))
 
 
 def figures_of(curves: Curves) -> dict[str, Floats]:
@@ -128,30 +126,26 @@ def ap_record(
     }
 
 
-def _content(source: Any, name: str) -> tuple[str, Any]:
-    return (str(source), read_json(source)) if isinstance(source, Path) else (name, source)
-
-
-def _tasks(truth: GroundTruth, results: list[Any]) -> list[VideoTask]:
+def _tasks(dataset: VideoDataset, results: list[Any]) -> list[VideoTask]:
     predictions: dict[int, list[tuple[int, Mapping[str, Any]]]] = defaultdict(list)
     for index, entry in enumerate(results):
         predictions[entry["video_id"]].append((index, entry))
     # by id, since that order decides between equal scores
     return [
-        VideoTask(video_id, shape, predictions.get(video_id, []), truth.tracks.get(video_id, []))
-        for video_id, shape in sorted(truth.expected.videos.items())
+        VideoTask(video, predictions.get(number, []), dataset.tracks_of(number))
+        for number, video in sorted(dataset.by_id.items())
     ]
 
 
-def _result(matches: Matches, truth: GroundTruth, tracks: int) -> ApResult:
+def _result(matches: Matches, dataset: VideoDataset, tracks: int) -> ApResult:
     curves = accumulate(matches, np.ones((1, matches.videos), np.int64))
     per_class = _mean(np.moveaxis(curves.precision[0, 0], 0, 1)[:, None])
-    names = _class_names(truth.expected.categories)
+    names = _class_names(dataset.categories)
     return ApResult(
         figures={name: _number(value[0]) for name, value in figures_of(curves).items()},
         per_class={name: _number(ap) for name, ap in zip(names, per_class, strict=True)},
         videos=matches.videos,
-        instances=sum(not t.crowd for of_video in truth.tracks.values() for t in of_video),
+        instances=sum(not track.crowd for track in dataset.tracks),
         tracks=tracks,
         matches=matches,
     )

@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco
 
-from benchmarks.ap.truth import TruthTrack, mean_areas
-from core.data.results import VideoShape, areas_if_valid, entry_name, mask_areas
+from core.data.dataset import Track, Video
+from core.data.results import entry_name
+from core.data.rle import mask_areas
 
 AREAS = {
     "all": (0.0, 1e5**2),
@@ -40,10 +41,9 @@ Indices = npt.NDArray[np.intp]
 class VideoTask:
     """One video's predictions (with their index in the results) and annotations."""
 
-    video_id: int
-    shape: VideoShape
-    predictions: list[tuple[int, Mapping[str, Any]]]
-    truths: list[TruthTrack]
+    video: Video
+    predictions: Sequence[tuple[int, Mapping[str, Any]]]
+    truths: Sequence[Track]
 
 
 @dataclass(frozen=True)
@@ -82,11 +82,9 @@ class Tracks:
 
 
 def read_tracks(task: VideoTask) -> tuple[Tracks, Tracks] | list[str]:
-    """A video's predicted and annotated tracks; or what is wrong with their masks."""
-    predicted, annotated = _predicted(task), _annotated(task)
-    if isinstance(predicted, Tracks) and isinstance(annotated, Tracks):
-        return predicted, annotated
-    return [fault for found in (predicted, annotated) if isinstance(found, list) for fault in found]
+    """A video's predicted and annotated tracks; or what is wrong with the predicted masks."""
+    predicted = _predicted(task)
+    return predicted if isinstance(predicted, list) else (predicted, _annotated(task))
 
 
 def track_overlaps(predicted: Tracks, annotated: Tracks) -> Floats:
@@ -126,64 +124,35 @@ def _intersections(
 
 def _predicted(task: VideoTask) -> Tracks | list[str]:
     masks = [entry["segmentations"] for _, entry in task.predictions]
-    areas = _areas(masks, task.shape)
-    if areas is None:
-        areas, faults = _areas_one_by_one(task)
-        if faults:
-            return faults
+    areas = np.zeros((len(masks), task.video.length), np.int64)
+    faults = []
+    for row, (index, entry) in zip(areas, task.predictions, strict=True):
+        try:
+            row[:] = mask_areas(entry["segmentations"], task.video.height, task.video.width)
+        except ValueError as error:
+            faults.append(f"{entry_name(index, entry)}: {error}")
+    if faults:
+        return faults
     return Tracks(
         masks=masks,
         areas=areas,
-        size=mean_areas(areas),
+        size=np.asarray(areas.sum(1) / np.maximum((areas != 0).sum(1), 1), np.float64),
         category=np.array([entry["category_id"] for _, entry in task.predictions], np.int64),
         score=np.array([entry["score"] for _, entry in task.predictions], np.float64),
         crowd=np.zeros(len(masks), bool),
     )
 
 
-def _annotated(task: VideoTask) -> Tracks | list[str]:
-    masks, areas, faults = [], [], []
-    for truth in task.truths:
-        try:
-            of_track, pixels = truth.masks(task.shape)
-        except ValueError as error:
-            faults.append(f"{truth.name} of the ground truth (video {task.video_id}): {error}")
-            continue
-        masks.append(of_track)
-        areas.append(pixels)
-    if faults:
-        return faults
-    pixels = np.array(areas, np.int64).reshape(len(masks), task.shape.length)
-    told = np.array([np.nan if t.area is None else t.area for t in task.truths], np.float64)
+def _annotated(task: VideoTask) -> Tracks:
+    masks = [track.segmentations for track in task.truths]
+    pixels = [mask_areas(of_track, task.video.height, task.video.width) for of_track in masks]
+    # the size is what the file says, the overlap what the masks show
+    sizes = [np.mean([area for area in track.areas if area] or [0]) for track in task.truths]
     return Tracks(
         masks=masks,
-        areas=pixels,
-        size=np.where(np.isnan(told), mean_areas(pixels), told),
-        category=np.array([truth.category_id for truth in task.truths], np.int64),
+        areas=np.array(pixels, np.int64).reshape(len(masks), task.video.length),
+        size=np.array(sizes, np.float64),
+        category=np.array([track.category_id for track in task.truths], np.int64),
         score=np.zeros(len(masks)),
-        crowd=np.array([truth.crowd for truth in task.truths], bool),
+        crowd=np.array([track.crowd for track in task.truths], bool),
     )
-
-
-def _areas(masks: Sequence[Sequence[Any]], shape: VideoShape) -> Ints | None:
-    """(N, T) pixels; none if a mask may be faulty."""
-    there = np.array([[mask is not None for mask in of_track] for of_track in masks], bool)
-    flat = [mask for of_track in masks for mask in of_track if mask is not None]
-    found = areas_if_valid(flat, shape.height, shape.width)
-    if found is None:
-        return None
-    areas = np.zeros((len(masks), shape.length), np.int64)
-    areas[there.reshape(areas.shape)] = found
-    return areas
-
-
-def _areas_one_by_one(task: VideoTask) -> tuple[Ints, list[str]]:
-    """(N, T) pixels, and what is wrong with the masks."""
-    areas = np.zeros((len(task.predictions), task.shape.length), np.int64)
-    faults = []
-    for row, (index, entry) in zip(areas, task.predictions, strict=True):
-        try:
-            row[:] = mask_areas(entry["segmentations"], task.shape.height, task.shape.width)
-        except ValueError as error:
-            faults.append(f"{entry_name(index, entry)}: {error}")
-    return areas, faults

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from core.data.dataset import Track, Video, VideoDataset
-from core.data.rle import Box, Rle, areas_of, boxes_of, check_counts, compress
+from core.data.rle import Box, Ints, Rle, boxes_of, compress, mask_areas
 from core.errors import UserError
+from core.files import read_json
 
 T = TypeVar("T")
 
@@ -59,23 +60,45 @@ class Parsed:
     faults: list[Fault]
 
 
-def parse(raw: Any, path: Path, images: Path, name: str, *, check_masks: bool = False) -> Parsed:
+def read_annotations(path: Path) -> VideoDataset:
+    """The dataset of an annotation file alone: its images are not looked for.
+
+    A track without a pixel stays: scoring counts it as an instance that nothing can find.
+
+    Raises:
+        DatasetError: the file has faults; all are listed.
+        UserError: there is no such file, or it is not JSON.
+    """
+    parsed = parse(read_json(path), path, path.parent, path.stem, keep_empty=True)
+    if parsed.faults:
+        raise DatasetError(str(path), parsed.faults)
+    return parsed.dataset
+
+
+def parse(raw: Any, path: Path, images: Path, name: str, *, keep_empty: bool = False) -> Parsed:
     """Videos, tracks and categories of an annotation file in YouTube-VIS format.
+
+    Every mask is checked.
 
     Args:
         raw: the file's parsed JSON.
         path: the file, for messages.
         images: the folder that its file names start from.
         name: of the dataset.
-        check_masks: also unpack every compressed mask (about 0.1 ms each).
+        keep_empty: keep tracks without a pixel; else each is a fault.
     """
-    reader = _Reader(path, images, check_masks)
-    if not isinstance(raw, dict) or not isinstance(raw.get("videos"), list):
-        reader.faults.append(Fault(path, "", "not a YouTube-VIS file: it has no list 'videos'"))
+    reader = _Reader(path, images, keep_empty)
+    if not isinstance(raw, dict):
         raw = {}
+    for key in ("videos", "categories"):
+        if not isinstance(raw.get(key), list):
+            what = f"not a YouTube-VIS file: it has no list {key!r}"
+            reader.faults.append(Fault(path, "", what))
+    # validation sets are published with "annotations": null
+    if not isinstance(raw.get("annotations"), list | None):
+        reader.faults.append(Fault(path, "", "annotations is not a list"))
     reader.categories = reader.read_all(raw.get("categories"), "category", reader.category)
     reader.videos = reader.read_all(raw.get("videos"), "video", reader.video)
-    # validation sets are published with "annotations": null
     tracks = reader.read_all(raw.get("annotations"), "track", reader.track)
     dataset = VideoDataset(
         name=name,
@@ -83,6 +106,7 @@ def parse(raw: Any, path: Path, images: Path, name: str, *, check_masks: bool = 
         tracks=tuple(tracks.values()),
         categories=reader.categories,
         annotations_path=path,
+        annotated=isinstance(raw.get("annotations"), list),
     )
     return Parsed(dataset, reader.faults)
 
@@ -95,7 +119,7 @@ class _BadEntry(Exception):
 class _Reader:
     path: Path
     images: Path
-    check_masks: bool
+    keep_empty: bool
     faults: list[Fault] = field(default_factory=list)
     categories: dict[int, str] = field(default_factory=dict)
     videos: dict[int, Video] = field(default_factory=dict)
@@ -129,7 +153,7 @@ class _Reader:
         if ids.get("video_id") is not None:
             where += f" (video {ids['video_id']})"
         spoilt = {"video": "video_id", "track": "track_id"}.get(kind)
-        number = {spoilt: ids.get("id")} if spoilt else {}
+        number = {spoilt: ids["id"]} if spoilt and type(ids.get("id")) is int else {}
         self.faults += [Fault(self.path, where, str(what), **number) for what in bad.args]
 
     def category(self, entry: dict[str, Any]) -> str:
@@ -156,27 +180,31 @@ class _Reader:
         return video
 
     def track(self, entry: dict[str, Any]) -> Track | None:
-        if entry.get("video_id") in self.broken_videos:
+        if type(entry.get("video_id")) is int and entry["video_id"] in self.broken_videos:
             return None  # reported with its video
         problems: list[str] = []
         video = _attempt(problems, self._video_of, entry)
         _attempt(problems, self._check_category, entry)
-        masks, boxes_and_areas = None, None
+        crowd = _attempt(problems, _crowd, entry)
+        masks, boxes, areas = None, None, None
         if video is not None:
             _attempt(problems, _check_size, entry, video)
-            masks = _attempt(problems, self._segmentations, entry, video)
-        if masks is not None:
-            boxes_and_areas = _attempt(problems, _boxes_and_areas, entry, masks)
-        if problems or video is None or masks is None or boxes_and_areas is None:
+            masks = _attempt(problems, _masks, entry, video)
+        if video is not None and masks is not None:
+            pixels = _attempt(problems, self._pixels, masks, video)
+            if pixels is not None:
+                boxes = _attempt(problems, _boxes, entry, masks)
+                areas = _attempt(problems, _areas, entry, masks, pixels, video)
+        if problems or video is None or masks is None or boxes is None or areas is None:
             raise _BadEntry(*problems)
         return Track(
             id=entry["id"],
             video_id=video.id,
             category_id=entry["category_id"],
             segmentations=masks,
-            boxes=boxes_and_areas[0],
-            areas=boxes_and_areas[1],
-            crowd=bool(entry.get("iscrowd", 0)),
+            boxes=boxes,
+            areas=areas,
+            crowd=bool(crowd),
         )
 
     def _video_of(self, entry: dict[str, Any]) -> Video:
@@ -189,24 +217,17 @@ class _Reader:
             valid = ", ".join(map(str, sorted(self.categories))) or "none"
             raise _BadEntry(f"unknown category {entry['category_id']}; the file has {valid}")
 
-    def _segmentations(self, entry: dict[str, Any], video: Video) -> tuple[Rle | None, ...]:
-        raw = _per_frame(entry, "segmentations", video.length)
-        masks: list[Rle | None] = []
-        bad: list[str] = []
-        for frame, segmentation in enumerate(raw):
-            try:
-                mask = compress(segmentation, video.height, video.width)
-                if mask is not None and self.check_masks:
-                    check_counts(mask)
-                masks.append(mask)
-            except (ValueError, TypeError) as error:
-                bad.append(f"frame {frame}: {error}")
-        if bad:
-            more = f" (and {len(bad) - 1} more frames)" if len(bad) > 1 else ""
-            raise _BadEntry(bad[0] + more)
-        if not any(mask is not None for mask in masks):
-            raise _BadEntry("empty track: no frame has a mask")
-        return tuple(masks)
+    def _pixels(self, masks: tuple[Rle | None, ...], video: Video) -> Ints:
+        """(frames,) pixels of each mask, 0 for null."""
+        try:
+            pixels = mask_areas(masks, video.height, video.width)
+        except ValueError as error:
+            raise _BadEntry(_first(str(error).split("; "))) from error
+        if not self.keep_empty and not pixels.any():
+            shown = any(mask is not None for mask in masks)
+            why = "no mask has a pixel" if shown else "no frame has a mask"
+            raise _BadEntry(f"empty track: {why}")
+        return pixels
 
 
 def _attempt(problems: list[str], read: Callable[..., T], *arguments: Any) -> T | None:
@@ -223,26 +244,55 @@ def _check_size(entry: dict[str, Any], video: Video) -> None:
             raise _BadEntry(f"{side} is {entry[side]}, but the video's is {getattr(video, side)}")
 
 
-def _boxes_and_areas(
-    entry: dict[str, Any], masks: tuple[Rle | None, ...]
-) -> tuple[tuple[Box | None, ...], tuple[float | None, ...]]:
+def _crowd(entry: dict[str, Any]) -> bool:
+    value = entry.get("iscrowd")
+    if value is not None and (not isinstance(value, int | float) or value not in (0, 1)):
+        raise _BadEntry(f"iscrowd is {value!r:.80}, expected 0 or 1")
+    return value == 1
+
+
+def _masks(entry: dict[str, Any], video: Video) -> tuple[Rle | None, ...]:
+    masks: list[Rle | None] = []
+    bad: list[str] = []
+    for frame, segmentation in enumerate(_per_frame(entry, "segmentations", video.length)):
+        try:
+            masks.append(compress(segmentation, video.height, video.width))
+        except ValueError as error:
+            bad.append(f"frame {frame}: {error}")
+    if bad:
+        raise _BadEntry(_first(bad))
+    return tuple(masks)
+
+
+def _first(bad: list[str]) -> str:
+    return bad[0] + (f" (and {len(bad) - 1} more frames)" if len(bad) > 1 else "")
+
+
+def _boxes(entry: dict[str, Any], masks: tuple[Rle | None, ...]) -> tuple[Box | None, ...]:
     """The file's own where it has them, else the masks'; ``None`` where there is no mask."""
+    given = _optional(entry, "bboxes", len(masks))
     shown = [mask for mask in masks if mask is not None]
-    boxes = _optional(entry, "bboxes", len(masks))
-    areas = _optional(entry, "areas", len(masks))
-    lacking = any(m is not None and b is None for m, b in zip(masks, boxes, strict=True))
-    own_boxes = iter(boxes_of(shown) if lacking else [(0.0,) * 4] * len(shown))
-    lacking = any(m is not None and a is None for m, a in zip(masks, areas, strict=True))
-    own_areas = iter(areas_of(shown) if lacking else [0.0] * len(shown))
-    read_boxes: list[Box | None] = []
-    read_areas: list[float | None] = []
-    for mask, box, area in zip(masks, boxes, areas, strict=True):
-        own = None if mask is None else (next(own_boxes), next(own_areas))
-        read_boxes.append(None if own is None else own[0] if box is None else _box(box))
-        read_areas.append(None if own is None else own[1] if area is None else _number(area))
-    if not any(read_areas):
-        raise _BadEntry("empty track: no mask has a pixel")
-    return tuple(read_boxes), tuple(read_areas)
+    lacking = any(m is not None and b is None for m, b in zip(masks, given, strict=True))
+    own = iter(boxes_of(shown) if lacking else [(0.0,) * 4] * len(shown))
+    boxes: list[Box | None] = []
+    for mask, box in zip(masks, given, strict=True):
+        around = None if mask is None else next(own)
+        boxes.append(around if around is None or box is None else _box(box))
+    return tuple(boxes)
+
+
+def _areas(
+    entry: dict[str, Any], masks: tuple[Rle | None, ...], pixels: Ints, video: Video
+) -> tuple[float | None, ...]:
+    """The file's own where it has them and there is a mask; but whether there is one, masks say."""
+    most = video.height * video.width
+    areas: list[float | None] = []
+    given = _optional(entry, "areas", len(masks))
+    for frame, (mask, own, area) in enumerate(zip(masks, pixels.tolist(), given, strict=True)):
+        if mask is not None and area is not None and not 0 <= _number(area) <= most:
+            raise _BadEntry(f"frame {frame}: areas has {area}, expected 0 to {most} pixels")
+        areas.append(None if mask is None else float((own and area) or own))
+    return tuple(areas)
 
 
 def _box(value: Any) -> Box:

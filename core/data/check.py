@@ -66,7 +66,7 @@ def examine(
     except UserError as error:
         faults.append(_of_file(path, error))
         folder = None
-    parsed = parse(raw, path, folder or path.parent, root.name, check_masks=True)
+    parsed = parse(raw, path, folder or path.parent, root.name)
     faults += parsed.faults
     if folder is not None:
         missing = missing_images(parsed.dataset)

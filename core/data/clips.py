@@ -118,7 +118,7 @@ def clip_targets(
             if (box := _box(track, index, video, size)) is not None:
                 present[t, i] = True
                 boxes[t, i] = box
-                masks[t, i] = torch.from_numpy(_mask(dataset, track, index, size).copy())
+                masks[t, i] = torch.from_numpy(_mask(track, index, size).copy())
     labels = [dataset.labels[track.category_id] for track in tracks]
     return ClipTargets(
         labels=torch.tensor(labels, dtype=torch.int64),
@@ -281,11 +281,7 @@ def _box(track: Track, index: int, video: Video, size: Size) -> Tensor | None:
     return corners if (corners[2:] > corners[:2]).all() else None
 
 
-def _mask(dataset: VideoDataset, track: Track, index: int, size: Size) -> npt.NDArray[np.bool_]:
+def _mask(track: Track, index: int, size: Size) -> npt.NDArray[np.bool_]:
     rle = track.segmentations[index]
     assert rle is not None
-    try:
-        return resize_mask(decode(rle), size)
-    except ValueError as error:
-        where = f"track {track.id} (video {track.video_id}), frame {index}"
-        raise UserError(f"{dataset.annotations_path}: {where}: {error}") from error
+    return resize_mask(decode(rle), size)

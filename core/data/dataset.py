@@ -6,7 +6,6 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from core.data.rle import Box, Rle
 
@@ -34,7 +33,7 @@ class Track:
     Attributes:
         segmentations: compressed RLE at the video's size.
         boxes: (x, y, width, height) in pixels: the file's own, else around the mask.
-        areas: pixels: the file's own, else the mask's.
+        areas: pixels: the file's own, else the mask's; 0 only where the mask is empty.
         crowd: a group that is no target and that AP ignores.
     """
 
@@ -59,6 +58,7 @@ class VideoDataset:
     Attributes:
         categories: name of each category id.
         annotations_path: the file that they were read from.
+        annotated: whether the file has annotations; published validation files have none.
     """
 
     name: str
@@ -66,6 +66,7 @@ class VideoDataset:
     tracks: tuple[Track, ...]
     categories: dict[int, str]
     annotations_path: Path
+    annotated: bool = True
 
     @cached_property
     def labels(self) -> dict[int, int]:
@@ -107,35 +108,3 @@ class VideoDataset:
             videos=tuple(v for v in self.videos if v.id in chosen),
             tracks=tuple(t for t in self.tracks if t.video_id in chosen),
         )
-
-    def ground_truth(self) -> dict[str, Any]:
-        """The annotations in the published JSON layout, masks as compressed RLE, for scoring."""
-        return {
-            "videos": [self._video_entry(video) for video in self.videos],
-            "annotations": [self._track_entry(track) for track in self.tracks],
-            "categories": [{"id": i, "name": name} for i, name in sorted(self.categories.items())],
-        }
-
-    def _video_entry(self, video: Video) -> dict[str, Any]:
-        return {
-            "id": video.id,
-            "file_names": [f"{video.name}/{file.name}" for file in video.files],
-            "width": video.width,
-            "height": video.height,
-            "length": video.length,
-        }
-
-    def _track_entry(self, track: Track) -> dict[str, Any]:
-        video = self.by_id[track.video_id]
-        return {
-            "id": track.id,
-            "video_id": track.video_id,
-            "category_id": track.category_id,
-            "iscrowd": int(track.crowd),
-            "width": video.width,
-            "height": video.height,
-            "length": video.length,
-            "segmentations": list(track.segmentations),
-            "bboxes": [None if box is None else list(box) for box in track.boxes],
-            "areas": list(track.areas),
-        }

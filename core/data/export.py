@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.data.results import Expected, entry_faults, expected_of, mask_faults, raise_faults
+from core.data.annotations import read_annotations
+from core.data.dataset import VideoDataset
+from core.data.results import entry_faults, mask_faults, raise_faults
 from core.errors import UserError
 from core.files import read_json, write_atomic
 
@@ -58,29 +60,29 @@ def export_results(
     """
     if out.suffix != ".zip":
         raise UserError(f"{out}: the servers take a zip, so the name must end in .zip")
-    expected = expected_of(read_json(annotations), str(annotations))
+    dataset = read_annotations(annotations)
     entries = read_json(results)
     heading = f"{results}: the server would refuse results that do not fit {annotations}:"
-    raise_faults(entry_faults(entries, expected), heading)
-    raise_faults(mask_faults(entries, expected), heading)
-    missing = videos_without_tracks(entries, expected)
+    raise_faults(entry_faults(entries, dataset), heading)
+    raise_faults(mask_faults(entries, dataset), heading)
+    missing = videos_without_tracks(entries, dataset)
     if missing and not allow_missing:
         raise_faults(
             missing,
-            f"{results}: has no track for {len(missing)} of {len(expected.videos)} videos "
+            f"{results}: has no track for {len(missing)} of {len(dataset.videos)} videos "
             "(--allow-missing writes it nevertheless):",
         )
     write_atomic(out, zipped(entries))
-    return Export(out, len(expected.videos), len(entries), missing)
+    return Export(out, len(dataset.videos), len(entries), missing)
 
 
 def videos_without_tracks(
-    results: Sequence[Mapping[str, Any]], expected: Expected
+    results: Sequence[Mapping[str, Any]], dataset: VideoDataset
 ) -> tuple[str, ...]:
     """``video 3 (name)`` for each video that no result speaks of, by rising id."""
     there = {entry["video_id"] for entry in results}
-    absent = sorted(expected.videos.keys() - there)
-    return tuple(f"video {i} ({expected.videos[i].name})" for i in absent)
+    absent = sorted(dataset.by_id.keys() - there)
+    return tuple(f"video {i} ({dataset.by_id[i].name})" for i in absent)
 
 
 def zipped(results: Sequence[Mapping[str, Any]]) -> bytes:

@@ -2,6 +2,10 @@
 
 The files of YouTube-VIS hold uncompressed run lengths, OVIS compressed ones, others polygons.
 A compressed mask of a 1280x720 frame takes some hundred bytes, so a whole dataset fits in memory.
+
+pycocotools does not check what it is given: run lengths that do not add up to the frame give a
+wrong area, hang or crash it, and a polygon far outside eats all memory.  So everything that comes
+from a file passes :func:`compress` and :func:`mask_areas` first.
 """
 
 from __future__ import annotations
@@ -16,6 +20,14 @@ from pycocotools import mask as untyped
 coco: Any = untyped
 
 Box = tuple[float, float, float, float]
+Ints = npt.NDArray[np.int64]
+
+MASKS_A_STEP = 1024
+"""Masks that are decoded at once, which bounds the memory."""
+FIRST, CONTINUED, LAST = 48, 80, 111
+"""Characters of a code: the first; the first that says that its number goes on; the last."""
+LONGEST_NUMBER = 12
+"""Characters of a run length: 60 bits, the most that 64 hold."""
 
 
 class Rle(TypedDict):
@@ -38,8 +50,9 @@ def compress(segmentation: Any, height: int, width: int) -> Rle | None:
         ``None`` where the entry is null or has no polygon of at least three points.
 
     Raises:
-        ValueError: a form that is none of these, another size than the video's, or uncompressed
-            run lengths that do not add up to it (compressed ones: see :func:`check_counts`).
+        ValueError: a form that is none of these, another size than the video's, a corner that is
+            no number or far outside the frame, or uncompressed run lengths that do not add up to
+            the frame (compressed ones: see :func:`mask_areas`).
     """
     if segmentation is None or segmentation == []:
         return None
@@ -47,9 +60,7 @@ def compress(segmentation: Any, height: int, width: int) -> Rle | None:
         return _from_polygons(segmentation, height, width)
     if not isinstance(segmentation, dict) or not {"size", "counts"} <= segmentation.keys():
         raise ValueError("a mask is null, a list of polygons or {'size': ..., 'counts': ...}")
-    size = segmentation["size"]
-    if list(size) != [height, width]:
-        raise ValueError(f"mask of size {size}, but the video has [{height}, {width}]")
+    _check_size(segmentation["size"], height, width)
     counts = segmentation["counts"]
     if isinstance(counts, list):
         return _from_counts(counts, height, width)
@@ -59,6 +70,37 @@ def compress(segmentation: Any, height: int, width: int) -> Rle | None:
     return Rle(size=[height, width], counts=text)
 
 
+def mask_areas(segmentations: Sequence[Any], height: int, width: int) -> Ints:
+    """(frames,) pixels of each compressed RLE, 0 for null, every one checked.
+
+    Raises:
+        ValueError: names the frames (from 0) whose mask is malformed or of another size.
+    """
+    faults: list[str] = []
+    frames: list[int] = []
+    for frame, mask in enumerate(segmentations):
+        if mask is None:
+            continue
+        try:
+            _check_form(mask, height, width)
+        except ValueError as error:
+            faults.append(f"frame {frame}: {error}")
+        else:
+            frames.append(frame)
+    areas = np.zeros(len(segmentations), np.int64)
+    try:
+        areas[frames] = _areas([segmentations[f]["counts"] for f in frames], height * width)
+    except ValueError:
+        for frame in frames:
+            try:
+                check_counts(Rle(size=[height, width], counts=segmentations[frame]["counts"]))
+            except ValueError as error:
+                faults.append(f"frame {frame}: {error}")
+    if faults:
+        raise ValueError("; ".join(faults))
+    return areas
+
+
 def check_counts(rle: Rle) -> None:
     """Check that the run lengths of a compressed mask add up to its size.
 
@@ -66,32 +108,16 @@ def check_counts(rle: Rle) -> None:
         ValueError: they do not, or are no run lengths at all.
     """
     lengths = run_lengths(rle["counts"])
-    _check_total(int(lengths.min()), int(lengths.sum()), rle["size"])
+    _check_total(int(lengths.min()), int(lengths.sum()), *rle["size"])
 
 
-def run_lengths(counts: str) -> npt.NDArray[np.int64]:
+def run_lengths(counts: str) -> Ints:
     """The run lengths in a compressed string, background first.
-
-    Each is stored as little-endian groups of five bits, from the fourth on as the difference to
-    the one two before.
 
     Raises:
         ValueError: the string is not such a code.
     """
-    codes = np.frombuffer(counts.encode("ascii", "replace"), np.uint8).astype(np.int64) - 48
-    if not len(codes) or codes.min() < 0 or codes.max() > 63 or codes[-1] & 32:
-        raise ValueError("counts are not a compressed mask")
-    last = (codes & 32) == 0
-    start = np.concatenate(([0], np.flatnonzero(last)[:-1] + 1))
-    place = np.arange(len(codes)) - np.repeat(start, np.diff(np.append(start, len(codes))))
-    if place.max() > 11:
-        raise ValueError("counts are not a compressed mask")
-    lengths = np.add.reduceat((codes & 31) << (5 * place), start)
-    ends = np.flatnonzero(last)
-    lengths -= np.where(codes[ends] & 16, np.int64(1) << (5 * (place[ends] + 1)), 0)
-    for first in (1, 2):
-        lengths[first::2] = np.cumsum(lengths[first::2])
-    return lengths
+    return _decoded([counts])[0]
 
 
 def decode(rle: Rle) -> npt.NDArray[np.bool_]:
@@ -112,7 +138,8 @@ def encode(mask: npt.NDArray[np.bool_]) -> Rle:
 
 def areas_of(rles: Sequence[Rle]) -> list[float]:
     """Pixels of each mask."""
-    return [float(a) for a in coco.area(list(rles))] if rles else []
+    # one by one: pycocotools raises OverflowError for more than 255 at once
+    return [float(coco.area(rle)) for rle in rles]
 
 
 def boxes_of(rles: Sequence[Rle]) -> list[Box]:
@@ -122,18 +149,103 @@ def boxes_of(rles: Sequence[Rle]) -> list[Box]:
     return [(float(x), float(y), float(w), float(h)) for x, y, w, h in coco.toBbox(list(rles))]
 
 
+def _decoded(counts: Sequence[str]) -> tuple[Ints, Ints]:
+    """The run lengths of several codes, one after the other, and where each code's begin.
+
+    A number is little-endian groups of five bits, a character each, which goes on while the sixth
+    bit is set; the fifth of its last character is the sign.  From a code's fourth number on it is
+    the difference to the one two before.
+    """
+    text = "".join(counts)
+    codes = np.frombuffer(text.encode(), np.uint8)
+    stops = np.cumsum([len(code) for code in counts])
+    ends = np.flatnonzero(codes < CONTINUED)
+    if (
+        not all(counts)
+        or not text.isascii()
+        or codes.min() < FIRST
+        or codes.max() > LAST
+        or codes[stops - 1].max() >= CONTINUED
+    ):
+        raise ValueError("counts are not a compressed mask")
+    begins = np.append(0, ends[:-1] + 1)
+    places = ends + 1 - begins
+    if places.max() > LONGEST_NUMBER:
+        raise ValueError("counts are not a compressed mask")
+    bits = (codes - FIRST).astype(np.int64)
+    lengths = bits[begins] & 31
+    for place in range(1, int(places.max())):
+        longer = np.flatnonzero(places > place)
+        lengths[longer] += (bits[begins[longer] + place] & 31) << 5 * place
+    negative = np.flatnonzero(bits[ends] & 16)
+    lengths[negative] -= np.int64(1) << 5 * places[negative]
+    starts = np.append(0, np.searchsorted(ends, stops[:-1]))
+    rank = _ranks(starts, len(lengths))
+    for parity in (0, 1):
+        chosen = np.flatnonzero(((rank & 1) == parity) & (rank > 0))
+        values = lengths[chosen]
+        sums = np.cumsum(values)
+        first = np.flatnonzero(rank[chosen] <= 2)
+        before = np.zeros_like(sums)
+        earlier = sums[first] - values[first]
+        before[first] = np.diff(earlier, prepend=0)
+        lengths[chosen] = sums - np.cumsum(before)
+    return lengths, starts
+
+
+def _ranks(starts: Ints, count: int) -> Ints:
+    """(count,) place of each number within its code."""
+    return np.arange(count) - np.repeat(starts, np.diff(np.append(starts, count)))
+
+
+def _areas(counts: Sequence[str], pixels: int) -> Ints:
+    """(masks,) foreground pixels of codes whose runs must fill the frame's ``pixels``."""
+    areas = [np.zeros(0, np.int64)]
+    for step in range(0, len(counts), MASKS_A_STEP):
+        lengths, starts = _decoded(counts[step : step + MASKS_A_STEP])
+        totals = np.add.reduceat(lengths, starts)
+        if lengths.min() < 0 or lengths.max() > pixels or (totals != pixels).any():
+            raise ValueError("run lengths do not add up to the frame")
+        areas.append(np.add.reduceat(lengths * (_ranks(starts, len(lengths)) & 1), starts))
+    return np.concatenate(areas)
+
+
+def _check_form(mask: Any, height: int, width: int) -> None:
+    if not isinstance(mask, dict) or not isinstance(mask.get("counts"), str):
+        found = "null" if mask is None else type(mask).__name__
+        raise ValueError(
+            "a mask is null or a compressed RLE {'size': [height, width], 'counts': string}, "
+            f"not {found}"
+        )
+    _check_size(mask.get("size"), height, width)
+
+
+def _check_size(size: Any, height: int, width: int) -> None:
+    if size not in ([height, width], (height, width)):
+        raise ValueError(f"mask of size {size!r:.80}, but the video has [{height}, {width}]")
+
+
 def _from_polygons(polygons: list[Any], height: int, width: int) -> Rle | None:
     if not all(isinstance(p, list) and len(p) % 2 == 0 for p in polygons):
         raise ValueError("a polygon is a list of numbers [x0, y0, x1, y1, ...]")
+    side = max(height, width)
+    for value in (value for polygon in polygons for value in polygon):
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError(f"a polygon is a list of numbers [x0, y0, ...], not {value!r:.80}")
+        # nan fails every comparison; tracing an edge takes memory in proportion to its length
+        if not -side <= value <= 2 * side:
+            raise ValueError(f"a polygon's corner at {value} is far outside the frame")
     drawable = [p for p in polygons if len(p) >= 6]
     if not drawable:
         return None
     return _plain(coco.merge(coco.frPyObjects(drawable, height, width)), height, width)
 
 
-def _from_counts(counts: list[int], height: int, width: int) -> Rle:
+def _from_counts(counts: list[Any], height: int, width: int) -> Rle:
+    if not set(map(type, counts)) <= {int}:
+        raise ValueError("run lengths are a list of whole numbers")
     # plain sum and min: half as long as a detour over numpy
-    _check_total(min(counts, default=0), sum(counts), [height, width])
+    _check_total(min(counts, default=0), sum(counts), height, width)
     return _plain(
         coco.frPyObjects({"size": [height, width], "counts": counts}, height, width), height, width
     )
@@ -143,8 +255,7 @@ def _plain(rle: dict[str, Any], height: int, width: int) -> Rle:
     return Rle(size=[height, width], counts=rle["counts"].decode("ascii"))
 
 
-def _check_total(least: int, total: int, size: list[int]) -> None:
-    height, width = size
+def _check_total(least: int, total: int, height: int, width: int) -> None:
     if least < 0 or total != height * width:
         raise ValueError(
             f"run lengths add up to {total}, but a mask of the video has "

@@ -16,6 +16,7 @@ import numpy as np
 
 from core.config.schema import DataConfig
 from core.data.dataset import VideoDataset
+from core.data.results import raise_faults
 from core.errors import UserError
 from core.files import read_json, write_json
 
@@ -109,13 +110,17 @@ def read_split(path: Path, dataset: VideoDataset) -> Split:
     return Split(tuple(sorted(train)), tuple(sorted(heldout)))
 
 
-def read_heldout(path: Path) -> tuple[int, ...]:
-    """The ids of a recorded split's held-out videos, sorted.
+def heldout_part(dataset: VideoDataset, path: Path) -> VideoDataset:
+    """The dataset with a recorded split's held-out videos alone.
 
     Raises:
-        UserError: the file is broken, or has no such list.
+        UserError: the split is broken, or the dataset lacks some of those videos.
     """
-    return tuple(sorted(_ids(path, read_json(path), "heldout")))
+    videos = _ids(path, read_json(path), "heldout")
+    lacking = [f"video {video}" for video in sorted(set(videos) - dataset.by_id.keys())]
+    heading = f"{dataset.annotations_path}: lacks {len(lacking)} of the videos to score:"
+    raise_faults(lacking, heading)
+    return dataset.subset(videos)
 
 
 def _ids(path: Path, record: Any, side: str) -> Sequence[int]:

@@ -174,35 +174,6 @@ def predict_dataset(
     return out
 
 
-def ap_protocol(config: Config, dataset: VideoDataset, checkpoint: Path) -> dict[str, Any]:
-    """How an AP came about: what travels with the figure.
-
-    Args:
-        config: the cell's.
-        dataset: the held-out videos.
-        checkpoint: the file whose weights predicted.
-    """
-    contents = read_file(checkpoint, lazy=True)
-    step = (contents.get("meta") or {}).get("step") if isinstance(contents, Mapping) else None
-    inference = config.inference
-    protocol: dict[str, Any] = {
-        "data": dataset.name,
-        "split": f"held out: {config.data.holdout:g} of the videos, seed {config.data.split_seed}",
-        "seed": config.seed,
-        "checkpoint": checkpoint.stem if step is None else f"{checkpoint.stem}, step {step}",
-        "mode": inference.mode,
-        "top_k": inference.top_k,
-        "test_size": list(config.data.test_size),
-        "mask_size": "video",
-        "precision": inference.precision,
-    }
-    if config.data.split_file is not None:
-        protocol["split"] = f"held out: {config.data.split_file.name}"
-    if inference.mode == "near_online":
-        protocol |= {"clip_length": inference.clip_length, "stride": inference.stride}
-    return protocol
-
-
 def _prepared(sources: Iterable[tuple[int, Frames]], config: Config) -> Iterator[_Clip]:
     inference = config.inference
     length = inference.clip_length if inference.mode == "near_online" else None

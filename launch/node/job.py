@@ -86,12 +86,12 @@ def _heldout(config: Config) -> Any:
 def _ap(run: RunFolder, config: Config) -> dict[str, Any]:
     from benchmarks.ap.bootstrap import bootstrap
     from benchmarks.ap.evaluate import ap_record, evaluate
-    from core.inference.predict import ap_protocol
+    from benchmarks.ap.protocol import ap_protocol
 
     if not run.predictions.exists():
         _predict(run, config)
     heldout = _heldout(config)
-    result = evaluate(heldout.ground_truth(), run.predictions)
+    result = evaluate(heldout, run.predictions)
     drawn = bootstrap(result, RESAMPLES, seed=BOOTSTRAP_SEED)
     return ap_record(result, ap_protocol(config, heldout, run.checkpoint), drawn.to_dict())
 

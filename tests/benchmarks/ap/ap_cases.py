@@ -5,16 +5,29 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
+from pathlib import Path
 
 import numpy as np
 from pycocotools import mask as coco
 from pycocotools.cocoeval import COCOeval
 
-from benchmarks.ap.evaluate import FIGURES
+from benchmarks.ap import evaluate as scoring
+from benchmarks.ap.evaluate import FIGURES, ApResult
+from core.data.annotations import DatasetError, parse, read_annotations
 from core.data.rle import decode, encode
 
 HEIGHT, WIDTH = 330, 350
 RANGES = [[0, 1e10], [0, 128**2], [128**2, 256**2], [256**2, 1e10]]
+
+
+def evaluate(truth, results, **options) -> ApResult:
+    """The score against an annotation file or the content of one."""
+    if isinstance(truth, Path):
+        return scoring.evaluate(read_annotations(truth), results, **options)
+    parsed = parse(truth, Path("truth.json"), Path(), "truth", keep_empty=True)
+    if parsed.faults:
+        raise DatasetError("truth.json", parsed.faults)
+    return scoring.evaluate(parsed.dataset, results, **options)
 
 
 def random_case(seed, *, videos=4, categories=3, ties=False, predictions=8):

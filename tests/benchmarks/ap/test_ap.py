@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.ap.evaluate import FIGURES, ap_record, evaluate
+from benchmarks.ap.evaluate import FIGURES, ap_record
 from benchmarks.ap.tracks import NO_MASK
 from core.data.rle import run_lengths
 from core.errors import UserError
@@ -17,6 +17,7 @@ from tests.benchmarks.ap.ap_cases import (
     HEIGHT,
     WIDTH,
     box_mask,
+    evaluate,
     masks_of,
     random_case,
     reference_scores,
@@ -292,15 +293,15 @@ def test_a_ground_truth_without_videos_is_an_error():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"video_id": 8}, "annotation 1: video_id 8 is not among the file's videos"),
-        ({"category_id": 5}, "annotation 1: category_id 5 is not among the file's categories"),
-        ({"video_id": [7]}, r"annotation 1: video_id \[7\] is not among the file's videos"),
-        ({"category_id": {}}, "annotation 1: category_id {} is not among the file's categories"),
-        ({"segmentations": []}, "0 segmentations, but video 'v7' has 1 frames"),
-        ({"segmentations": None}, "no list of segmentations"),
+        ({"video_id": 8}, r"track 1 \(video 8\): unknown video id 8"),
+        ({"category_id": 5}, r"track 1 \(video 7\): unknown category 5; the file has 1"),
+        ({"video_id": [7]}, r"track 1 \(video \[7\]\): video_id is \[7\], expected a whole number"),
+        ({"category_id": {}}, r"track 1 \(video 7\): category_id is {}, expected a whole number"),
+        ({"segmentations": []}, "0 segmentations, but the video has 1 frames"),
+        ({"segmentations": None}, "segmentations is not a list"),
         (
             {"segmentations": [{"size": [3, 4], "counts": "<"}]},
-            r"annotation 1 of the ground truth \(video 7\): .*\[3, 4\]",
+            r"track 1 \(video 7\): frame 0: .*\[3, 4\]",
         ),
         (
             {"segmentations": [{"size": [HEIGHT, WIDTH], "counts": [5, 6]}]},
@@ -316,7 +317,7 @@ def test_faults_of_the_ground_truth_name_the_annotation(change, message):
 def test_missing_fields_of_an_annotation_are_named():
     ground_truth = one_video(([BOX], {}))
     del ground_truth["annotations"][0]["category_id"]
-    with pytest.raises(UserError, match="annotation 1: has no category_id"):
+    with pytest.raises(UserError, match=r"track 1 \(video 7\): category_id is None"):
         evaluate(ground_truth, [])
 
 
@@ -325,7 +326,7 @@ def test_faults_of_results_are_named_with_those_of_masks():
     bad = predicted([BOX]) | {"segmentations": [{"size": [HEIGHT, WIDTH], "counts": "Q1370"}]}
     with pytest.raises(UserError, match=r"result 1 \(video 7\): frame 0: run lengths add up to"):
         evaluate(ground_truth, [predicted([BOX]), bad])
-    with pytest.raises(UserError, match="results that do not fit ground truth"):
+    with pytest.raises(UserError, match=r"results that do not fit truth\.json"):
         evaluate(ground_truth, [predicted([BOX]) | {"score": float("nan")}])
 
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from benchmarks.ap.accumulate import accumulate
 from benchmarks.ap.bootstrap import Bootstrap, bootstrap, draw_videos, paired_difference
-from benchmarks.ap.evaluate import FIGURES, evaluate, figures_of
+from benchmarks.ap.evaluate import FIGURES, figures_of
 from core.errors import UserError
-from tests.benchmarks.ap.ap_cases import random_case, reference_scores, same
+from tests.benchmarks.ap.ap_cases import evaluate, random_case, reference_scores, same
 
 
 def copied(ground_truth, results, counts):

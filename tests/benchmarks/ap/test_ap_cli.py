@@ -8,8 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 import cli
-from benchmarks.ap.evaluate import FIGURES, evaluate
-from tests.benchmarks.ap.ap_cases import random_case
+from benchmarks.ap.evaluate import FIGURES
+from tests.benchmarks.ap.ap_cases import evaluate, random_case
 
 
 @pytest.fixture

@@ -6,8 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.ap.evaluate import FIGURES, evaluate
-from tests.benchmarks.ap.ap_cases import none_if_absent, random_case, reference_scores, same
+from benchmarks.ap.evaluate import FIGURES
+from tests.benchmarks.ap.ap_cases import (
+    evaluate,
+    none_if_absent,
+    random_case,
+    reference_scores,
+    same,
+)
 from tests.conftest import SHARED, need
 
 OWN = Path(__file__).parent / "golden" / "ap.json"

@@ -73,7 +73,10 @@ def change_track(**values):
         (change_track(areas=[1] * 5), "5 areas, but the video has 4 frames"),
         (change_track(bboxes=[[1, 2, 3]] * 4), "a box is [x, y, width, height], not [1, 2, 3]"),
         (change_track(areas=["big"] * 4), "expected a finite number, found 'big'"),
-        (change_track(areas=[0] * 4), "empty track: no mask has a pixel"),
+        (
+            change_track(segmentations=[{"size": [20, 30], "counts": [600]}] * 4),
+            "empty track: no mask has a pixel",
+        ),
         (
             change_track(segmentations=[{"size": [30, 20], "counts": [600]}] * 4),
             "frame 0: mask of size [30, 20], but the video has [20, 30] (and 3 more frames)",

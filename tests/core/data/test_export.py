@@ -119,7 +119,9 @@ def test_results_that_are_no_list(export):
 
 
 def test_other_annotation_files(export):
-    with pytest.raises(UserError, match=r"valid.json: has no list 'videos'"):
+    with pytest.raises(
+        UserError, match=r"valid.json: not a YouTube-VIS file: it has no list 'videos'"
+    ):
         export(ALL, annotations={"images": []})
 
 

@@ -1,29 +1,30 @@
 """Every fault of a results file is found, and named by entry; no sound one is."""
 
+import json
 import math
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.data.results import (
-    MASKS_A_CALL,
-    Expected,
-    VideoShape,
-    areas_if_valid,
-    entry_faults,
-    expected_of,
-    mask_areas,
-    mask_faults,
-    raise_faults,
-)
-from core.data.rle import check_counts, encode, run_lengths
+from core.data.annotations import DatasetError, parse, read_annotations
+from core.data.dataset import Video, VideoDataset
+from core.data.results import entry_faults, mask_faults, raise_faults
+from core.data.rle import MASKS_A_STEP, check_counts, encode, mask_areas, run_lengths
 from core.errors import UserError
 
-EXPECTED = Expected(
-    videos={3: VideoShape("dog", 6, 8, 2), 5: VideoShape("cat", 6, 8, 1)},
+EXPECTED = VideoDataset(
+    name="expected",
+    videos=(
+        Video(3, "dog", 8, 6, (Path("0.jpg"), Path("1.jpg"))),
+        Video(5, "cat", 8, 6, (Path("0.jpg"),)),
+    ),
+    tracks=(),
     categories={1: "person", 7: "dog"},
+    annotations_path=Path("valid.json"),
 )
 
 
@@ -118,7 +119,7 @@ def test_all_faults_at_once_and_valid_ids_told_once():
 
 
 def test_long_lists_of_valid_ids_are_cut():
-    many = Expected(dict.fromkeys(range(500), EXPECTED.videos[3]), EXPECTED.categories)
+    many = replace(EXPECTED, videos=tuple(replace(EXPECTED.videos[0], id=i) for i in range(500)))
     (found,) = entry_faults([entry(video_id=-1)], many)
     assert found.endswith("48, 49, ... and 450 more")
 
@@ -173,10 +174,11 @@ def test_sizes_may_be_tuples_or_whole_floats(size):
     assert mask_areas(masks, 6, 8).tolist() == [1, 2]
 
 
-def test_more_masks_than_pycocotools_measures_at_once():
-    masks = [mask((1, 1))] * (2 * MASKS_A_CALL + 3)
+def test_more_masks_than_are_decoded_at_once():
+    masks = [mask((1, 1))] * (2 * MASKS_A_STEP + 3)
     assert mask_areas(masks, 6, 8).sum() == len(masks)
-    assert areas_if_valid([*masks, {"size": [6, 8], "counts": "1"}], 6, 8) is None
+    with pytest.raises(ValueError, match=rf"^frame {len(masks)}: run lengths add up to 1"):
+        mask_areas([*masks, {"size": [6, 8], "counts": "1"}], 6, 8)
 
 
 @settings(max_examples=100, deadline=None)
@@ -185,8 +187,7 @@ def test_random_masks_pass_and_are_measured(data):
     height, width = data.draw(st.integers(1, 70)), data.draw(st.integers(1, 70))
     seed, density = data.draw(st.integers(0, 2**32 - 1)), data.draw(st.floats(0, 1))
     pixels = np.random.default_rng(seed).random((4, height, width)) < density
-    found = areas_if_valid([encode(p) for p in pixels], height, width)
-    assert found is not None
+    found = mask_areas([encode(p) for p in pixels], height, width)
     assert found.tolist() == pixels.sum((1, 2)).tolist()
 
 
@@ -214,20 +215,26 @@ def test_damaged_masks_pass_only_if_their_run_lengths_add_up(data):
         valid = True
     except ValueError:
         valid = False
-    found = areas_if_valid([sound, damaged], 20, 30)
-    assert found is not None or not valid
-    assert found is None or run_lengths(damaged["counts"]).sum() == 600
+    try:
+        areas = mask_areas([sound, damaged], 20, 30)
+    except ValueError as error:
+        assert not valid
+        assert str(error).startswith("frame 1: ")
+    else:
+        assert valid
+        lengths = run_lengths(damaged["counts"])
+        assert (lengths.sum(), lengths[1::2].sum()) == (600, areas[1])
 
 
 def test_a_first_run_of_the_wrong_sign_is_found():
     # "@" alone is -16; unsigned it would fill the frame
-    assert areas_if_valid([{"size": [4, 4], "counts": "@"}], 4, 4) is None
-    assert areas_if_valid([{"size": [4, 4], "counts": "`0"}], 4, 4).tolist() == [0]
+    with pytest.raises(ValueError, match="run lengths add up to -16"):
+        mask_areas([{"size": [4, 4], "counts": "@"}], 4, 4)
+    assert mask_areas([{"size": [4, 4], "counts": "`0"}], 4, 4).tolist() == [0]
 
 
 def test_needless_characters_are_odd_but_valid():
     padded = {"size": [2, 2], "counts": "PPPPPPPP04"}
-    assert areas_if_valid([padded], 2, 2) is None
     assert mask_areas([padded, None], 2, 2).tolist() == [4, 0]
 
 
@@ -247,44 +254,53 @@ def annotations(**changes):
     return content | changes
 
 
-def test_videos_and_categories_are_read():
-    expected = expected_of(annotations())
-    assert expected.videos == {3: VideoShape("dog", 6, 8, 2)}
-    assert expected.categories == {1: "person"}
+def read(tmp_path, content):
+    path = tmp_path / "valid.json"
+    path.write_text(json.dumps(content))
+    return read_annotations(path)
+
+
+def test_videos_and_categories_are_read(tmp_path):
+    dataset = read(tmp_path, annotations())
+    [video] = dataset.videos
+    assert (video.id, video.name, video.height, video.width, video.length) == (3, "dog", 6, 8, 2)
+    assert dataset.categories == {1: "person"}
+    assert not dataset.annotated
+    assert read(tmp_path, annotations(annotations=[])).annotated
 
 
 def test_length_and_name_may_be_absent_or_given():
-    bare = {"id": 3, "height": 6, "width": 8, "length": 4}
-    named = {"id": 4, "height": 6, "width": 8, "file_names": ["a/0.jpg"], "name": "chosen"}
-    videos = expected_of(annotations(videos=[bare, named])).videos
-    assert videos == {3: VideoShape("3", 6, 8, 4), 4: VideoShape("chosen", 6, 8, 1)}
+    bare = {"id": 3, "height": 6, "width": 8, "file_names": ["0.jpg", "1.jpg"]}
+    named = {"id": 4, "height": 6, "width": 8, "file_names": ["0.jpg"], "name": "chosen"}
+    videos = parse(annotations(videos=[bare, named]), Path("a.json"), Path(), "a").dataset.videos
+    assert [(v.id, v.name, v.length) for v in videos] == [(3, "3", 2), (4, "chosen", 1)]
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ([], "valid.json: an annotation file holds an object, not list"),
-        ({"videos": []}, "valid.json: has no list 'categories'; it is not a YouTube-VIS file"),
+        ([], "valid.json: not a YouTube-VIS file: it has no list 'videos'"),
+        ({"videos": []}, "valid.json: not a YouTube-VIS file: it has no list 'categories'"),
         (annotations(videos=None), "has no list 'videos'"),
-        (annotations(videos=[{"id": 1}]), r"valid.json: videos\[0\] is incomplete: KeyError"),
-        (annotations(videos=[3]), r"valid.json: videos\[0\] is incomplete"),
+        (annotations(videos=[{"id": 1}]), "valid.json: video 1: file_names is not a list"),
+        (annotations(videos=[3]), "valid.json: video at place 0: expected an object, found 3"),
         (
             annotations(categories=[{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]),
-            r"valid.json: categories\[1\]: id 1 is there twice",
+            "valid.json: category 1: duplicate id",
         ),
         (
             annotations(categories=[{"id": "1", "name": "a"}]),
-            r"valid.json: categories\[0\]: id '1' is not a whole number",
+            "valid.json: category at place 0: id is '1', expected a whole number",
         ),
         (
             annotations(categories=[{"id": [1], "name": "a"}]),
-            r"valid.json: categories\[0\]: id \[1\] is not a whole number",
+            r"valid.json: category at place 0: id is \[1\], expected a whole number",
         ),
     ],
 )
-def test_other_files_are_no_annotation_files(content, message):
-    with pytest.raises(UserError, match=message):
-        expected_of(content, "valid.json")
+def test_other_files_are_no_annotation_files(tmp_path, content, message):
+    with pytest.raises(DatasetError, match=message):
+        read(tmp_path, content)
 
 
 def test_one_error_lists_the_first_faults_and_counts_the_rest():

@@ -1,14 +1,12 @@
 import json
-from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 
-from core.config.overrides import override
 from core.errors import UserError
 from core.inference.frames import open_video
-from core.inference.predict import Classes, ap_protocol
+from core.inference.predict import Classes
 from core.inference.predict_files import predict_files
 from core.model.tevit import build_model
 from tests.core.inference.test_frames import write_images
@@ -102,17 +100,3 @@ def test_classes_of_checkpoints():
     assert published.ids == {0: 1, 1: 2} and published.names == {1: "person", 2: "dog"}
     unknown = Classes.of_checkpoint({}, 3)
     assert unknown.ids == {0: 1, 1: 2, 2: 3} and unknown.names == {}
-
-
-def test_ap_protocol(checkpoint, tmp_path):
-    from core.data.dataset import VideoDataset
-
-    dataset = VideoDataset("toy", (), (), {}, Path("toy.json"))
-    protocol = ap_protocol(CONFIG, dataset, checkpoint)
-    assert protocol["checkpoint"] == "last, step 7" and protocol["data"] == "toy"
-    assert protocol["mode"] == "offline" and "stride" not in protocol
-    online = override(CONFIG, {"inference.mode": "near_online", "data.split_file": "my/split.json"})
-    protocol = ap_protocol(online, dataset, checkpoint)
-    assert (protocol["clip_length"], protocol["stride"]) == (36, 18)
-    assert protocol["split"] == "held out: split.json"
-    json.dumps(protocol)

@@ -332,7 +332,7 @@ def test_real_video(tmp_path):
     dataset = load_dataset(config.data)
     heldout = dataset.subset(make_split(dataset, config.data).heldout)
     out = predict_dataset(config, result.checkpoint, heldout, tmp_path / "r.json", progress=False)
-    scored = evaluate(heldout.ground_truth(), out)
+    scored = evaluate(heldout, out)
     assert scored.videos == 1 and scored.instances == 1 and scored.tracks == 10
     assert 0 <= scored.figures["AP"] <= 1
 

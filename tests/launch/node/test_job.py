@@ -183,7 +183,7 @@ def test_resamples_are_drawn_alike_for_all_cells(make_run, monkeypatch):
     monkeypatch.setitem(sys.modules, "benchmarks.ap.bootstrap", boot)
     heldout = types.SimpleNamespace(ground_truth=dict)
     monkeypatch.setattr(job, "_heldout", lambda config: heldout)
-    monkeypatch.setattr("core.inference.predict.ap_protocol", lambda *_: {"seed": 5})
+    monkeypatch.setattr("benchmarks.ap.protocol.ap_protocol", lambda *_: {"seed": 5})
     run = make_run()
     write_json(run.predictions, [])
     job.MEASUREMENTS["ap"](run, override(run.config(), {"seed": 5}))
