@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from benchmarks.figures import FIGURES
 from core.config.yaml_file import read_yaml
 from core.errors import UserError
-from reports.frame.figures import FIGURES
 
 
 class TableError(UserError):

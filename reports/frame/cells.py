@@ -8,7 +8,7 @@ from functools import cached_property
 
 import pandas as pd
 
-from reports.frame.figures import Figure
+from benchmarks.figures import Figure
 from reports.frame.protocol import Differences, mixed_within
 
 FINISHED = "done"

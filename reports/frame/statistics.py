@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 from scipy import stats
 
-Better = Literal["high", "low"]
+from benchmarks.figures import Better
+
 Key = TypeVar("Key", bound=Hashable)
 
 

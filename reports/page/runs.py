@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from reports.frame.figures import FIGURES
+from benchmarks.figures import FIGURES
 from reports.frame.runs import CellRun, GridRuns
 from reports.html import Markup, join, tag
 from reports.page.grid import fields

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from benchmarks.figures import FIGURES
 from reports.frame.cells import frame_cells
-from reports.frame.figures import FIGURES
 from reports.frame.runs import GridRuns
 from reports.plots.clip_length import clip_length
 from reports.plots.modules import modules

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pandas as pd
 
+from benchmarks.figures import FIGURES
 from reports.frame.cells import CellRows
-from reports.frame.figures import FIGURES
 from reports.frame.protocol import common_protocol, show_value
 from reports.plots.style import Plot
 from reports.plots.time_memory import draw_time_and_memory, memory_columns, notes_on

@@ -9,8 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
+from benchmarks.figures import Figure
 from reports.frame.cells import CellRows
-from reports.frame.figures import Figure
 from reports.frame.statistics import seed_summary
 from reports.plots.legend import legend_above
 from reports.plots.style import Plot, SeriesLook, looks

@@ -8,10 +8,10 @@ import pandas as pd
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
 
+from benchmarks.figures import FIGURES, Better, Figure
 from reports.frame.cells import CellRows
-from reports.frame.figures import FIGURES, Figure
 from reports.frame.protocol import common_protocol, differs_between, show_value
-from reports.frame.statistics import Better, pareto_front, seed_summary
+from reports.frame.statistics import pareto_front, seed_summary
 from reports.plots.legend import legend_above
 from reports.plots.style import FAINT, INK, Plot, looks
 from reports.tables.labels import Names

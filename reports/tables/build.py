@@ -8,10 +8,9 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from ablations.table_spec import ColumnSpec, TableSpec
+from benchmarks.figures import Better, Figure
 from reports.frame.cells import CellRows
-from reports.frame.figures import Figure
 from reports.frame.protocol import Differences, common_protocol, show_value
-from reports.frame.statistics import Better
 from reports.tables.comparisons import Comparison, compare, protocol_differences
 from reports.tables.labels import Names, distinct, field_value
 from reports.tables.layout import TableLayout, figure_of, lay_out

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from benchmarks.figures import Better, Figure
 from reports.frame.cells import CellRows
-from reports.frame.figures import Figure
 from reports.frame.protocol import Differences, differs_between
 from reports.frame.statistics import (
-    Better,
     Difference,
     Ties,
     difference_by_seed,

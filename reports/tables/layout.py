@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ablations.table_spec import ColumnSpec, TableError, TableSpec, check_figures
+from benchmarks.figures import COUNTS, FIGURES, SPEEDS, Figure
 from reports.frame.cells import CellRows, frame_cells
-from reports.frame.figures import COUNTS, FIGURES, SPEEDS, Figure
 from reports.tables.labels import Field, axes_of, field_value, make_fields
 
 _MAIN = ("AP", "AP50", "AP75", "AR1", "AR10", "params", "macs", "latency", "fps")

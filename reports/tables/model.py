@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from reports.frame.figures import Figure
+from benchmarks.figures import Figure
 from reports.frame.statistics import Difference, Summary, seed_summary
 
 

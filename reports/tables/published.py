@@ -9,9 +9,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from benchmarks.figures import FIGURES
 from core.config.yaml_file import read_yaml
 from core.errors import UserError
-from reports.frame.figures import FIGURES
 
 PUBLISHED = Path(__file__).with_name("published.yaml")
 

@@ -12,8 +12,8 @@ from ablations.table_spec import (
     load_specs,
     parse_specs,
 )
+from benchmarks.figures import FIGURES
 from core.config.yaml_file import parse_yaml, read_yaml
-from reports.frame.figures import FIGURES
 
 
 def test_columns_may_be_named_or_described():

@@ -8,8 +8,9 @@ into what is printed.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-from reports.frame.statistics import Better
+Better = Literal["high", "low"]
 
 
 @dataclass(frozen=True)
