@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ablations.signature import signature
+from benchmarks.measurements import NAMES
 from core.config.schema import Config
 
-Measurement = Literal["ap", "flops", "fps"]
+if TYPE_CHECKING:
+    Measurement = str
+else:
+    Measurement = Literal[NAMES]
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,7 @@ class Cell:
         name: unique in its grid, made of the labels and the seed; safe in a shell and a path.
         config: every field resolved and validated, the seed included.
         axes: axis to the label of this cell's value, in the grid's order.
-        measure: what is to be measured, of "ap", "flops", "fps"; and "train" of a run that others
+        measure: names of :mod:`benchmarks.measurements`; and "train" of a run that others
             start from, whose weights are wanted whatever is measured.
         start: the run whose last weights this one begins with; none: it begins as its config says.
         trains: False: it only tests the weights of ``start``, which has the same training.

@@ -1,31 +1,29 @@
-"""What one cell does: train, predict, score, count, measure; each step leaves a record.
+"""What one cell does: count, try a step, train, predict, score, measure; each leaves a record.
 
-A step whose record exists is skipped, so a cell that is run again does only what is missing, and
-any step can be repeated alone by removing its record.
+What is cheap and can fail comes first.  A step whose record exists is skipped, so a cell that is
+run again does only what is missing, and any step can be repeated alone by removing its record.  A
+measurement that fails costs its own figure: the cell goes on without it and says so.
 """
 
 from __future__ import annotations
 
-import gc
 import logging
+import traceback
 from collections.abc import Callable
-from typing import Any
 
+from benchmarks.measurements import MEASUREMENTS, Inputs, Measurement, heldout_part
 from core.config.schema import Config
 from core.files import write_json
 from launch.node.provenance import write_provenance
-from launch.records.run_folder import RunFolder
+from launch.records.failures import cause_of
+from launch.records.run_folder import RunFolder, timestamp
 
 logger = logging.getLogger(__name__)
 
-RESAMPLES = 1000
-BOOTSTRAP_SEED = 0
-"""The same for all cells: two that met the same draws of videos can be compared in pairs."""
+ShouldStop = Callable[[], bool]
 
 
-def run_cell(
-    run: RunFolder, *, attempt: int, should_stop: Callable[[], bool], leader: bool = True
-) -> bool:
+def run_cell(run: RunFolder, *, attempt: int, should_stop: ShouldStop, leader: bool = True) -> bool:
     """Bring the run in the folder to its end.
 
     Args:
@@ -35,93 +33,110 @@ def run_cell(
         leader: False for the tasks that only help to train.
 
     Returns:
-        Whether everything is done; else it was asked to stop, and a later call goes on.
+        Whether everything is done, or has failed for this time; else it was asked to stop, and a
+        later call goes on.
     """
     config = run.config()
+    failed: set[str] = set()
+    needs_training = _needs_training(run)
     if leader:
         write_provenance(run, attempt)
-    if "ap" in run.measure() and not run.predictions.exists() and not run.result("ap").exists():
-        if not _train(run, config, should_stop):
+        if not _measure(run, config, should_stop, attempt, failed, early=True):
             return False
-        if leader and not should_stop():
-            _predict(run, config)
-    if not leader:
-        return True
-    while (kind := missing(run)) is not None:
+        if needs_training and not run.checkpoint.exists():
+            _try_step(config)
+    if needs_training and not _train(run, config, should_stop):
+        return False
+    return not leader or _measure(run, config, should_stop, attempt, failed)
+
+
+def missing(
+    run: RunFolder, failed: set[str] | frozenset[str] = frozenset(), *, early: bool = False
+) -> Measurement | None:
+    """The next measurement to do, or None; another grid may ask for more meanwhile.
+
+    Args:
+        failed: measurements that are not to be tried again.
+        early: only those that are done before the training.
+    """
+    wanted = set(run.measure()) - failed
+    return next(
+        (
+            measurement
+            for name, measurement in MEASUREMENTS.items()
+            if name in wanted and (measurement.early or not early) and not run.result(name).exists()
+        ),
+        None,
+    )
+
+
+def _measure(
+    run: RunFolder,
+    config: Config,
+    should_stop: ShouldStop,
+    attempt: int,
+    failed: set[str],
+    *,
+    early: bool = False,
+) -> bool:
+    """Make the records that are missing; False: it was asked to stop before the last of them."""
+    while (measurement := missing(run, failed, early=early)) is not None:
         if should_stop():
             return False
-        logger.info("measuring: %s", kind)
-        write_json(run.result(kind), MEASUREMENTS[kind](run, config))
+        name = measurement.name
+        try:
+            if measurement.needs_predictions and not run.predictions.exists():
+                _predict(run, config)
+                continue
+            logger.info("measuring: %s", name)
+            inputs = Inputs(run.signature, config, run.checkpoint, run.predictions)
+            record = measurement.run(inputs)
+        except Exception as error:
+            if should_stop() or cause_of(error) == "disk full":
+                raise
+            logger.exception("%s: the measurement failed, the cell goes on without it", name)
+            failed.add(name)
+            write_json(
+                run.failed_result(name),
+                {
+                    "attempt": attempt,
+                    "cause": cause_of(error),
+                    "last_line": f"{type(error).__name__}: {error}".splitlines()[0],
+                    "traceback": traceback.format_exc(),
+                    "time": timestamp(),
+                },
+            )
+        else:
+            write_json(run.result(name), record)
+            run.failed_result(name).unlink(missing_ok=True)
     return True
 
 
-def missing(run: RunFolder) -> str | None:
-    """The next measurement to do, or None; another grid may ask for more meanwhile."""
-    wanted = run.measure()
-    return next((k for k in MEASUREMENTS if k in wanted and not run.result(k).exists()), None)
+def _needs_training(run: RunFolder) -> bool:
+    """Whether a measurement needs predictions that are not there."""
+    if run.predictions.exists():
+        return False
+    wanted = set(run.measure())
+    return any(
+        measurement.needs_predictions and name in wanted and not run.result(name).exists()
+        for name, measurement in MEASUREMENTS.items()
+    )
 
 
-def _train(run: RunFolder, config: Config, should_stop: Callable[[], bool]) -> bool:
+def _try_step(config: Config) -> None:
+    from core.training.trial import try_step
+
+    height, width = try_step(config)
+    logger.info("a training step fits into memory at %dx%d", width, height)
+
+
+def _train(run: RunFolder, config: Config, should_stop: ShouldStop) -> bool:
     from core.training.train import train
 
-    result = train(config, run.path, should_stop=should_stop, progress=True)
-    return result.finished
+    return train(config, run.path, should_stop=should_stop, progress=True).finished
 
 
 def _predict(run: RunFolder, config: Config) -> None:
     from core.inference.predict import predict_dataset
 
-    predict_dataset(config, run.checkpoint, _heldout(config), run.predictions)
-
-
-def _heldout(config: Config) -> Any:
-    """The part of the dataset that is scored."""
-    from core.data.split import make_split
-    from core.data.youtube_vis import load_dataset
-
-    dataset = load_dataset(config.data)
-    return dataset.subset(make_split(dataset, config.data).heldout)
-
-
-def _ap(run: RunFolder, config: Config) -> dict[str, Any]:
-    from benchmarks.ap.bootstrap import bootstrap
-    from benchmarks.ap.evaluate import ap_record, evaluate
-    from benchmarks.ap.protocol import ap_protocol
-
-    if not run.predictions.exists():
-        _predict(run, config)
-    heldout = _heldout(config)
-    result = evaluate(heldout, run.predictions)
-    drawn = bootstrap(result, RESAMPLES, seed=BOOTSTRAP_SEED)
-    return ap_record(result, ap_protocol(config, heldout, run.checkpoint), drawn.to_dict())
-
-
-def _flops(run: RunFolder, config: Config) -> dict[str, Any]:
-    from benchmarks.flops.record import flops_record
-
-    return flops_record(config, name=run.signature)
-
-
-def _fps(run: RunFolder, config: Config) -> dict[str, Any]:
-    from benchmarks.speed.measure import fps_record
-
-    _free_memory()
-    trained = run.checkpoint if run.checkpoint.exists() else None
-    return fps_record(config, name=run.signature, checkpoint=trained)
-
-
-def _free_memory() -> None:
-    """Leave the GPU to the process that measures."""
-    import torch
-
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-
-
-MEASUREMENTS: dict[str, Callable[[RunFolder, Config], dict[str, Any]]] = {
-    "ap": _ap,
-    "flops": _flops,
-    "fps": _fps,
-}
-"""In the order in which they are done."""
+    predict_dataset(config, run.checkpoint, heldout_part(config), run.predictions)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.measurements import NAMES
 from core.errors import UserError
 from core.files import read_json, write_json
 from launch.node import stop
@@ -265,7 +266,7 @@ def _leaders_claim(
 
 def progress(run: RunFolder) -> str:
     """A word that changes whenever the cell got further: its checkpoint and its records."""
-    files = [run.checkpoint, run.predictions, *(run.result(k) for k in ("ap", "flops", "fps"))]
+    files = [run.checkpoint, run.predictions, *(run.result(k) for k in NAMES)]
     marks = []
     for path in files:
         try:

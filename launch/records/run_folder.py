@@ -4,6 +4,7 @@ config.json            {"schema", "signature", "name", "config"}
 provenance/<n>.json    what attempt n ran on and with
 history.jsonl          metric history          checkpoints/last.pt
 predictions.json       split.json              results/ap.json, flops.json, fps.json
+results/fps.failed.json    why a measurement failed, until it is made
 logs/<n>.log           output of attempt n
 failure.json           of the latest attempt that failed
 done.json              written last
@@ -37,6 +38,9 @@ StateName = Literal["new", "queued", "running", "interrupted", "failed", "done"]
 
 FATAL = ("error", "out of memory", "disk full")
 """Causes that would most likely strike again: a failure, not an interruption."""
+
+DONE_BUT_FOR = "done but for "
+"""Begins the cause of a run that has all its records but those of measurements that failed."""
 
 
 @dataclass(frozen=True)
@@ -138,8 +142,12 @@ class RunFolder:
         return self.path / "provenance" / f"{attempt}.json"
 
     def result(self, kind: str) -> Path:
-        """The record of one measurement: "ap", "flops" or "fps"."""
+        """The record of one measurement (:mod:`benchmarks.measurements`)."""
         return self.results / f"{kind}.json"
+
+    def failed_result(self, kind: str) -> Path:
+        """Why one measurement has no record: cause and traceback of its latest failure."""
+        return self.results / f"{kind}.failed.json"
 
     def config(self) -> Config:
         """The resolved config.
@@ -208,9 +216,17 @@ class RunFolder:
             return _queued(mark, attempt, holder)
         if claim is None:
             return RunState("new")
-        return self._ended(claim)
+        return self._ended(claim, measure)
 
-    def _ended(self, claim: lease.Claim) -> RunState:
+    def failed_measurements(self, measure: Iterable[str]) -> tuple[str, ...]:
+        """Those of ``measure`` that were tried, failed and cost the run only their own figures."""
+        return tuple(
+            kind
+            for kind in measure
+            if self.failed_result(kind).exists() and not self.result(kind).exists()
+        )
+
+    def _ended(self, claim: lease.Claim, measure: Iterable[str]) -> RunState:
         end = claim.end
         if end is None:
             # silent without a word: killed, unless it managed to leave the cause
@@ -222,6 +238,8 @@ class RunFolder:
         outcome, cause = end.get("outcome"), end.get("cause")
         if outcome == "requeued":
             return RunState("queued", cause, claim.number, claim.holder)
+        if outcome == "done" and (failed := self.failed_measurements(measure)):
+            cause = DONE_BUT_FOR + ", ".join(failed)
         name: StateName = "failed" if outcome == "failed" else "interrupted"
         return RunState(name, cause, claim.number, claim.holder)
 

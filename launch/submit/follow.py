@@ -33,8 +33,8 @@ def follow(
     Returns:
         The last look.
     """
-    # whoever cancels a cell while we wait means it
-    rules = replace(rules, causes=rules.causes - {"cancelled"})
+    # whoever cancels a cell while we wait means it; a measurement just failed would fail again
+    rules = replace(rules, causes=rules.causes - {"cancelled"}, measurements=False)
     retries: Counter[str] = Counter()
     while True:
         found = survey(store, wanted(grid), record=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from core.config.overrides import unknown
 from core.errors import UserError
 from launch.records.failures import CAUSES
-from launch.records.run_folder import FATAL, RunFolder, RunState
+from launch.records.run_folder import DONE_BUT_FOR, FATAL, RunFolder, RunState
 
 DEFAULT_CAUSES = frozenset(CAUSES) - frozenset(FATAL)
 """Causes that say nothing against trying again."""
@@ -24,17 +24,21 @@ class RetryRules:
         causes: tried again until ``limit`` attempts in a row have got no further.
         insisted: tried again whatever happened before, since the user asked for it by name.
         limit: attempts without progress; an attempt that reached a new checkpoint does not count.
+        measurements: try again what cost a run no more than its own figures.
     """
 
     causes: frozenset[str] = DEFAULT_CAUSES
     insisted: frozenset[str] = frozenset()
     limit: int = DEFAULT_LIMIT
+    measurements: bool = True
 
     def refusal(self, run: RunFolder, state: RunState) -> str | None:
         """Why a failed or interrupted cell is not tried again, or None."""
         cause = state.cause
         if cause is None or cause in self.insisted:
             return None
+        if cause.startswith(DONE_BUT_FOR):
+            return None if self.measurements else f"{cause} (the next launch tries again)"
         if cause not in self.causes:
             return f"not tried again after: {cause} (--retry {option(cause)})"
         futile = futile_attempts(run)

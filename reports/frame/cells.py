@@ -9,6 +9,7 @@ from functools import cached_property
 import pandas as pd
 
 from benchmarks.figures import Figure
+from benchmarks.measurements import NAMES
 from reports.frame.protocol import Differences, mixed_within
 
 FINISHED = "done"
@@ -47,7 +48,7 @@ class CellRows:
     def _mixed(self) -> dict[str, Differences]:
         if "mixed" in self.rows and self.rows["mixed"].isna().all():
             return {}  # already looked at, for all cells together
-        return {kind: mixed_within(self.rows, kind) for kind in ("ap", "flops", "fps")}
+        return {kind: mixed_within(self.rows, kind) for kind in NAMES}
 
     @property
     def planned(self) -> int:

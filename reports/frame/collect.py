@@ -21,9 +21,10 @@ from typing import Any
 
 import pandas as pd
 
+from benchmarks.measurements import NAMES
 from core.files import write_atomic
 from reports.frame.protocol import measured, mixed_within, protocol_fields
-from reports.frame.runs import KINDS, CellRun, GridRuns
+from reports.frame.runs import CellRun, GridRuns
 
 _NOT_COLUMNS = frozenset(
     {
@@ -92,7 +93,7 @@ def _row(run: CellRun, grid: GridRuns) -> dict[str, Any]:
     }
     row |= {f"axis.{axis}": run.axes.get(axis) for axis in grid.manifest.axes}
     row |= {k: v for k, v in flat_columns(run.config or {}).items() if k != "seed"}
-    for kind in KINDS:
+    for kind in NAMES:
         if kind in run.records:
             row |= {f"{kind}.{k}": v for k, v in _record(run.records[kind]).items()}
     return row | {f"run.{k}": v for k, v in _provenance(run).items()}
@@ -133,7 +134,7 @@ def _column_order(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Every column of any row, sections together: identity, axes, switches, records, run."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     sections = list(dict.fromkeys(_section(name) for name in names))
-    last = [part for kind in KINDS for part in (kind, f"{kind}.protocol")] + ["run"]
+    last = [part for kind in NAMES for part in (kind, f"{kind}.protocol")] + ["run"]
     order = [section for section in sections if section not in last] + last
     return sorted(names, key=lambda name: order.index(_section(name)))
 
@@ -148,7 +149,7 @@ def _section(name: str) -> str:
 def _mixed(frame: pd.DataFrame) -> pd.Series:
     """For each row, the protocol fields in which the seeds of its cell differ; else nothing."""
     said: dict[str, list[str]] = {}
-    for kind in KINDS:
+    for kind in NAMES:
         for cell in _suspects(frame, kind):
             fields = mixed_within(frame[frame["cell"] == cell], kind)
             said.setdefault(cell, []).extend(f"{kind}: {field}" for field in fields)

@@ -7,39 +7,16 @@ that is the experiment.  Any other difference makes figures incomparable, and is
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from benchmarks.measurements import MEASUREMENTS
+
 PER_RUN = frozenset({"seed", "command", "created", "host", "weights", "tracks"})
 """Fields that differ from run to run without making figures incomparable."""
-
-_TEST_INPUT = ("data.test_size", "data.root", "data.synthetic.size")
-_CLIP = ("inference.clip_length", "inference.mode", "data.clip_length", "data.synthetic.frames")
-_SPLIT = ("data.holdout", "data.split_seed", "data.split_file", "data.root", "data.annotations")
-
-VARIED_BY: dict[str, tuple[str, ...]] = {
-    "data": ("data.root", "data.annotations"),
-    "split": _SPLIT,
-    "videos": (*_SPLIT, "data.synthetic.videos"),
-    "instances": (*_SPLIT, "data.synthetic.videos", "data.synthetic.seed"),
-    "checkpoint": ("train.steps",),
-    "mode": ("inference.mode",),
-    "precision": ("inference.precision", "train.precision"),
-    "top_k": ("inference.top_k",),
-    "stride": ("inference.stride", "inference.mode"),
-    "test_size": ("data.test_size",),
-    "clip_length": _CLIP,
-    "video_frames": _CLIP,
-    "queries": ("head.queries",),
-    "height": _TEST_INPUT,
-    "width": _TEST_INPUT,
-    "video_height": _TEST_INPUT,
-    "video_width": _TEST_INPUT,
-}
-"""Protocol field to the switches that are expected to change it."""
 
 _DETAILS = frozenset(
     {
@@ -110,7 +87,7 @@ def _differences(rows: pd.DataFrame, kind: str, names: pd.Series) -> Differences
 
 
 def _explained(rows: pd.DataFrame, kind: str, field: str) -> bool:
-    switches = [name for name in VARIED_BY.get(field, ()) if name in rows]
+    switches = [name for name in MEASUREMENTS[kind].varied_by.get(field, ()) if name in rows]
     if not switches:
         return False
     setting = rows[switches].map(show_value).agg("|".join, axis=1)
@@ -137,7 +114,7 @@ def show_value(value: Any) -> str:
 def describe_protocol(kind: str, protocol: Mapping[str, Any]) -> str:
     """A protocol as a list of short phrases, the best known fields first, details left out."""
     rest = dict(protocol)
-    phrases = [phrase for phrase in _KNOWN[kind](rest) if phrase]
+    phrases = [p for known in MEASUREMENTS[kind].phrases if (p := _take(rest, *known))]
     phrases += [
         f"{name.replace('_', ' ')} {show_value(value)}"
         for name, value in rest.items()
@@ -151,35 +128,3 @@ def _take(rest: dict[str, Any], template: str, *names: str) -> str:
     if any(name not in rest for name in names):
         return ""
     return template.format(*(show_value(rest.pop(name)) for name in names))
-
-
-def _ap_phrases(rest: dict[str, Any]) -> Iterable[str]:
-    yield _take(rest, "{}", "data")
-    yield _take(rest, "{}", "split")
-    yield _take(rest, "{} videos", "videos")
-    yield _take(rest, "{} instances", "instances")
-    yield _take(rest, "checkpoint: {}", "checkpoint")
-    yield _take(rest, "{}", "mode")
-
-
-def _input_phrases(rest: dict[str, Any]) -> Iterable[str]:
-    yield _take(rest, "input {}×{}", "height", "width")
-    yield _take(rest, "T={}", "clip_length")
-    yield _take(rest, "batch {}", "batch")
-
-
-def _flops_phrases(rest: dict[str, Any]) -> Iterable[str]:
-    yield _take(rest, "{} per {}", "unit", "per")
-    yield from _input_phrases(rest)
-    yield _take(rest, "counted by {}", "counters")
-
-
-def _fps_phrases(rest: dict[str, Any]) -> Iterable[str]:
-    yield _take(rest, "{}", "device")
-    yield _take(rest, "{}", "precision")
-    yield from _input_phrases(rest)
-    yield _take(rest, "masks at {}×{}", "video_height", "video_width")
-    yield _take(rest, "median of at least {} calls and {} s", "min_samples", "min_seconds")
-
-
-_KNOWN = {"ap": _ap_phrases, "flops": _flops_phrases, "fps": _fps_phrases}

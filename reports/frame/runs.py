@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.measurements import NAMES
 from core.errors import UserError
 from core.files import read_json, read_json_lines
 from launch.records.store import Manifest, ManifestCell, RunFolder, Store
-
-KINDS = ("ap", "flops", "fps")
-"""The measurements, in the order in which reports show them."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ def _read_run(folder: RunFolder, cell: ManifestCell, manifest: Manifest) -> Cell
     faults: list[str] = []
     state = folder.state(cell.measure or manifest.measure)
     config = _read(folder.config_path, faults)
-    records = {kind: _read(folder.result(kind), faults) for kind in KINDS}
+    records = {kind: _read(folder.result(kind), faults) for kind in NAMES}
     return CellRun(
         name=cell.name,
         signature=cell.signature,

@@ -6,19 +6,14 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from benchmarks.measurements import MEASUREMENTS, NAMES
 from reports.frame.cells import frame_cells
 from reports.frame.collect import flat_columns
 from reports.frame.protocol import common_protocol, differs_between, measured, show_value
-from reports.frame.runs import KINDS, GridRuns
+from reports.frame.runs import GridRuns
 from reports.html import Markup, join, tag
 from reports.tables.labels import Names, field_value
 from reports.tables.notes import describe_differences
-
-_MEASUREMENTS = {
-    "ap": "Average precision",
-    "flops": "Multiply-adds and parameters",
-    "fps": "Speed and memory",
-}
 
 
 def fields(values: Mapping[str, object]) -> Markup:
@@ -57,14 +52,14 @@ def _switches(grid: GridRuns, frame: pd.DataFrame, names: Names) -> Markup:
 
 def protocol_section(frame: pd.DataFrame) -> Markup:
     """How each kind of figure was measured, and where cells were not measured alike."""
-    blocks = [_protocol(frame, kind) for kind in KINDS if not measured(frame, kind).empty]
+    blocks = [_protocol(frame, kind) for kind in NAMES if not measured(frame, kind).empty]
     if not blocks:
         return tag("p", "Nothing has been measured yet.")
     return tag("div", *blocks, class_="blocks")
 
 
 def _protocol(frame: pd.DataFrame, kind: str) -> Markup:
-    parts = [tag("h3", _MEASUREMENTS[kind])]
+    parts = [tag("h3", MEASUREMENTS[kind].title)]
     common = common_protocol(frame, kind)
     parts.append(fields({k.replace("_", " "): show_value(v) for k, v in common.items()}))
     varied, unexplained = differs_between(frame, kind)

@@ -12,6 +12,7 @@ from typing import TypeVar
 import pandas as pd
 
 from ablations.table_spec import TableError, TableSpec
+from benchmarks.measurements import NAMES
 from reports.frame.cells import CellRows
 from reports.frame.protocol import show_value
 from reports.tables.model import Label
@@ -188,7 +189,7 @@ def field_value(cell: CellRows, name: str) -> str:
         return show_value(cell.rows[f"axis.{name}"].iloc[0])
     if name in DERIVED:
         return cell.name if name == "cell" else (_method if name == "method" else _backbone)(cell)
-    if name not in cell.rows or name.partition(".")[0] in {"ap", "flops", "fps", "run", "axis"}:
+    if name not in cell.rows or name.partition(".")[0] in {*NAMES, "run", "axis"}:
         raise TableError(f"unknown row field {name!r}; {_valid_fields(cell.rows)}")
     return show_value(cell.rows[name].iloc[0])
 

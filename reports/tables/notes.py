@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from benchmarks.measurements import MEASUREMENTS
 from reports.frame.protocol import Differences, common_protocol, describe_protocol
-from reports.frame.runs import KINDS
 from reports.tables.comparisons import Comparison
 from reports.tables.layout import TableLayout, figure_of
 from reports.tables.model import Notes
@@ -23,7 +23,7 @@ def add_notes(
     _test(notes, layout, compared)
     _meaning(notes, layout)
     kinds = {figure_of(column.figure).kind for column in layout.columns}
-    for kind in KINDS:
+    for kind in MEASUREMENTS:
         if kind in kinds:
             _protocol(notes, kind, frame, layout, compared)
     _code(notes, frame)
@@ -84,9 +84,9 @@ def _protocol(
     compared: Mapping[str, Comparison],
 ) -> None:
     protocol = common_protocol(frame, kind)
-    names = {"ap": "AP", "flops": "Counts", "fps": "Speed and memory"}
+    name = MEASUREMENTS[kind].label
     if protocol:
-        notes.say(f"{names[kind]}: {describe_protocol(kind, protocol)}.")
+        notes.say(f"{name}: {describe_protocol(kind, protocol)}.")
     varied: Differences = {}
     for column in layout.columns:
         if figure_of(column.figure).kind == kind:
@@ -95,9 +95,9 @@ def _protocol(
         fields = "; ".join(
             f"{field.replace('_', ' ')} {', '.join(values)}" for field, values in varied.items()
         )
-        notes.say(f"{names[kind]}: the protocol varies with the rows: {fields}.")
+        notes.say(f"{name}: the protocol varies with the rows: {fields}.")
     if f"{kind}.drift" in frame:
-        _drift(notes, names[kind], frame[f"{kind}.drift"])
+        _drift(notes, name, frame[f"{kind}.drift"])
 
 
 def _drift(notes: Notes, name: str, drift: pd.Series) -> None:

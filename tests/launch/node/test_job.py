@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 import types
@@ -8,8 +9,11 @@ import pytest
 
 from ablations.cell import Cell
 from ablations.grid import Grid
+from benchmarks import measurements
+from benchmarks.measurements import MEASUREMENTS, Inputs
 from core import preset
 from core.config.overrides import override
+from core.errors import UserError
 from core.files import read_json_lines, write_json
 from launch.executors.profile import make_profile
 from launch.node import job
@@ -29,10 +33,13 @@ class Steps:
         self.called = []
         self.finished = True
         monkeypatch.setattr(job, "write_provenance", lambda run, n: self.note("provenance"))
+        monkeypatch.setattr(job, "_try_step", lambda config: self.note("try"))
         monkeypatch.setattr(job, "_train", self.train)
         monkeypatch.setattr(job, "_predict", self.predict)
-        for kind in job.MEASUREMENTS:
-            monkeypatch.setitem(job.MEASUREMENTS, kind, self.measurement(kind))
+        self.failing = {}
+        for kind, known in list(MEASUREMENTS.items()):
+            replaced = dataclasses.replace(known, run=self.measurement(kind))
+            monkeypatch.setitem(MEASUREMENTS, kind, replaced)
 
     def note(self, word):
         self.called.append(word)
@@ -46,8 +53,10 @@ class Steps:
         write_json(run.predictions, [])
 
     def measurement(self, kind):
-        def measure(run, config):
+        def measure(inputs):
             self.note(kind)
+            if kind in self.failing:
+                raise self.failing[kind]
             return {"kind": kind}
 
         return measure
@@ -71,7 +80,7 @@ def call(run, stop=lambda: False, leader=True):
 def test_the_steps_come_in_order_and_leave_records(cell):
     run, steps = cell("fps", "ap", "flops")
     assert call(run)
-    assert steps.called == ["provenance", "train", "predict", "ap", "flops", "fps"]
+    assert steps.called == ["provenance", "flops", "try", "train", "predict", "ap", "fps"]
     assert all(run.result(kind).exists() for kind in ("ap", "flops", "fps"))
 
 
@@ -104,16 +113,16 @@ def test_stopped_while_training_it_is_not_finished(cell):
     run, steps = cell("ap", "flops")
     steps.finished = False
     assert not call(run)
-    assert steps.called == ["provenance", "train"]
+    assert steps.called == ["provenance", "flops", "try", "train"]
 
 
 @pytest.mark.parametrize(
     ("after", "called"),
     [
-        (0, ["provenance", "train"]),
-        (1, ["provenance", "train", "predict"]),
-        (2, ["provenance", "train", "predict", "ap"]),
-        (3, ["provenance", "train", "predict", "ap", "flops"]),
+        (0, ["provenance"]),
+        (1, ["provenance", "flops", "try", "train"]),
+        (2, ["provenance", "flops", "try", "train", "predict"]),
+        (3, ["provenance", "flops", "try", "train", "predict", "ap"]),
     ],
 )
 def test_it_stops_between_any_two_steps_and_goes_on(cell, after, called):
@@ -127,19 +136,19 @@ def test_it_stops_between_any_two_steps_and_goes_on(cell, after, called):
     assert not call(run, stop)
     assert steps.called == called
     assert call(run)
-    measured = [word for word in steps.called if word in job.MEASUREMENTS]
-    assert measured == ["ap", "flops", "fps"]
+    measured = [word for word in steps.called if word in MEASUREMENTS]
+    assert measured == ["flops", "ap", "fps"]
 
 
 def test_a_measurement_that_another_grid_wants_meanwhile_is_made(cell, make_run):
     run, _ = cell("ap")
-    original = job.MEASUREMENTS["ap"]
+    original = MEASUREMENTS["ap"]
 
-    def measure(run, config):
+    def measure(inputs):
         make_run(measure=["ap", "flops"])
-        return original(run, config)
+        return original.run(inputs)
 
-    job.MEASUREMENTS["ap"] = measure
+    MEASUREMENTS["ap"] = dataclasses.replace(original, run=measure)
     assert call(run)
     assert run.result("flops").exists()
 
@@ -154,12 +163,95 @@ def test_a_helping_task_only_trains(cell):
     assert steps.called == []
 
 
+def test_a_measurement_that_fails_costs_its_own_figure_and_the_next_launch_does_only_that(cell):
+    run, steps = cell("ap", "flops", "fps")
+    steps.failing["fps"] = RuntimeError("no clock")
+    assert call(run)
+    assert steps.called == ["provenance", "flops", "try", "train", "predict", "ap", "fps"]
+    assert run.result("ap").exists()
+    assert run.result("flops").exists()
+    assert not run.result("fps").exists()
+    failure = json.loads(run.failed_result("fps").read_text())
+    assert failure["last_line"] == "RuntimeError: no clock"
+    assert failure["cause"] == "error"
+    assert "raise self.failing[kind]" in failure["traceback"]
+    steps.called.clear()
+    steps.failing.clear()
+    assert call(run)
+    assert steps.called == ["provenance", "fps"]
+    assert not run.failed_result("fps").exists()
+
+
+def test_counting_that_fails_stops_no_training(cell):
+    run, steps = cell("ap", "flops")
+    steps.failing["flops"] = UserError("nobody counts fft")
+    assert call(run)
+    assert steps.called == ["provenance", "flops", "try", "train", "predict", "ap"]
+    assert run.failed_measurements(run.measure()) == ("flops",)
+
+
+def test_a_prediction_that_fails_costs_ap_alone(cell, monkeypatch):
+    run, steps = cell("ap", "fps")
+
+    def predict(run, config):
+        raise UserError("frame 3 cannot be read")
+
+    monkeypatch.setattr(job, "_predict", predict)
+    assert call(run)
+    assert steps.called == ["provenance", "try", "train", "fps"]
+    assert run.failed_measurements(run.measure()) == ("ap",)
+
+
+@pytest.mark.parametrize(
+    ("error", "stopped"), [(OSError(28, "No space left on device"), False), (RuntimeError(), True)]
+)
+def test_a_full_disk_and_a_kill_are_no_failures_of_a_measurement(cell, error, stopped):
+    run, steps = cell("fps")
+    steps.failing["fps"] = error
+    with pytest.raises(type(error)):
+        call(run, lambda: stopped and "fps" in steps.called)
+    assert not run.failed_result("fps").exists()
+
+
+def test_a_cell_shown_as_done_but_for_a_measurement_is_launched_again_for_it_alone(
+    store, signals, monkeypatch
+):
+    run = store.run("c" * 16)
+    run.create(schema=1, name="c", config=preset("tiny"), measure=["flops", "fps"])
+    steps = Steps(monkeypatch, run)
+    steps.failing["fps"] = RuntimeError("no clock")
+    assert CellTask(str(run.path), "b1", 0)() == "done"
+    wanted = ("flops", "fps")
+    state = run.state(wanted)
+    assert (state.name, state.cause) == ("interrupted", "done but for fps")
+    assert run.state(("flops",)).name == "done"
+    assert RetryRules().refusal(run, state) is None
+    again = RetryRules(measurements=False).refusal(run, state)
+    assert again == "done but for fps (the next launch tries again)"
+    steps.failing.clear()
+    assert CellTask(str(run.path), "b2", 0)() == "done"
+    assert run.state(wanted).name == "done"
+    assert steps.called == ["provenance", "flops", "fps", "provenance", "fps"]
+
+
+def test_a_cell_that_is_too_large_fails_before_it_trains(cell, monkeypatch):
+    run, steps = cell("ap")
+
+    def too_large(config):
+        raise UserError("out of memory in one forward and backward pass") from MemoryError()
+
+    monkeypatch.setattr(job, "_try_step", too_large)
+    with pytest.raises(UserError, match="out of memory"):
+        call(run)
+    assert steps.called == ["provenance"]
+
+
 def test_every_measurement_of_a_grid_is_known():
     from typing import get_args
 
     from ablations.cell import Measurement
 
-    assert set(job.MEASUREMENTS) == set(get_args(Measurement))
+    assert set(MEASUREMENTS) == set(get_args(Measurement))
 
 
 def test_resamples_are_drawn_alike_for_all_cells(make_run, monkeypatch):
@@ -182,11 +274,12 @@ def test_resamples_are_drawn_alike_for_all_cells(make_run, monkeypatch):
     monkeypatch.setitem(sys.modules, "benchmarks.ap.evaluate", ap)
     monkeypatch.setitem(sys.modules, "benchmarks.ap.bootstrap", boot)
     heldout = types.SimpleNamespace(ground_truth=dict)
-    monkeypatch.setattr(job, "_heldout", lambda config: heldout)
+    monkeypatch.setattr(measurements, "heldout_part", lambda config: heldout)
     monkeypatch.setattr("benchmarks.ap.protocol.ap_protocol", lambda *_: {"seed": 5})
     run = make_run()
     write_json(run.predictions, [])
-    job.MEASUREMENTS["ap"](run, override(run.config(), {"seed": 5}))
+    config = override(run.config(), {"seed": 5})
+    MEASUREMENTS["ap"].run(Inputs("x", config, run.checkpoint, run.predictions))
     assert seen == [(1000, 0)]
 
 
@@ -222,7 +315,7 @@ def test_a_real_cell_stopped_and_resumed_scores_like_one_that_was_not(
     records = []
     for name, interrupted in (("a" * 16, False), ("b" * 16, True)):
         run = store.run(name)
-        run.create(schema=1, name=name, config=config, measure=["ap", "flops"])
+        run.create(schema=1, name=name, config=config, measure=["ap"])
         task = CellTask(str(run.path), "b1", 0)
         if interrupted:
             signals.ask("terminated")
@@ -230,6 +323,7 @@ def test_a_real_cell_stopped_and_resumed_scores_like_one_that_was_not(
             assert run.state().name == "interrupted"
             assert [line["step"] for line in read_json_lines(run.history)] == [1]
             signals.withdraw("terminated")
+        run.create(schema=1, name=name, config=config, measure=["ap", "flops"])
         assert task() == "done"
         assert [line["step"] for line in read_json_lines(run.history)] == [1, 2, 3, 4]
         losses = [line["loss"] for line in read_json_lines(run.history)]

@@ -1,0 +1,177 @@
+"""Every measurement that a cell of a grid can ask for, one entry each.
+
+The grid file's ``measure:``, the cell's job and the reports read this list, so a new measurement
+is a function that makes its record and an entry here.  The entries import what they run only when
+they run: reading the list costs nothing.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from core.config.schema import Config
+
+RESAMPLES = 1000
+BOOTSTRAP_SEED = 0
+"""The same for all cells: two that met the same draws of videos can be compared in pairs."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a measurement may read.
+
+    Attributes:
+        name: of the model, for its record.
+        checkpoint: trained weights, where the model has been trained.
+        predictions: results on the held-out videos, for measurements that need them.
+    """
+
+    name: str
+    config: Config
+    checkpoint: Path
+    predictions: Path
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One kind of record: how it is made, and how its protocol is told.
+
+    Attributes:
+        name: in a grid's ``measure:``; the record is ``results/<name>.json``.
+        title: heading of its protocol.
+        label: what the notes below a table say that a protocol belongs to.
+        run: makes the record: JSON types, with ``figures`` and ``protocol``.
+        needs_predictions: the model is trained and the held-out videos are predicted first.
+        early: cheap and independent of the weights, so it is done before the training.
+        phrases: the best known protocol fields in words: a template and the fields that fill it.
+        varied_by: protocol field to the switches that are expected to change it.
+    """
+
+    name: str
+    title: str
+    label: str
+    run: Callable[[Inputs], dict[str, Any]]
+    needs_predictions: bool = False
+    early: bool = False
+    phrases: tuple[tuple[str, ...], ...] = ()
+    varied_by: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def heldout_part(config: Config) -> Any:
+    """The part of the dataset that is scored."""
+    from core.data.split import make_split
+    from core.data.youtube_vis import load_dataset
+
+    dataset = load_dataset(config.data)
+    return dataset.subset(make_split(dataset, config.data).heldout)
+
+
+def _ap(inputs: Inputs) -> dict[str, Any]:
+    from benchmarks.ap.bootstrap import bootstrap
+    from benchmarks.ap.evaluate import ap_record, evaluate
+    from benchmarks.ap.protocol import ap_protocol
+
+    heldout = heldout_part(inputs.config)
+    result = evaluate(heldout, inputs.predictions)
+    drawn = bootstrap(result, RESAMPLES, seed=BOOTSTRAP_SEED)
+    protocol = ap_protocol(inputs.config, heldout, inputs.checkpoint)
+    return ap_record(result, protocol, drawn.to_dict())
+
+
+def _flops(inputs: Inputs) -> dict[str, Any]:
+    from benchmarks.flops.record import flops_record
+
+    return flops_record(inputs.config, name=inputs.name)
+
+
+def _fps(inputs: Inputs) -> dict[str, Any]:
+    import torch
+
+    from benchmarks.speed.measure import fps_record
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()  # the GPU is for the process that measures
+    trained = inputs.checkpoint if inputs.checkpoint.exists() else None
+    return fps_record(inputs.config, name=inputs.name, checkpoint=trained)
+
+
+_CLIP = ("inference.clip_length", "inference.mode", "data.clip_length", "data.synthetic.frames")
+_SPLIT = ("data.holdout", "data.split_seed", "data.split_file", "data.root", "data.annotations")
+_MODEL = {
+    "mode": ("inference.mode",),
+    "precision": ("inference.precision", "train.precision"),
+    "top_k": ("inference.top_k",),
+    "stride": ("inference.stride", "inference.mode"),
+    "test_size": ("data.test_size",),
+    "clip_length": _CLIP,
+    "queries": ("head.queries",),
+}
+_INPUT = dict.fromkeys(
+    ("height", "width", "video_height", "video_width"),
+    ("data.test_size", "data.root", "data.synthetic.size"),
+)
+_INPUT_PHRASES = (
+    ("input {}×{}", "height", "width"),
+    ("T={}", "clip_length"),
+    ("batch {}", "batch"),
+)
+
+MEASUREMENTS: dict[str, Measurement] = {
+    measurement.name: measurement
+    for measurement in (
+        Measurement(
+            "ap",
+            "Average precision",
+            "AP",
+            _ap,
+            needs_predictions=True,
+            phrases=(
+                ("{}", "data"),
+                ("{}", "split"),
+                ("{} videos", "videos"),
+                ("{} instances", "instances"),
+                ("checkpoint: {}", "checkpoint"),
+                ("{}", "mode"),
+            ),
+            varied_by={
+                **_MODEL,
+                "data": ("data.root", "data.annotations"),
+                "split": _SPLIT,
+                "videos": (*_SPLIT, "data.synthetic.videos"),
+                "instances": (*_SPLIT, "data.synthetic.videos", "data.synthetic.seed"),
+                "checkpoint": ("train.steps",),
+            },
+        ),
+        Measurement(
+            "flops",
+            "Multiply-adds and parameters",
+            "Counts",
+            _flops,
+            early=True,
+            phrases=(("{} per {}", "unit", "per"), *_INPUT_PHRASES, ("counted by {}", "counters")),
+            varied_by={**_MODEL, **_INPUT},
+        ),
+        Measurement(
+            "fps",
+            "Speed and memory",
+            "Speed and memory",
+            _fps,
+            phrases=(
+                ("{}", "device"),
+                ("{}", "precision"),
+                *_INPUT_PHRASES,
+                ("masks at {}×{}", "video_height", "video_width"),
+                ("median of at least {} calls and {} s", "min_samples", "min_seconds"),
+            ),
+            varied_by={**_MODEL, **_INPUT, "video_frames": _CLIP},
+        ),
+    )
+}
+"""By name, in the order in which reports show them."""
+
+NAMES = tuple(MEASUREMENTS)

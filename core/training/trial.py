@@ -1,0 +1,96 @@
+"""One forward and backward pass at full size, so that what can fail does so before it is dear."""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from core.config.schema import Config
+from core.data.clips import ClipDataset, collate
+from core.data.dataset import VideoDataset
+from core.data.split import make_split
+from core.data.transforms import Size, pad, padded_size, rescaled
+from core.data.youtube_vis import load_dataset
+from core.errors import UserError
+from core.model.structures import ClipTargets
+from core.model.tevit import build_model
+from core.training.distributed import World, default_device, world_from_environment
+from core.training.setup import check_classes, check_clips
+
+
+def try_step(config: Config, world: World | None = None) -> Size:
+    """Read one batch and take it through the model and back, as large as training ever makes one.
+
+    Weights are initial ones, thrown away afterwards; training seeds its generators itself.
+
+    Args:
+        world: this process among those that will train; none: as its launcher says.
+
+    Returns:
+        (height, width) of the padded frames that were tried.
+
+    Raises:
+        UserError: the data do not fit the config, a frame cannot be read, or memory does not
+            suffice: the message names clips, frames and size.
+    """
+    world = world_from_environment() if world is None else world
+    check_clips(config, world)
+    dataset = load_dataset(config.data)
+    check_classes(config, dataset)
+    part = dataset.subset(make_split(dataset, config.data).train)
+    clips = config.train.clips // (world.size * config.train.accumulate)
+    boxes = _largest_boxes(config)
+    data = config.data.model_copy(update={"train_sizes": boxes[:1], "train_resize": "choice"})
+    source = ClipDataset(part, data, config.seed)
+    frames, targets = collate([source[clip] for clip in range(clips)])
+    size = _largest_frame(part, boxes, together=clips > 1)
+    targets = [replace(target, masks=pad(target.masks, size)) for target in targets]
+    device = default_device(world)
+    try:
+        _forward_backward(config, pad(frames, size), targets, device)
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise UserError(
+            f"out of memory in one forward and backward pass of {clips} clips of "
+            f"{config.data.clip_length} frames of {size[1]}x{size[0]} on {device}: lower "
+            "train.clips, data.clip_length or data.train_sizes, or raise train.accumulate or the "
+            "number of processes"
+        ) from error
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    return size
+
+
+def _forward_backward(
+    config: Config, frames: Tensor, targets: list[ClipTargets], device: torch.device
+) -> None:
+    model = build_model(config).train().to(device)
+    bf16 = config.train.precision == "bf16"
+    with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+        outputs = model(frames.to(device), [target.to(device) for target in targets])
+    torch.stack([value for name, value in outputs.items() if "loss" in name]).sum().backward()
+
+
+def _largest_boxes(config: Config) -> tuple[Size, ...]:
+    """(long side, short side) that frames are resized to, the largest first."""
+    sizes = config.data.train_sizes
+    if config.data.train_resize == "range":  # the two sides are drawn apart
+        return ((max(map(max, sizes)), max(map(min, sizes))),)
+    return tuple(sorted(sizes, key=lambda size: -size[0] * size[1]))
+
+
+def _largest_frame(dataset: VideoDataset, boxes: tuple[Size, ...], *, together: bool) -> Size:
+    """(height, width) of the largest padded frame that the videos give.
+
+    Args:
+        boxes: what frames are resized to.
+        together: clips of several sizes may meet in a batch, which is padded to hold them all.
+    """
+    shapes = {(video.height, video.width) for video in dataset.videos}
+    sizes = [padded_size([rescaled(shape, box)]) for shape in shapes for box in boxes]
+    if together:
+        return max(h for h, _ in sizes), max(w for _, w in sizes)
+    return max(sizes, key=lambda size: size[0] * size[1])
