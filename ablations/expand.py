@@ -23,8 +23,9 @@ from ablations.cell import Measurement
 from ablations.faults import Fault
 from ablations.grid_file import GridSpec, ScaleSpec, Seeds, error_text
 from core.config.load import load_config
-from core.config.overrides import field_faults, root_faults, set_field, unknown
+from core.config.overrides import field_faults, set_field, unknown
 from core.config.schema import Config
+from core.config.strict import root_faults
 from core.errors import UserError
 
 

@@ -6,12 +6,13 @@ import copy
 from collections.abc import Mapping
 from typing import Annotated, Any, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from ablations.cell import Measurement
 from ablations.faults import Fault
-from core.config.overrides import root_faults, unknown
+from core.config.overrides import unknown
+from core.config.strict import Strict, fault_text, root_faults
 
 
 def _seed_list(value: Any) -> Any:
@@ -51,12 +52,6 @@ AT_FAULT = object()
 """Stands for the values of an axis that are at fault and told of already."""
 
 
-class Strict(BaseModel):
-    """A part of the file that refuses keys it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
 class ScaleSpec(Strict):
     """Another size of the same question: what differs from the grid itself."""
 
@@ -87,8 +82,8 @@ class GridSpec(Strict):
         default={}, description="fields of the base to replace, in every cell"
     )
     axes: dict[str, Values] = Field(default={}, description="what varies: see docs/grids.md")
-    zip: Zip = []
-    exclude: Exclude = []
+    zip: Zip = Field(default=[])
+    exclude: Exclude = Field(default=[])
     seeds: Seeds = (0,)
     measure: Measure = get_args(Measurement)
     scales: dict[str, ScaleSpec] = Field(
@@ -144,10 +139,6 @@ def _field(loc: tuple[str | int, ...]) -> str:
 
 def error_text(fault: ErrorDetails) -> str:
     """One of pydantic's faults in a line: the value, and what is valid."""
-    if fault["type"] == "extra_forbidden":
-        *parents, name = fault["loc"]
-        model = ScaleSpec if parents else GridSpec
-        return unknown("key", str(name), model.model_fields)
-    if fault["type"] == "value_error":
-        return str(fault["msg"]).removeprefix("Value error, ")
-    return f"{fault['input']!r:.80}: {fault['msg']}"
+    model = ScaleSpec if len(fault["loc"]) > 1 else GridSpec
+    name = str(fault["loc"][-1]) if fault["loc"] else ""
+    return fault_text(fault, unknown("key", name, model.model_fields))

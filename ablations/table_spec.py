@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from benchmarks.figures import FIGURES
+from core.config.overrides import unknown
+from core.config.strict import Strict, fault_text, root_faults
 from core.config.yaml_file import read_yaml
 from core.errors import UserError
 
@@ -17,11 +19,7 @@ class TableError(UserError):
     """A table specification that names what does not exist, or that cannot be filled."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ColumnSpec(_Section):
+class ColumnSpec(Strict):
     """One figure of a table."""
 
     figure: str = Field(description="a named figure (AP, params, ...) or a collected column")
@@ -39,7 +37,7 @@ class ColumnSpec(_Section):
     )
 
 
-class TableSpec(_Section):
+class TableSpec(Strict):
     """A table: what its rows and columns are, in which order, under which names."""
 
     name: str | None = Field(
@@ -164,13 +162,10 @@ def _parse(item: Any, where: str, number: int) -> TableSpec:
 
 def _explain(error: ValidationError) -> list[str]:
     lines = []
-    for fault in error.errors():
-        name = ".".join(str(part) for part in fault["loc"])
-        if fault["type"] == "extra_forbidden":
-            model = ColumnSpec if fault["loc"][0] == "columns" else TableSpec
-            lines.append(f"unknown field {name}; valid fields: {', '.join(_fields(model))}")
-        else:
-            lines.append(f"{name}={fault['input']!r}: {fault['msg']}")
+    for fault in root_faults(error):
+        name = ".".join(map(str, fault["loc"]))
+        model = ColumnSpec if name.startswith("columns.") else TableSpec
+        lines.append(fault_text(fault, unknown("field", name, _fields(model)), name))
     return lines
 
 

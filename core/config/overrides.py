@@ -10,9 +10,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
 
 from core.config.schema import Config
+from core.config.strict import fault_text, root_faults
 from core.config.yaml_file import YamlError, parse_yaml
 from core.errors import UserError
 
@@ -153,22 +153,11 @@ def field_faults(error: ValidationError) -> list[tuple[str, str]]:
             (n for k in range(len(path), 0, -1) if (n := ".".join(path[:k])) in valid),
             ".".join(path),
         )
-        if fault["type"] == "extra_forbidden":
-            message = unknown_field(name)
-        elif fault["type"] == "value_error":
-            message = str(fault["msg"]).removeprefix("Value error, ")
-        else:
-            place = "".join(f"[{part}]" for part in fault["loc"] if isinstance(part, int))
-            message = f"{name or 'config'}{place}={fault['input']!r}: {fault['msg']}"
-        found.append((name, message))
+        items = "".join(f"[{part}]" for part in fault["loc"] if isinstance(part, int))
+        between_fields = fault["type"] == "value_error" and name not in valid
+        place = "" if between_fields else f"{name or 'config'}{items}"
+        found.append((name, fault_text(fault, unknown_field(name), place)))
     return found
-
-
-def root_faults(error: ValidationError) -> list[ErrorDetails]:
-    """The faults of ``error`` without "too short" for a list whose items are at fault."""
-    faults = error.errors()
-    inner = {fault["loc"][:k] for fault in faults for k in range(len(fault["loc"]))}
-    return [f for f in faults if f["type"] != "too_short" or f["loc"] not in inner]
 
 
 def _merged(tree: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,8 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
+
+from core.config.strict import Strict
 
 PVTName = Literal["pvt_v2_b0", "pvt_v2_b1", "pvt_v2_b2", "pvt_v2_b3", "pvt_v2_b4", "pvt_v2_b5"]
 ResNetName = Literal["resnet50", "resnet101"]
@@ -32,16 +34,10 @@ Weight = Annotated[Number, Field(ge=0)]
 ImageSize = tuple[Count, Count]
 
 
-class Section(BaseModel):
-    """A frozen group of fields that refuses names that it does not know."""
+class Section(Strict):
+    """A group of switches; numbers are finite."""
 
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        validate_default=True,
-        allow_inf_nan=False,
-        protected_namespaces=(),
-    )
+    model_config = ConfigDict(allow_inf_nan=False)
 
 
 class BackboneConfig(Section):

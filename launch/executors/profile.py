@@ -18,10 +18,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 
 from core.config.overrides import field_names, unknown, unknown_field
 from core.config.schema import Config
+from core.config.strict import Strict, fault_text, root_faults
 from core.config.yaml_file import read_yaml
 from core.errors import UserError
 
@@ -36,11 +38,7 @@ class ProfileError(UserError, ValueError):
     """A profile that cannot be used: names the file, each field at fault and what is valid."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
-
-
-class Shape(_Section):
+class Shape(Strict):
     """The resources of one cell; cells of the same shape go into one job array."""
 
     partition: str | None = Field(None, description="SLURM partition")
@@ -89,7 +87,7 @@ def known_resources(values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-class Rule(_Section):
+class Rule(Strict):
     """Other resources for the cells whose config matches."""
 
     when: dict[str, Any] = Field(description="config field to value, or to a list of values")
@@ -225,16 +223,11 @@ def make_profile(values: Mapping[str, Any], source: str = "profile") -> Profile:
     try:
         return Profile.model_validate(dict(values))
     except ValidationError as error:
-        lines = dict.fromkeys(_explain(fault) for fault in error.errors())
+        lines = dict.fromkeys(map(_explain, root_faults(error)))
         raise ProfileError("\n".join(f"{source}: {line}" for line in lines)) from error
 
 
-def _explain(fault: Any) -> str:
-    path = ".".join(str(part) for part in fault["loc"])
-    if fault["type"] == "extra_forbidden":
-        model = Rule if path.startswith("rules.") else Profile
-        return unknown("field", str(fault["loc"][-1]), model.model_fields)
-    message = str(fault["msg"]).removeprefix("Value error, ")
-    if not path:
-        return message
-    return f"{path}={fault['input']!r}: {message}"
+def _explain(fault: ErrorDetails) -> str:
+    path = ".".join(map(str, fault["loc"]))
+    model = Rule if path.startswith("rules.") else Profile
+    return fault_text(fault, unknown("field", path.rpartition(".")[2], model.model_fields), path)

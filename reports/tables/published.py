@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from benchmarks.figures import FIGURES
+from core.config.overrides import unknown
+from core.config.strict import Strict, fault_text, root_faults
 from core.config.yaml_file import read_yaml
 from core.errors import UserError
 
@@ -20,10 +23,8 @@ class PublishedError(UserError):
     """An entry that does not exist, or a file of entries with faults."""
 
 
-class Published(BaseModel):
+class Published(Strict):
     """One published row; figures that are not known are simply not there."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str
     method: str
@@ -63,18 +64,26 @@ def load_published(path: Path = PUBLISHED) -> dict[str, Published]:
         raise PublishedError(f"{path}: expected a mapping of entries")
     entries: dict[str, Published] = {}
     for name, fields in value.items():
+        if not isinstance(fields, dict):
+            raise PublishedError(f"{path}: entry {name}: expected fields and values")
         try:
             entry = Published.model_validate({"id": name, **fields})
-        except (ValidationError, TypeError) as error:
-            raise PublishedError(f"{path}: entry {name}: {error}") from error
-        unknown = [key for key in entry.figures if key not in FIGURES]
-        if unknown:
+        except ValidationError as error:
+            faults = [_explain(fault) for fault in root_faults(error)]
+            raise PublishedError(f"{path}: entry {name}: {'; '.join(faults)}") from error
+        strange = [key for key in entry.figures if key not in FIGURES]
+        if strange:
             raise PublishedError(
-                f"{path}: entry {name}: unknown figure {unknown[0]!r}; "
+                f"{path}: entry {name}: unknown figure {strange[0]!r}; "
                 f"valid figures: {', '.join(FIGURES)}"
             )
         entries[str(name)] = entry
     return entries
+
+
+def _explain(fault: ErrorDetails) -> str:
+    name = ".".join(map(str, fault["loc"]))
+    return fault_text(fault, unknown("field", name, Published.model_fields), name)
 
 
 def choose(ids: Sequence[str], entries: dict[str, Published]) -> list[Published]:
