@@ -1,0 +1,1 @@
+"""What runs can prove: effects, verdicts, sources of doubt, and how many seeds it takes."""

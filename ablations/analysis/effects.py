@@ -1,0 +1,344 @@
+"""Main effects and interactions of a design, and whether the gains add up.
+
+The model is figure = cell + seed + error: the seeds are blocks, so what all cells of a seed share
+cancels, and the error is what a cell and a seed have together.  It is fitted by least squares over
+all runs (statsmodels' OLS); each effect is a weighted sum of the cells' means, where all cells
+count alike however many seeds they have.  Its interval is estimate ± t(1 - α/2, df) error with the
+residual degrees of freedom: with C cells and S seeds and no run missing, (C - 1)(S - 1).  All
+effects share that one error (Box, Hunter and Hunter, Statistics for Experimenters, 2005, ch. 4-6),
+so it takes a spread that is about the same for all cells; the verdicts, cell against baseline,
+do not take that for granted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ablations.analysis.intervals import Decision, Estimate, bonferroni, decide
+from ablations.analysis.verdicts import interval_text, signed
+from core.errors import UserError
+
+Term = tuple[str, ...]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One trained and scored run.
+
+    Attributes:
+        settings: factor to the label of its level.
+        seed: of the run.
+        value: its figure, such as AP.
+    """
+
+    settings: Mapping[str, str]
+    seed: int
+    value: float
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a level of a factor, or levels of several factors together, change.
+
+    A main effect is the mean with the level less the mean with the reference level, over all
+    settings of the other factors.  An interaction of two is the gain of both together less the sum
+    of their gains; of more, what is left after all that fewer of them explain.
+
+    Attributes:
+        levels: factor to level, one factor for a main effect.
+        references: factor to the level that it is compared with.
+        mean: the estimate.
+        interval: its t interval; none where there is no error to judge by (a single seed).
+        corrected: interval at the level of Holm's step for it, over all effects of the table.
+        p: two-sided p value of the t test, not corrected; none without an error.
+        decision: what the corrected interval says: higher or lower than zero, within ±δ, undecided.
+        seeds: number of seeds.
+        aliases: effects that the design cannot tell from this one, such as ``-b × c``.
+    """
+
+    levels: Mapping[str, str]
+    references: Mapping[str, str]
+    mean: float
+    interval: tuple[float, float] | None
+    corrected: tuple[float, float] | None
+    p: float | None
+    decision: Decision
+    seeds: int
+    aliases: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Such as ``head.kind=stqi × messengers=on``."""
+        return " × ".join(f"{factor}={level}" for factor, level in self.levels.items())
+
+
+def effects(
+    runs: Sequence[Run],
+    *,
+    order: int = 2,
+    references: Mapping[str, str] | None = None,
+    delta: float = 1.0,
+    level: float = 0.95,
+) -> list[Effect]:
+    """Effects of every factor, and interactions of up to ``order`` of them.
+
+    Any design will do: crossed with any number of levels, two-level fractional, with cells missing.
+    Terms are taken in order, main effects first; a term that the design cannot tell from earlier
+    ones is no effect of its own but stands among the aliases of those, and so are terms of one
+    order higher.  They come from the alias matrix (X₁ᵀX₁)⁻¹X₁ᵀX₂ (Box and Wilson 1951).
+
+    Args:
+        runs: one a cell and seed; factors of a single level are left out.
+        order: most factors in an interaction.
+        references: factor to the level that others are compared with; the first run's otherwise.
+        delta: effects up to this size are of no interest, in the unit of the figure.
+        level: of the intervals, and of the family of corrected ones.
+
+    Raises:
+        UserError: no runs, a factor missing from a run, two runs of one cell and seed, a reference
+            that no run has, or cells that no chain of common seeds connects.
+    """
+    levels = _levels(runs, references or {})
+    cells = list(dict.fromkeys(_labels(run, levels) for run in runs))
+    seeds = len({run.seed for run in runs})
+    means, covariance, df = _cell_means(runs, levels, cells)
+    terms, matrix, slices = _estimable(levels, cells, order)
+    inverse = np.asarray(np.linalg.pinv(matrix), np.float64)
+    aliases = _aliases(levels, cells, order, terms, inverse, slices)
+    found = [
+        (term, chosen, _weights(term, chosen, levels) @ inverse[slices[term]])
+        for term in terms
+        for chosen in product(*(levels[factor][1:] for factor in term))
+    ]
+    estimates: list[Estimate | None] = []
+    for _, _, weights in found:
+        variance = float(weights @ covariance @ weights) if df else 0.0
+        exact = variance <= (1e-12 * max(1.0, float(np.abs(means).max()))) ** 2
+        estimate = Estimate(float(weights @ means), variance**0.5, df)
+        estimates.append(None if exact else estimate)
+    decided = decide(estimates, delta, bonferroni(1 - level))
+    return [
+        Effect(
+            levels=dict(zip(term, chosen, strict=True)),
+            references={factor: levels[factor][0] for factor in term},
+            mean=float(weights @ means),
+            interval=estimate.interval(1 - level) if estimate else None,
+            corrected=estimate.interval(outcome.alpha) if estimate else None,
+            p=estimate.p_zero() if estimate else None,
+            decision=outcome.decision,
+            seeds=seeds,
+            aliases=aliases[term],
+        )
+        for (term, chosen, weights), estimate, outcome in zip(
+            found, estimates, decided, strict=True
+        )
+    ]
+
+
+def effect_sentence(
+    effect: Effect,
+    name: str | None = None,
+    *,
+    delta: float = 1.0,
+    unit: str = "AP",
+    decimals: int = 1,
+) -> str:
+    """The effect for people, such as ``STQI adds 13.7 AP [7.3, 20.2] over 3 seeds``.
+
+    Args:
+        effect: of :func:`effects`; its corrected interval is shown.
+        name: what to call it.
+        delta: with which the effects were found.
+        unit: of the figure.
+        decimals: that figures are rounded to.
+    """
+    name = name or effect.name
+    seeds = f"{effect.seeds} {'seed' if effect.seeds == 1 else 'seeds'}"
+    mean = f"{signed(effect.mean, decimals)} {unit}"
+    if effect.corrected is None:
+        return f"{name}: {mean} over {seeds}, without spread to judge by{_aliased([effect])}"
+    interval = interval_text(*effect.corrected, decimals)
+    found = f"{mean} {interval} over {seeds}{_aliased([effect])}"
+    if effect.decision == "within":
+        return f"{name} changes nothing beyond {delta:g} {unit}: {found}"
+    if effect.decision == "undecided":
+        return f"{name} is undecided: {found}"
+    verb = "adds" if effect.mean > 0 else "costs"
+    return f"{name} {verb} {found.removeprefix('+').removeprefix('−')}"
+
+
+def additivity(
+    found: Sequence[Effect], *, delta: float = 1.0, unit: str = "AP", decimals: int = 1
+) -> str:
+    """Whether the gains add up, in a sentence.
+
+    They do not where the corrected interval of an interaction of two leaves zero out; they do
+    within δ where all of these intervals lie inside ±δ; otherwise it is undecided.
+
+    Args:
+        found: of :func:`effects`, with the same δ.
+        delta: interactions up to this size are of no interest.
+        unit: of the figure.
+        decimals: that figures are rounded to.
+    """
+    pairs = [effect for effect in found if len(effect.levels) == 2]
+    if not pairs:
+        return (
+            "Whether the gains add up cannot be said: "
+            "the design has no interaction apart from main effects."
+        )
+    if any(effect.corrected is None for effect in pairs):
+        return "Whether the gains add up cannot be said: a single seed shows no spread."
+    broken = [effect for effect in pairs if effect.decision in ("higher", "lower")]
+    if broken:
+        parts = "; ".join(_together(effect, unit, decimals) for effect in broken)
+        return f"The gains do not add up: {parts}."
+    inside = [e for e in pairs if e.corrected and max(map(abs, e.corrected)) < delta]
+    if len(inside) == len(pairs):
+        return f"The gains add up within {delta:g} {unit}{_aliased(pairs)}."
+    open_ = [effect for effect in pairs if effect not in inside]
+    parts = "; ".join(
+        f"{e.name} {signed(e.mean, decimals)} {unit} {interval_text(*e.corrected, decimals)}"
+        f"{_aliased([e])}"
+        for e in open_
+        if e.corrected
+    )
+    return f"Whether the gains add up within {delta:g} {unit} is undecided: {parts}."
+
+
+def _together(effect: Effect, unit: str, decimals: int) -> str:
+    low, high = effect.corrected or (effect.mean, effect.mean)
+    if effect.mean < 0:
+        low, high = -high, -low
+    more = "more" if effect.mean > 0 else "less"
+    return (
+        f"{' and '.join(f'{f}={level}' for f, level in effect.levels.items())} together give "
+        f"{abs(effect.mean):.{decimals}f} {unit} {interval_text(low, high, decimals)} {more} than "
+        f"the sum of their gains{_aliased([effect])}"
+    )
+
+
+def _aliased(shown: Sequence[Effect]) -> str:
+    names = list(dict.fromkeys(alias for effect in shown for alias in effect.aliases))
+    return f" (aliased with {', '.join(names)})" if names else ""
+
+
+def _levels(runs: Sequence[Run], references: Mapping[str, str]) -> dict[str, list[str]]:
+    """Factor to its levels, the reference first; factors of one level are left out."""
+    if not runs:
+        raise UserError("effects need runs, but there are none")
+    names = list(runs[0].settings)
+    for run in runs:
+        if run.settings.keys() != set(names):
+            raise UserError(
+                f"the run {dict(run.settings)} with seed {run.seed} does not have the factors "
+                f"{', '.join(names)}"
+            )
+    levels = {name: list(dict.fromkeys(run.settings[name] for run in runs)) for name in names}
+    for name, reference in references.items():
+        if reference not in levels.get(name, []):
+            known = ", ".join(levels.get(name, [])) or f"none, for the factors are {names}"
+            raise UserError(f"no run has the reference {name}={reference}; its levels are {known}")
+        levels[name].sort(key=lambda label: label != reference)
+    return {name: labels for name, labels in levels.items() if len(labels) > 1}
+
+
+def _labels(run: Run, levels: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    return tuple(run.settings[factor] for factor in levels)
+
+
+def _cell_means(
+    runs: Sequence[Run], levels: Mapping[str, Sequence[str]], cells: Sequence[tuple[str, ...]]
+) -> tuple[Floats, Floats, int]:
+    """Cells' means free of the seeds' effects, (C,); their covariance, (C, C); residual df."""
+    from statsmodels.regression.linear_model import OLS
+
+    rows = [(cells.index(_labels(run, levels)), run.seed) for run in runs]
+    if len(set(rows)) < len(rows):
+        cell, seed = next(row for row in rows if rows.count(row) > 1)
+        raise UserError(f"two runs have the settings {' '.join(cells[cell])} and the seed {seed}")
+    seeds = sorted({seed for _, seed in rows})
+    # seeds as deviations that sum to zero, so that cells' means are means over all seeds
+    blocks = np.vstack([np.eye(len(seeds) - 1), -np.ones((1, len(seeds) - 1))])
+    design = np.array([[*np.eye(len(cells))[c], *blocks[seeds.index(s)]] for c, s in rows])
+    if np.linalg.matrix_rank(design) < design.shape[1]:
+        raise UserError("effects need cells that share seeds, but these have none in common")
+    fit = OLS(np.array([run.value for run in runs], float), design).fit()
+    df, size = int(fit.df_resid), len(cells)
+    covariance = np.zeros((size, size)) if not df else np.asarray(fit.cov_params())[:size, :size]
+    return np.asarray(fit.params)[:size], covariance, df
+
+
+def _estimable(
+    levels: Mapping[str, Sequence[str]], cells: Sequence[tuple[str, ...]], order: int
+) -> tuple[list[Term], Floats, dict[Term, slice]]:
+    """The terms that can be told from those before them; their columns after one of ones."""
+    matrix = np.ones((len(cells), 1))
+    kept: dict[Term, slice] = {}
+    for term in _terms(levels, range(1, order + 1)):
+        wider = np.hstack([matrix, _columns(term, levels, cells)])
+        if np.linalg.matrix_rank(wider) == wider.shape[1]:
+            kept[term] = slice(matrix.shape[1], wider.shape[1])
+            matrix = wider
+    return list(kept), matrix, kept
+
+
+def _aliases(
+    levels: Mapping[str, Sequence[str]],
+    cells: Sequence[tuple[str, ...]],
+    order: int,
+    kept: Sequence[Term],
+    inverse: Floats,
+    slices: Mapping[Term, slice],
+) -> dict[Term, tuple[str, ...]]:
+    names: dict[Term, list[str]] = {term: [] for term in kept}
+    for other in _terms(levels, range(1, order + 2)):
+        if other in slices:
+            continue
+        shares = inverse @ _columns(other, levels, cells)
+        for term in kept:
+            share = shares[slices[term]]
+            if np.abs(share).max() > 1e-9:
+                sign = "−" if share.size == 1 and share.item() < 0 else ""
+                names[term].append(sign + " × ".join(other))
+    return {term: tuple(found) for term, found in names.items()}
+
+
+def _terms(levels: Mapping[str, Sequence[str]], sizes: range) -> Iterator[Term]:
+    for size in sizes:
+        yield from combinations(levels, size)
+
+
+def _codes(labels: Sequence[str]) -> dict[str, Floats]:
+    """Deviation coding: the reference is -1 throughout, each other level 1 in its own column."""
+    others = dict(zip(labels[1:], np.eye(len(labels) - 1), strict=True))
+    return {labels[0]: -np.ones(len(labels) - 1), **others}
+
+
+def _columns(
+    term: Term, levels: Mapping[str, Sequence[str]], cells: Sequence[tuple[str, ...]]
+) -> Floats:
+    """(C, product of levels - 1) products of the factors' codes."""
+    position = {factor: i for i, factor in enumerate(levels)}
+    codes = {factor: _codes(levels[factor]) for factor in term}
+    return np.array([_product([codes[f][cell[position[f]]] for f in term]) for cell in cells])
+
+
+def _weights(term: Term, chosen: Sequence[str], levels: Mapping[str, Sequence[str]]) -> Floats:
+    """Weights of the term's coefficients: level less reference, for each factor."""
+    codes = {factor: _codes(levels[factor]) for factor in term}
+    pairs = zip(term, chosen, strict=True)
+    return _product([codes[f][label] - codes[f][levels[f][0]] for f, label in pairs])
+
+
+def _product(vectors: Sequence[Floats]) -> Floats:
+    found = np.ones(1)
+    for vector in vectors:
+        found = np.kron(found, vector)
+    return found
