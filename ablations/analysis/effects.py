@@ -338,7 +338,7 @@ def _weights(term: Term, chosen: Sequence[str], levels: Mapping[str, Sequence[st
 
 
 def _product(vectors: Sequence[Floats]) -> Floats:
-    found = np.ones(1)
+    found: Floats = np.ones(1)
     for vector in vectors:
-        found = np.kron(found, vector)
+        found = np.asarray(np.kron(found, vector), np.float64)
     return found
