@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ablations.analysis.intervals import Decision, Estimate, bonferroni, decide
-from ablations.analysis.verdicts import interval_text, signed
+from ablations.analysis.verdicts import interval_text, signed, size_text
 from core.errors import UserError
 
 Term = tuple[str, ...]
@@ -163,14 +163,15 @@ def effect_sentence(
     mean = f"{signed(effect.mean, decimals)} {unit}"
     if effect.corrected is None:
         return f"{name}: {mean} over {seeds}, without spread to judge by{_aliased([effect])}"
+    if effect.decision in ("higher", "lower"):
+        verb = "adds" if effect.mean > 0 else "costs"
+        size = size_text(effect.mean, effect.corrected, unit, decimals)
+        return f"{name} {verb} {size} over {seeds}{_aliased([effect])}"
     interval = interval_text(*effect.corrected, decimals)
     found = f"{mean} {interval} over {seeds}{_aliased([effect])}"
     if effect.decision == "within":
         return f"{name} changes nothing beyond {delta:g} {unit}: {found}"
-    if effect.decision == "undecided":
-        return f"{name} is undecided: {found}"
-    verb = "adds" if effect.mean > 0 else "costs"
-    return f"{name} {verb} {found.removeprefix('+').removeprefix('−')}"
+    return f"{name} is undecided: {found}"
 
 
 def additivity(
@@ -213,14 +214,11 @@ def additivity(
 
 
 def _together(effect: Effect, unit: str, decimals: int) -> str:
-    low, high = effect.corrected or (effect.mean, effect.mean)
-    if effect.mean < 0:
-        low, high = -high, -low
+    size = size_text(effect.mean, effect.corrected or (effect.mean,) * 2, unit, decimals)
     more = "more" if effect.mean > 0 else "less"
     return (
         f"{' and '.join(f'{f}={level}' for f, level in effect.levels.items())} together give "
-        f"{abs(effect.mean):.{decimals}f} {unit} {interval_text(low, high, decimals)} {more} than "
-        f"the sum of their gains{_aliased([effect])}"
+        f"{size} {more} than the sum of their gains{_aliased([effect])}"
     )
 
 

@@ -15,8 +15,8 @@ truth at all looks together (repeated confidence intervals, Jennison and Turnbul
 B 51, 1989), hence also at the one at which a cell stops, and settle "no different within δ" too.
 
 Over the cells Holm's procedure goes on across looks: a cell that was told from the baseline leaves
-its share of α to the others from that look on (Ye and others, Stat. Med. 32, 2013; Maurer and
-Bretz, Stat. Biopharm. Res. 5, 2013).
+its share of α to the others from that look on (Maurer and Bretz, Stat. Biopharm. Res. 5, 2013;
+Tamhane and others, Stat. Med. 40, 2021).
 """
 
 from __future__ import annotations

@@ -158,11 +158,11 @@ def verdict_sentence(
         if verdict.seeds > 1:
             why = "the same difference in every seed leaves no spread to judge by"
         return f"{name} has no verdict: {mean} {unit} over {seeds}, and {why}"
-    interval = interval_text(verdict.low, verdict.high, decimals)
+    interval = (verdict.low, verdict.high)
     if verdict.kind in ("better", "worse"):
         verb = "adds" if verdict.mean > 0 else "costs" if better == "high" else "saves"
-        return f"{name} {verb} {abs(verdict.mean):.{decimals}f} {unit} {interval} over {seeds}"
-    found = f"{mean} {unit} {interval} over {seeds}"
+        return f"{name} {verb} {size_text(verdict.mean, interval, unit, decimals)} over {seeds}"
+    found = f"{mean} {unit} {interval_text(*interval, decimals)} over {seeds}"
     if verdict.kind == "no different":
         return f"{name} is no different within {delta:g} {unit}: {found}"
     more = verdict.more
@@ -177,6 +177,12 @@ def signed(value: float, decimals: int) -> str:
         return str(value)
     text = f"{abs(value):.{decimals}f}"
     return text if not float(text) else f"{'−' if value < 0 else '+'}{text}"
+
+
+def size_text(mean: float, interval: tuple[float, float], unit: str, decimals: int) -> str:
+    """Size of a gain or loss with its interval, such as ``2.0 AP [1.8, 2.2]`` for -2.0."""
+    low, high = interval if mean > 0 else (-interval[1], -interval[0])
+    return f"{abs(mean):.{decimals}f} {unit} {interval_text(low, high, decimals)}"
 
 
 def interval_text(low: float, high: float, decimals: int) -> str:

@@ -180,6 +180,13 @@ def test_the_sentence_says_what_is_added_with_the_corrected_interval():
     assert effect_sentence(found["messengers=on"]).startswith("messengers=on is undecided: +1.3 AP")
 
 
+def test_a_loss_is_said_with_the_interval_of_its_size():
+    turned = [Run(run.settings, run.seed, -run.value) for run in stored()]
+    assert effect_sentence(effects(turned)[0], "STQI") == (
+        "STQI costs 13.7 AP [7.3, 20.2] over 3 seeds"
+    )
+
+
 def scene(interaction, spread, seeds=5):
     rng = np.random.default_rng(3)
     return [

@@ -106,8 +106,8 @@ def test_sentences_of_each_verdict():
         return verdict_sentence("STQI", one(*differences), **options)
 
     assert sentence(15.2, 10.8, 15.2) == "STQI adds 13.7 AP [7.4, 20.0] over 3 seeds"
-    assert sentence(-2.0, -2.1, -1.9) == "STQI costs 2.0 AP [−2.2, −1.8] over 3 seeds"
-    assert sentence(-2.0, -2.1, -1.9, unit="ms", better="low").startswith("STQI saves 2.0 ms")
+    assert sentence(-2.0, -2.1, -1.9) == "STQI costs 2.0 AP [1.8, 2.2] over 3 seeds"
+    assert sentence(-2.0, -2.1, -1.9, unit="ms", better="low").startswith("STQI saves 2.0 ms [1.8")
     assert sentence(0.1, 0.0, -0.1) == (
         "STQI is no different within 1 AP: 0.0 AP [−0.2, 0.2] over 3 seeds"
     )
