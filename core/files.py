@@ -68,6 +68,10 @@ def read_json(path: Path) -> Any:
         raise UserError(
             f"{path}: not valid JSON at line {error.lineno}, column {error.colno}: {error.msg}"
         ) from error
+    except RecursionError as error:
+        raise UserError(f"{path}: nested too deeply") from error
+    except ValueError as error:  # a number of thousands of digits
+        raise UserError(f"{path}: not valid JSON: {error}") from error
 
 
 def append_line(path: Path, line: str) -> None:
@@ -102,7 +106,7 @@ def read_json_lines(path: Path) -> Iterator[Any]:
     except FileNotFoundError:
         return
     for line in lines:
-        with contextlib.suppress(json.JSONDecodeError, UnicodeDecodeError):
+        with contextlib.suppress(ValueError, RecursionError):
             if line.strip():
                 yield json.loads(line)
 

@@ -103,7 +103,7 @@ def _at_shape(config: Config, shape: ClipShape) -> Config:
     values: dict[str, object] = {"data.test_size": [shape.width, shape.height]}
     if config.inference.mode == "near_online":
         values["inference.clip_length"] = shape.clip_length
-        values["inference.stride"] = min(config.inference.stride, shape.clip_length)
+        values["inference.stride"] = min(config.inference.stride, shape.clip_length - 1)
     else:
         values["data.clip_length"] = shape.clip_length
     return override(config, values)

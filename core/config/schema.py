@@ -345,10 +345,10 @@ class InferenceConfig(Section):
 
     @model_validator(mode="after")
     def _clips_overlap(self) -> Self:
-        if self.stride > self.clip_length:
+        if self.stride >= self.clip_length:
             raise ValueError(
-                f"inference.stride={self.stride} skips frames: it must be at most "
-                f"inference.clip_length={self.clip_length}"
+                f"inference.stride={self.stride} leaves clips without a shared frame to join them "
+                f"by: it must be less than inference.clip_length={self.clip_length}"
             )
         return self
 

@@ -15,6 +15,9 @@ from core.files import read_json
 
 T = TypeVar("T")
 
+MOST_PIXELS = 2**31 - 1
+"""Of a frame: run lengths have 32 bits."""
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -168,12 +171,18 @@ class _Reader:
             raise _BadEntry("file_names is not a list of one or more file names")
         if entry.get("length", len(names)) != len(names):
             raise _BadEntry(f"length is {entry['length']}, but it has {len(names)} file_names")
+        for file in names:
+            if not _can_name_a_file(file):
+                raise _BadEntry(f"file_names has {file!r:.80}, which no file can be called")
+        height, width = _positive(entry, "height"), _positive(entry, "width")
+        if height * width > MOST_PIXELS:
+            raise _BadEntry(f"frames of {width}x{height} are too large")
         parent = str(Path(names[0]).parent)
         video = Video(
             id=entry["id"],
             name=str(entry.get("name") or entry["id"]) if parent == "." else parent,
-            width=_positive(entry, "width"),
-            height=_positive(entry, "height"),
+            width=width,
+            height=height,
             files=tuple(self.images / name for name in names),
         )
         self.broken_videos.remove(video.id)
@@ -306,6 +315,14 @@ def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise _BadEntry(f"expected a finite number, found {value!r:.80}")
     return float(value)
+
+
+def _can_name_a_file(name: str) -> bool:
+    try:
+        parts = name.encode().split(b"/")
+    except UnicodeEncodeError:
+        return False
+    return bool(name) and b"\0" not in name.encode() and all(len(p) <= 255 for p in parts)
 
 
 def _per_frame(entry: dict[str, Any], key: str, length: int) -> list[Any]:

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from core.data.annotations import Fault, parse
 from core.data.dataset import Video, VideoDataset
+from core.data.images import opened, upright_size
 from core.data.locate import find_annotations, find_images
 from core.errors import UserError
 from core.files import read_json
@@ -118,10 +117,11 @@ def wrong_images(
 def _image_fault(video: Video, frame: int, file: Path) -> Fault | None:
     where = f"video {video.id} ({video.name}), frame {frame}"
     try:
-        with Image.open(file) as image:
-            width, height = image.size
-    except (OSError, ValueError, SyntaxError) as error:
-        return Fault(file, where, f"not an image: {error}", video.id)
+        with opened(file) as image:
+            height, width = upright_size(image)
+    except UserError as error:
+        why = str(error).removeprefix(f"{file}: cannot be read as an image: ")
+        return Fault(file, where, f"not an image: {why}", video.id)
     if (width, height) == (video.width, video.height):
         return None
     what = f"image of {width}x{height}, but the annotation says {video.width}x{video.height}"
@@ -136,7 +136,7 @@ def _listing(folder: Path) -> set[str]:
     try:
         with os.scandir(folder) as entries:
             return {entry.name for entry in entries}
-    except OSError:
+    except (OSError, ValueError):  # the latter of names that no file can have
         return set()
 
 

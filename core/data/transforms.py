@@ -14,11 +14,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 
 from core.config.schema import DataConfig
-from core.errors import UserError
+from core.data.images import opened, upright_pixels
 
 MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
@@ -33,11 +32,8 @@ def read_frame(path: Path) -> Tensor:
     Raises:
         UserError: the file is missing or not an image that can be read.
     """
-    try:
-        with Image.open(path) as image:
-            pixels = np.array(image.convert("RGB"))
-    except (OSError, ValueError, SyntaxError) as error:  # the last from broken PNG files
-        raise UserError(f"{path}: cannot be read as an image: {error}") from error
+    with opened(path) as image:
+        pixels = upright_pixels(image, path)
     return torch.from_numpy(pixels).permute(2, 0, 1)
 
 

@@ -21,6 +21,8 @@ GOLDEN_ANGLE = 0.381966  # of the circle: successive hues stay apart, however ma
 BRIGHTNESS = (1.0, 0.8, 0.6)
 LEAST_SIDE = 240  # pixels; smaller frames are enlarged, or texts would hide them
 
+MOST_SIDE = 4096  # pixels to which frames may be enlarged; encoders refuse much larger ones
+
 Pixels = npt.NDArray[np.uint8]
 
 
@@ -105,7 +107,8 @@ def draw_frames(
             decode(r["segmentations"][t]) if show and r["segmentations"][t] else None
             for show, r in zip(shown, results, strict=True)
         ]
-        scale = -(-LEAST_SIDE // min(image.shape[1:]))
+        short, long = sorted(image.shape[1:])
+        scale = max(min(-(-LEAST_SIDE // short), MOST_SIDE // long), 1)
         yield draw_frame(image, masks, texts, scale)
 
 

@@ -5,6 +5,7 @@ Every source is read forwards and lazily, so that memory is bounded by what is a
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from itertools import islice
@@ -13,11 +14,12 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from PIL import Image, ImageSequence, UnidentifiedImageError
+from PIL import ImageSequence
 from torch import Tensor
 
 from core.config.schema import DataConfig
 from core.data.dataset import Video
+from core.data.images import opened, upright_pixels, upright_size
 from core.data.transforms import (
     Size,
     normalise,
@@ -31,7 +33,12 @@ from core.errors import UserError
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 MOVIES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
+MOST_PIXELS = 100_000_000
+"""Of a movie's frame: a damaged header may say anything."""
 NO_DECODER = "decoding video files needs PyAV: pip install 'tevit-ablations[video]' (or: av)"
+
+
+log = logging.getLogger(__name__)
 
 
 class Frames(Protocol):
@@ -81,21 +88,19 @@ class GifFrames:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.name = path.stem
-        with self._open() as image:
-            self.size: Size = (image.height, image.width)
-
-    def _open(self) -> Image.Image:
-        try:
-            return Image.open(self.path)
-        except (OSError, UnidentifiedImageError) as error:
-            raise UserError(f"{self.path}: cannot be read as an image: {error}") from error
+        with opened(path) as image:
+            self.size: Size = upright_size(image)
 
     def __iter__(self) -> Iterator[Tensor]:
-        """Decode frame by frame."""
-        with self._open() as image:
+        """Decode frame by frame.
+
+        Raises:
+            UserError: the file is broken.
+        """
+        with opened(self.path) as image:
             for frame in ImageSequence.Iterator(image):
-                pixels = np.array(frame.convert("RGB"))
-                yield torch.from_numpy(pixels).permute(2, 0, 1)
+                pixels = torch.from_numpy(upright_pixels(frame, self.path))
+                yield _of_size(pixels.permute(2, 0, 1), self.size, self.path)
 
 
 class MovieFrames:
@@ -104,26 +109,60 @@ class MovieFrames:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.name = path.stem
-        first = next(iter(self), None)
+        self._warned = False
+        first = next(self._decoded(), None)
         if first is None:
             raise UserError(f"{path}: no frame of it can be decoded")
         self.size: Size = (first.shape[1], first.shape[2])
 
     def __iter__(self) -> Iterator[Tensor]:
-        """Decode frame by frame.
+        """Decode frame by frame, turned as players do; what is damaged is left out and told once.
 
         Raises:
-            UserError: there is no decoder, or the file is not a video or broken.
+            UserError: there is no decoder, the file is not a video or broken, or its frames
+                change their size.
         """
+        for image in self._decoded():
+            yield _of_size(image, self.size, self.path)
+
+    def _decoded(self) -> Iterator[Tensor]:
         av = _decoder(self.path)
         try:
             with av.open(str(self.path)) as container:
                 if not container.streams.video:
                     raise UserError(f"{self.path}: has no video stream")
-                for frame in container.decode(video=0):
-                    yield torch.from_numpy(frame.to_ndarray(format="rgb24")).permute(2, 0, 1)
-        except av.FFmpegError as error:
+                stream = container.streams.video[0]
+                lost = count = 0
+                for packet in container.demux(stream):
+                    try:
+                        frames = packet.decode()
+                    except av.InvalidDataError:
+                        lost += 1
+                        continue
+                    for frame in frames:
+                        count += 1
+                        if frame.width * frame.height > MOST_PIXELS:
+                            size = f"{frame.width}x{frame.height}"
+                            raise UserError(f"{self.path}: frames of {size} are too large")
+                        pixels = frame.to_ndarray(format="rgb24")
+                        # quarter turns against the clock, as the file says that players do
+                        turned = np.rot90(pixels, round(frame.rotation / 90))
+                        yield torch.from_numpy(turned.copy()).permute(2, 0, 1)
+                self._warn(count, max(lost, stream.frames - count))
+        except UserError:
+            raise
+        except Exception as error:  # a broken file makes PyAV raise more than its own errors
             raise UserError(f"{self.path}: cannot be decoded: {error}") from error
+
+    def _warn(self, count: int, lost: int) -> None:
+        if lost > 0 and count and not self._warned:
+            self._warned = True
+            log.warning(
+                "%s: damaged: %d of its %d frames cannot be decoded and are left out",
+                self.path,
+                lost,
+                count + lost,
+            )
 
 
 def _decoder(path: Path) -> Any:
@@ -164,11 +203,10 @@ def folder_video(folder: Path, video_id: int = 1) -> Video:
     files = [p for p in folder.iterdir() if p.suffix.lower() in IMAGES and p.name[0] != "."]
     if not files:
         raise UserError(f"{folder}: no images in it ({', '.join(IMAGES)})")
-    files.sort(key=lambda p: [int(s) if s.isdigit() else s for s in re.split(r"(\d+)", p.name)])
-    first = read_frame(files[0])
-    return Video(
-        video_id, folder.resolve().name, int(first.shape[2]), int(first.shape[1]), tuple(files)
-    )
+    files.sort(key=lambda p: [int(s) if s.isdecimal() else s for s in re.split(r"(\d+)", p.name)])
+    with opened(files[0]) as image:
+        height, width = upright_size(image)
+    return Video(video_id, folder.resolve().name, width, height, tuple(files))
 
 
 def clips_of(frames: Frames, length: int | None, stride: int) -> Iterator[tuple[int, list[Tensor]]]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from core.data.dataset import VideoDataset
 from core.data.rle import Rle
 from core.data.transforms import Size
 from core.errors import UserError
+from core.inference.classes import Classes
 from core.inference.frames import FileFrames, Frames, clips_of, prepare
 from core.inference.near_online import ClipTracks, Stitcher
 from core.inference.results_writer import Result, ResultsWriter
@@ -33,34 +34,6 @@ from core.training.distributed import default_device
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Classes:
-    """What a model's classes stand for.
-
-    Attributes:
-        ids: category id of each class 0 to C - 1.
-        names: name of each category id, as far as they are known.
-    """
-
-    ids: Mapping[int, int]
-    names: Mapping[int, str]
-
-    @classmethod
-    def of_dataset(cls, dataset: VideoDataset) -> Self:
-        """The dataset's own."""
-        ids = {label: category for category, label in dataset.labels.items()}
-        return cls(ids, dict(dataset.categories))
-
-    @classmethod
-    def of_checkpoint(cls, contents: Mapping[str, Any], classes: int) -> Self:
-        """Those that a checkpoint was trained on (ours or mmdet's); else ids from 1, no names."""
-        meta = contents.get("meta") or {}
-        names = meta.get("classes") or meta.get("CLASSES") or ()
-        ids = meta.get("category_ids") or range(1, (len(names) or classes) + 1)
-        known = dict(zip(ids, map(str, names), strict=False))
-        return cls(dict(enumerate(ids)), known)
 
 
 def load_model(config: Config, checkpoint: Path, device: torch.device | None = None) -> TeViT:
@@ -82,7 +55,10 @@ def load_model_and_classes(
     if not report.complete:
         raise UserError(f"the checkpoint is not of this config\n{report.summary()}")
     log.info("%s", report.summary())
-    classes = Classes.of_checkpoint(contents, config.head.classes)
+    try:
+        classes = Classes.of_checkpoint(contents, config.head.classes)
+    except UserError as error:
+        raise UserError(f"{checkpoint}: {error}") from error
     return model.to(device or default_device()).eval(), classes
 
 
@@ -120,7 +96,8 @@ def predict_videos(
         stitcher = Stitcher(config.inference.match_threshold, config.inference.top_k)
         length = 0
         for clip in group:
-            stitcher.add(_tracks_of(model, clip, config))
+            with _memory_told(clip, config):
+                stitcher.add(_tracks_of(model, clip, config))
             length = clip.start + len(clip.frames)
         ids = category_ids or {label: label + 1 for label in range(model.config.head.classes)}
         yield [
@@ -161,11 +138,13 @@ def predict_dataset(
         ``out``, which is written whole or not at all.
 
     Raises:
-        UserError: the checkpoint does not fit the config, or a frame cannot be read.
+        UserError: the checkpoint does not fit the config or the dataset's classes, or a frame
+            cannot be read.
     """
-    model = load_model(config, checkpoint, device)
+    model, classes = load_model_and_classes(config, checkpoint, device)
+    ids = classes.matched(dataset, checkpoint).ids
     sources = ((video.id, FileFrames(video)) for video in dataset.videos)
-    results = predict_videos(model, sources, config, Classes.of_dataset(dataset).ids)
+    results = predict_videos(model, sources, config, ids)
     with ResultsWriter(out) as writer:
         for entries in track(
             results, "predicting", total=len(dataset.videos), disable=not progress, transient=True
@@ -183,17 +162,36 @@ def _prepared(sources: Iterable[tuple[int, Frames]], config: Config) -> Iterator
             yield _Clip(video_id, frames.size, start, prepared, size)
 
 
+@contextmanager
+def _memory_told(clip: _Clip, config: Config) -> Iterator[None]:
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        # on a CPU torch says so in a plain RuntimeError's text alone
+        known = isinstance(error, MemoryError | torch.OutOfMemoryError)
+        if not known and "allocate memory" not in str(error):
+            raise
+        near_online = config.inference.mode == "near_online"
+        advice = "a smaller inference.clip_length" if near_online else "inference.mode=near_online"
+        raise UserError(
+            f"video {clip.video_id}: a clip of {len(clip.frames)} frames does not fit into memory; "
+            f"{advice} needs less, or a smaller data.test_size"
+        ) from error
+
+
 @torch.inference_mode()
 def _tracks_of(model: TeViT, clip: _Clip, config: Config) -> ClipTracks:
     """The clip's tracks; masks are pasted and encoded frame by frame."""
     device = next(model.parameters()).device
     with torch.autocast(device.type, torch.bfloat16, enabled=config.inference.precision == "bf16"):
         found = model.detect(clip.frames[None].to(device), [clip.frame_size])[0]
-    scores = found.scores.float().tolist()
-    if not all(map(math.isfinite, scores)):
-        raise UserError(
-            f"the model's scores for video {clip.video_id} are not numbers: its weights are broken"
-        )
+    outputs = {"scores": found.scores, "boxes": found.boxes, "masks": found.mask_logits}
+    for name, values in outputs.items():
+        if values.isnan().any():
+            raise UserError(
+                f"the model's {name} for video {clip.video_id} are not numbers: its weights are "
+                "broken"
+            )
     boxes = rescale_boxes(found.boxes, clip.frame_size, clip.video_size)
     threshold = config.inference.mask_threshold
     by_frame = [
@@ -202,7 +200,7 @@ def _tracks_of(model: TeViT, clip: _Clip, config: Config) -> ClipTracks:
     ]
     return ClipTracks(
         start=clip.start,
-        scores=scores,
+        scores=found.scores.float().tolist(),
         labels=found.labels.tolist(),
         frame_scores=found.frame_scores.T.tolist(),
         masks=[list(masks) for masks in zip(*by_frame, strict=True)],

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from core.config.schema import Config
+from core.data.dataset import VideoDataset
 from core.data.youtube_vis import load_folder
 from core.errors import UserError
+from core.inference.classes import Classes
 from core.inference.draw import draw_frames, save_animation
 from core.inference.frames import FileFrames, Frames, open_video
-from core.inference.predict import Classes, load_model_and_classes, predict_video
+from core.inference.predict import load_model_and_classes, predict_video
 from core.inference.results_writer import Result, ResultsWriter
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -62,35 +67,57 @@ def predict_files(
         fps: frames a second of the animations.
 
     Raises:
-        UserError: a video or the checkpoint cannot be used; before anything is predicted.
+        UserError: a video or the checkpoint cannot be used, before anything is predicted; or a
+            video turns out to be broken: ``out`` holds the results of those before it then.
     """
     opened = [_open(path) for path in videos]
     model, classes = load_model_and_classes(config, checkpoint)
+    sources = list(_numbered(opened, classes, checkpoint))
+    broken: UserError | None = None
+    done = 0
     with ResultsWriter(out) as writer:
-        for source in _numbered(opened, classes):
+        for source in sources:
             ids = source.classes.ids
-            results = predict_video(model, source.frames, config, source.video_id, ids)
+            try:
+                results = predict_video(model, source.frames, config, source.video_id, ids)
+            except UserError as error:
+                broken = error
+                break
             writer.write(results)
+            done += 1
             drawing = None
             if draw is not None:
-                names = source.classes.names
-                pictures = draw_frames(source.frames, results, names, min_score)
-                drawing = save_animation(pictures, draw / _file_name(source), fps)
+                drawing = _drawn(source, results, draw / _file_name(source), min_score, fps)
             yield Prediction(source.video_id, source.frames.name, results, drawing)
+        if broken is not None and not done:
+            raise broken
+    if broken is not None:
+        kept = f"{out}: the results of the {done} of {len(sources)} videos before it"
+        raise UserError(f"{broken}\n{kept}") from broken
 
 
-def _open(path: Path) -> list[Source] | Frames:
-    """An annotation file's videos, whose ids and classes are its own; or one other video."""
-    if path.suffix.lower() != ".json":
-        return open_video(path)
-    dataset = load_folder(path)
-    classes = Classes.of_dataset(dataset)
-    return [Source(video.id, FileFrames(video), classes) for video in dataset.videos]
+def _drawn(
+    source: Source, results: Sequence[Result], path: Path, min_score: float, fps: float
+) -> Path | None:
+    pictures = draw_frames(source.frames, results, source.classes.names, min_score)
+    try:
+        return save_animation(pictures, path, fps)
+    except Exception as error:  # an extra, and no reason to lose results
+        log.warning("%s: cannot be drawn: %s", source.frames.name, error)
+        return None
 
 
-def _numbered(opened: Sequence[list[Source] | Frames], classes: Classes) -> Iterator[Source]:
+def _open(path: Path) -> VideoDataset | Frames:
+    """An annotation file's videos, whose ids are its own; or one other video."""
+    return load_folder(path) if path.suffix.lower() == ".json" else open_video(path)
+
+
+def _numbered(
+    opened: Sequence[VideoDataset | Frames], classes: Classes, checkpoint: Path
+) -> Iterator[Source]:
     """Every video once, those without an id numbered from the first that is free."""
-    own = [source.video_id for group in opened if isinstance(group, list) for source in group]
+    datasets = [group for group in opened if isinstance(group, VideoDataset)]
+    own = [video.id for dataset in datasets for video in dataset.videos]
     if len(own) > len(set(own)):
         twice = sorted({video for video in own if own.count(video) > 1})
         raise UserError(
@@ -99,8 +126,9 @@ def _numbered(opened: Sequence[list[Source] | Frames], classes: Classes) -> Iter
         )
     free = max(own, default=0) + 1
     for group in opened:
-        if isinstance(group, list):
-            yield from group
+        if isinstance(group, VideoDataset):
+            matched = classes.matched(group, checkpoint)
+            yield from (Source(video.id, FileFrames(video), matched) for video in group.videos)
         else:
             yield Source(free, group, classes)
             free += 1

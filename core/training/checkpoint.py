@@ -10,6 +10,7 @@ import logging
 import os
 import pickle
 import random
+import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +26,10 @@ from core.files import sync_folder, temporary_name
 
 FORMAT = "tevit"
 LAST, PREVIOUS = "last.pt", "previous.pt"
+
+LFS_POINTER = b"version https://git-lfs"
+WRAPPERS = {"a parallel wrapper": "module.", "Lightning": "model.", "torch.compile": "_orig_mod."}
+"""Who puts a prefix before the names of a model that it wraps, the outermost first."""
 
 _NOT_LEARNED = ("num_batches_tracked", "relative_position_index")
 
@@ -92,21 +97,37 @@ def read_file(path: Path, lazy: bool = False) -> Any:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint file")
-    lazy = lazy and zipfile.is_zipfile(path)
     try:
+        with path.open("rb") as file:
+            if file.read(len(LFS_POINTER)) == LFS_POINTER:
+                raise UserError(
+                    f"{path}: a git-lfs pointer, not the weights themselves: fetch them with "
+                    "`git lfs pull`"
+                )
+        lazy = lazy and zipfile.is_zipfile(path)
         with torch.serialization.safe_globals(_harmless_globals()):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=lazy)
-    except pickle.UnpicklingError as error:
-        if "GLOBAL " not in str(error):
-            raise UserError(f"{path}: not a checkpoint, or a broken one: {error}") from error
-        unsafe = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-        raise UserError(
-            f"{path}: refused, because it holds objects of {', '.join(unsafe) or 'unknown classes'}"
-            ", and loading those could run code. Where you trust the file, open it once with "
-            "torch.load(file, weights_only=False) and save its state_dict alone"
-        ) from error
-    except (RuntimeError, EOFError, OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: not a checkpoint, or a broken one: {error}") from error
+    except UserError:
+        raise
+    except Exception as error:  # a broken file makes torch raise whatever its parsers meet
+        if isinstance(error, pickle.UnpicklingError) and "GLOBAL " in str(error):
+            raise UserError(
+                f"{path}: refused, because it holds objects of {_unsafe_classes(path, error)}"
+                ", and loading those could run code. Where you trust the file, open it once with "
+                "torch.load(file, weights_only=False) and save its state_dict alone"
+            ) from error
+        # torch's own text goes on with the advice to load without caution
+        _, _, reason = str(error).rpartition("WeightsUnpickler error: ")
+        reason = reason.strip().split("\n")[0] or type(error).__name__
+        raise UserError(f"{path}: not a checkpoint, or a broken one: {reason:.200}") from error
+
+
+def _unsafe_classes(path: Path, error: Exception) -> str:
+    try:
+        found = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    except Exception:  # it cannot read the format before torch 1.6, or the file is broken
+        found = re.findall(r"GLOBAL ([\w.]+)", str(error))
+    return ", ".join(found) or "unknown classes"
 
 
 def _harmless_globals() -> list[Any]:
@@ -137,8 +158,10 @@ def state_dict_of(contents: Any, path: Path) -> dict[str, Tensor]:
     )
     if not state:
         raise UserError(f"{path}: holds no named tensors")
-    if all(name.startswith("module.") for name in state):  # saved from a parallel wrapper
-        state = {name.removeprefix("module."): value for name, value in state.items()}
+    for wrapper, prefix in WRAPPERS.items():
+        if all(name.startswith(prefix) for name in state):
+            log.warning("%s: %s put %r before every name; left out", path, wrapper, prefix)
+            state = {name.removeprefix(prefix): value for name, value in state.items()}
     return state
 
 
@@ -259,6 +282,6 @@ def _fault(path: Path) -> str | None:
     try:
         with zipfile.ZipFile(path) as archive:
             broken = archive.testzip()
-    except (zipfile.BadZipFile, OSError, EOFError) as error:
-        return str(error)
+    except Exception as error:  # a broken file makes zipfile raise whatever it meets
+        return str(error) or type(error).__name__
     return None if broken is None else f"wrong checksum of {broken}"

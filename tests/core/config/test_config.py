@@ -160,9 +160,12 @@ def test_width_divides_into_the_attention_heads(name: str, width: int, fits: boo
             override(Config(), values)
 
 
-def test_a_stride_beyond_the_clip_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"inference.stride=5 skips frames.*clip_length=4"):
-        override(Config(), {"inference.clip_length": 4, "inference.stride": 5})
+@pytest.mark.parametrize("stride", [4, 5])
+def test_a_stride_of_the_clip_or_beyond_is_refused(stride: int) -> None:
+    message = rf"inference.stride={stride} leaves clips without a shared frame .*clip_length=4"
+    with pytest.raises(ConfigError, match=message):
+        override(Config(), {"inference.clip_length": 4, "inference.stride": stride})
+    assert override(Config(), {"inference.clip_length": 4, "inference.stride": 3})
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ from core.data.results import entry_faults, mask_faults
 from core.data.rle import decode, encode
 from core.data.youtube_vis import load_folder
 from core.errors import UserError
+from core.inference.classes import Classes
 from core.inference.frames import FileFrames, prepare
 from core.inference.predict import (
-    Classes,
     ahead,
     encode_masks,
     load_model,
@@ -229,7 +229,7 @@ def dataset(tmp_path):
         folder = write_images(tmp_path / str(video_id), [f"{k}.png" for k in range(count)])
         files = tuple(sorted(folder.iterdir()))
         videos.append(Video(video_id, str(video_id), 40, 24, files))
-    return VideoDataset("d", tuple(videos), (), {3: "a", 11: "b"}, tmp_path / "a.json")
+    return VideoDataset("d", tuple(videos), (), {3: "a", 11: "b", 12: "c"}, tmp_path / "a.json")
 
 
 def test_predict_dataset_writes_valid_results(tmp_path, model, dataset):
@@ -238,7 +238,7 @@ def test_predict_dataset_writes_valid_results(tmp_path, model, dataset):
     assert predict_dataset(TINY, path, dataset, out, progress=False) == out
     results = json.loads(out.read_text())
     assert {r["video_id"] for r in results} == {4, 9}
-    assert {r["category_id"] for r in results} <= {3, 11}
+    assert {r["category_id"] for r in results} <= {3, 11, 12}
     assert entry_faults(results, dataset) == [] and mask_faults(results, dataset) == []
     assert [p.name for p in out.parent.iterdir()] == ["predictions.json"]
 

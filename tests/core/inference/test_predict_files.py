@@ -5,8 +5,8 @@ import torch
 from PIL import Image
 
 from core.errors import UserError
+from core.inference.classes import Classes
 from core.inference.frames import open_video
-from core.inference.predict import Classes
 from core.inference.predict_files import predict_files
 from core.model.tevit import build_model
 from tests.core.inference.test_frames import write_images
@@ -32,7 +32,7 @@ def annotations(tmp_path):
             {"id": 5, "width": 40, "height": 24, "length": 2,
              "file_names": [f"walk/{p.name}" for p in sorted(folder.iterdir())]}
         ],
-        "categories": [{"id": k, "name": n} for k, n in ((1, "cat"), (3, "dog"), (9, "cow"))],
+        "categories": [{"id": k, "name": n} for k, n in ((1, "bar"), (3, "disc"), (9, "box"))],
         "annotations": None,
     }  # fmt: skip
     path = tmp_path / "valid.json"

@@ -1,0 +1,83 @@
+"""Reading image files: turned as cameras say, in 8 bits, and one error whatever is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import ExifTags, Image
+
+from core.errors import UserError
+
+Pixels = npt.NDArray[np.uint8]
+Turn = Image.Transpose
+
+TURNS = {
+    2: Turn.FLIP_LEFT_RIGHT,
+    3: Turn.ROTATE_180,
+    4: Turn.FLIP_TOP_BOTTOM,
+    5: Turn.TRANSPOSE,
+    6: Turn.ROTATE_270,
+    7: Turn.TRANSVERSE,
+    8: Turn.ROTATE_90,
+}
+"""What shows an image upright, by its EXIF orientation."""
+SIDES_SWAPPED = (5, 6, 7, 8)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Image.Image]:
+    """An image file, open for reading.
+
+    Raises:
+        UserError: it is missing, not an image, too large or broken; also while it is open.
+    """
+    try:
+        with Image.open(path) as image:
+            yield image
+    except UserError:
+        raise
+    except Exception as error:  # a broken file makes Pillow raise whatever its parsers meet
+        reason = str(error) or type(error).__name__
+        raise UserError(f"{path}: cannot be read as an image: {reason}") from error
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """(height, width) of the image as it is shown; reads no pixels."""
+    swapped = _orientation(image) in SIDES_SWAPPED
+    return (image.width, image.height) if swapped else (image.height, image.width)
+
+
+def upright_pixels(image: Image.Image, path: Path) -> Pixels:
+    """(H, W, 3) RGB of the image as it is shown; 16 bits a level are brought to 8.
+
+    Raises:
+        UserError: its levels are numbers of which none is known to be white.
+    """
+    orientation = _orientation(image)
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
+        levels = np.asarray(image).astype(np.float64) / 257
+        image = Image.fromarray(levels.round().clip(0, 255).astype(np.uint8))
+    elif image.mode in ("I", "F"):
+        kind = "floating-point" if image.mode == "F" else "32-bit"
+        raise UserError(
+            f"{path}: holds {kind} levels, of which none is known to be white: save it with 8 or "
+            "16 bits"
+        )
+    image = image.convert("RGB")
+    if orientation in TURNS:
+        image = image.transpose(TURNS[orientation])
+    return np.array(image)
+
+
+def _orientation(image: Image.Image) -> int | None:
+    # Pillow turns TIFF files itself; of a PNG it would read all pixels to find none
+    if image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info):
+        return None
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # a broken note beside sound pixels
+        return None

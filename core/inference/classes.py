@@ -1,0 +1,127 @@
+"""What a model's classes stand for, and which categories of a dataset they are."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from core.data.dataset import VideoDataset
+from core.errors import UserError
+
+SHOWN = 50
+"""Classes that a message lists of each side."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Classes:
+    """What a model's classes stand for.
+
+    Attributes:
+        ids: category id of each class 0 to C - 1.
+        names: name of each category id, as far as they are known.
+        told: whether the checkpoint says either; else the classes are numbered from 1.
+    """
+
+    ids: Mapping[int, int]
+    names: Mapping[int, str]
+    told: bool = True
+
+    @classmethod
+    def of_dataset(cls, dataset: VideoDataset) -> Self:
+        """The dataset's own."""
+        ids = {label: category for category, label in dataset.labels.items()}
+        return cls(ids, dict(dataset.categories))
+
+    @classmethod
+    def of_checkpoint(cls, contents: Mapping[str, Any], classes: int) -> Self:
+        """Those that a checkpoint was trained on (ours or mmdet's); else ids from 1, no names.
+
+        Raises:
+            UserError: it holds names or ids that are no list of such.
+        """
+        meta = contents.get("meta")
+        meta = meta if isinstance(meta, Mapping) else {}
+        names = _listed(meta, ("classes", "CLASSES"), str)
+        ids = _listed(meta, ("category_ids",), int)
+        if names and ids and len(names) != len(ids):
+            raise UserError(f"the checkpoint names {len(names)} classes, but has {len(ids)} ids")
+        numbers = ids or list(range(1, (len(names) or classes) + 1))
+        return cls(
+            dict(enumerate(numbers)), dict(zip(numbers, names, strict=False)), bool(names or ids)
+        )
+
+    def matched(self, dataset: VideoDataset, checkpoint: Path) -> Classes:
+        """The dataset's category of each class that it has: of the same name, else the same id.
+
+        Datasets list the same classes in other orders, or some of them, so the place says nothing;
+        it decides only where the checkpoint says neither names nor ids.
+
+        Raises:
+            UserError: the dataset has categories that no class stands for; both lists are named.
+        """
+        theirs = dataset.categories
+        by_name = {_key(name): category for category, name in theirs.items()}
+        if not self.told and len(theirs) == len(self.ids):
+            return Classes.of_dataset(dataset)
+        if not self.told:
+            ids = {}
+        elif not self.names:
+            ids = {label: number for label, number in self.ids.items() if number in theirs}
+        elif len(by_name) == len(theirs):
+            ours = {label: _key(self.names.get(number, "")) for label, number in self.ids.items()}
+            ids = {label: by_name[name] for label, name in ours.items() if name in by_name}
+        else:  # categories that share a name
+            same = {number for number, name in self.names.items() if theirs.get(number) == name}
+            ids = {label: number for label, number in self.ids.items() if number in same}
+        if lacking := theirs.keys() - set(ids.values()):
+            raise UserError(
+                f"{checkpoint}: its classes are not those of {dataset.annotations_path}, where it "
+                f"knows nothing of {_some(f'{i} ({theirs[i]})' for i in sorted(lacking))}\n"
+                f"  the checkpoint's: {self._list()}\n"
+                f"  the dataset's: {_some(f'{i} ({n})' for i, n in sorted(theirs.items()))}"
+            )
+        if left := [number for label, number in self.ids.items() if label not in ids]:
+            found = _some(self.names.get(number, str(number)) for number in left)
+            log.warning(
+                "%s: classes that %s lacks are left out: %s",
+                checkpoint,
+                dataset.annotations_path,
+                found,
+            )
+        return Classes(ids, dict(theirs))
+
+    def _list(self) -> str:
+        if not self.told:
+            return f"{len(self.ids)}, without names or ids"
+        return _some(
+            f"{i} ({self.names[i]})" if i in self.names else str(i) for i in self.ids.values()
+        )
+
+
+def _listed(meta: Mapping[str, Any], keys: Iterable[str], kind: type) -> list[Any]:
+    for key in keys:
+        values = meta.get(key)
+        if values is None:
+            continue
+        if not isinstance(values, list | tuple) or not all(type(v) is kind for v in values):
+            raise UserError(f"the checkpoint's {key} are {values!r:.80}, not a list")
+        if len(set(values)) < len(values) and kind is int:
+            raise UserError(f"the checkpoint's {key} hold one twice: {values!r:.80}")
+        return list(values)
+    return []
+
+
+def _key(name: str) -> str:
+    """Names that differ in letters' case, or in how words are joined, are one."""
+    return name.casefold().replace(" ", "_").replace("-", "_")
+
+
+def _some(items: Iterable[str]) -> str:
+    found = list(items)
+    more = f", ... and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return (", ".join(found[:SHOWN]) or "none") + more
