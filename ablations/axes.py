@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ablations.faults import Fault
-from ablations.grid_file import AT_FAULT
+from ablations.grid_file import AT_FAULT, Fault
 from core.config.overrides import fields, flatten, unknown_field
 from core.errors import UserError
 

@@ -50,5 +50,7 @@ class Cell:
         The start run's is part of it. A cell that only tests another's weights has the signature
         of one that trains them itself: the result is the same.
         """
-        start = self.start.signature if self.start is not None and self.trains else None
-        return signature(self.config, start)
+        start = self.start
+        if start is not None and not self.trains:
+            start = start.start
+        return signature(self.config, start.signature if start is not None else None)

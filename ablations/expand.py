@@ -1,14 +1,21 @@
-"""From a grid as written to what its cells are made of: base, axes, groups, exclusions."""
+"""A grid's cells: base and overrides, axes, design, exclusions; combined, validated, named.
+
+:func:`draft` settles what can be said without forming combinations, :func:`cells_of` forms them.
+"""
 
 from __future__ import annotations
 
+import copy
+import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from ablations import designs
 from ablations.axes import (
     PATHS,
     Axis,
@@ -16,17 +23,25 @@ from ablations.axes import (
     absolute,
     label_text,
     missing_file,
+    name_piece,
     read_axis,
     settable,
 )
-from ablations.cell import Measurement
-from ablations.faults import Fault
-from ablations.grid_file import GridSpec, ScaleSpec, Seeds, error_text
+from ablations.cell import Cell, Measurement
+from ablations.grid_file import DesignSpec, Fault, GridSpec, ScaleSpec, Seeds, StartSpec, error_text
+from ablations.signature import SECTIONS, dataset_fault, training_signature
 from core.config.load import load_config
-from core.config.overrides import field_faults, set_field, unknown
-from core.config.schema import Config
+from core.config.overrides import field_faults, field_names, set_field, unknown
+from core.config.schema import Config, DataConfig
 from core.config.strict import root_faults
 from core.errors import UserError
+
+LIMIT = 100_000
+"""Cells a grid: beyond it a forgotten zip is likelier than a purpose."""
+
+_TYPES = {name: type(getattr(Config(), name)) for name in SECTIONS}
+_START = "start."
+Combination = tuple[AxisValue, ...]
 
 
 @dataclass(frozen=True)
@@ -38,21 +53,63 @@ class Exclusion:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What the cells are made of.
+class Base:
+    """What a config is made of before any axis.
 
     Attributes:
-        tree: nested values of the base with the overrides applied.
+        tree: nested values of a preset or file with the overrides applied.
         origins: field to where it was overridden, such as ``overrides.head.queries``.
-        axes: in the order of the file.
-        groups: positions of axes that advance together; the groups are crossed.
     """
 
     tree: Mapping[str, Any]
     origins: Mapping[str, str]
-    axes: tuple[Axis, ...]
+
+
+@dataclass(frozen=True)
+class StartDraft:
+    """What the start runs are made of.
+
+    Attributes:
+        follows: positions of the axes whose values they share.
+        seeds: how many there are of each; "same": one for each of the cells' seeds.
+    """
+
+    base: Base
+    origin: str
+    follows: tuple[int, ...]
+    seeds: int | Literal["same"]
+    measure: tuple[Measurement, ...]
+
+    def seed(self, seed: int) -> int:
+        """The start run's seed for a cell's."""
+        return seed if self.seeds == "same" else seed % self.seeds
+
+
+@dataclass(frozen=True)
+class Design:
+    """Which combinations there are.
+
+    Attributes:
+        groups: positions of axes that advance together: the factors.
+        base: of "around" and "path", the position of a value for each factor.
+    """
+
+    kind: Literal["crossed", "around", "path", "fractional"]
+    origin: str
     groups: tuple[tuple[int, ...], ...]
+    base: tuple[int, ...]
+    resolution: int
+
+
+@dataclass(frozen=True)
+class GridDraft:
+    """What the cells are made of; ``axes`` are in the order of the file."""
+
+    base: Base
+    axes: tuple[Axis, ...]
+    design: Design
     exclusions: tuple[Exclusion, ...]
+    start: StartDraft | None
     seeds: tuple[int, ...]
     measure: tuple[Measurement, ...]
     table: Any
@@ -64,49 +121,80 @@ class Plan:
         return all(value.usable for axis in self.axes for value in axis.values)
 
 
-def make_plan(
+def draft(
     spec: GridSpec,
     *,
     scale: str | None = None,
     overrides: Mapping[str, Any] | None = None,
     seeds: Sequence[int] | int | None = None,
     folder: Path | None = None,
-) -> tuple[Plan | None, list[Fault]]:
+) -> tuple[GridDraft | None, list[Fault]]:
     """Everything but the cells.
 
     Args:
+        overrides: on top of the file's; names that begin with ``start.`` are the start run's.
         folder: where a base that is a config file is looked for.
 
     Returns:
-        The plan and every fault found. Values at fault are marked unusable in the plan; there is
-        no plan where the combinations cannot be formed.
+        The draft and every fault found. Values at fault are marked unusable in it; there is no
+        draft where the combinations cannot be formed.
     """
     faults: list[Fault] = []
     size, prefix = _scale(spec, scale, faults)
-    base = f"{prefix}base" if size.base else "base"
-    tree = _base(size.base or spec.base, base, folder, faults)
-    origins = _apply(tree, "overrides", spec.overrides, faults)
-    origins |= _apply(tree, f"{prefix}overrides", size.overrides, faults)
-    origins |= _apply(tree, "override", overrides or {}, faults)
-    faults += _settle_paths(tree, origins, base)
-    axes, value_faults = _axes(spec, size, prefix, tree, faults)
-    _refuse_dead_overrides(origins, axes, faults)
-    zipped = "zip" if size.zip is None else f"{prefix}zip"
-    excluded = "exclude" if size.exclude is None else f"{prefix}exclude"
-    plan = Plan(
-        tree=tree,
-        origins=origins,
-        axes=axes,
-        groups=_groups(axes, spec.zip if size.zip is None else size.zip, zipped, faults),
-        exclusions=_exclusions(
-            axes, spec.exclude if size.exclude is None else size.exclude, excluded, faults
-        ),
-        seeds=_seeds(seeds, faults) or size.seeds or spec.seeds,
-        measure=size.measure or spec.measure,
-        table=spec.table if size.table is None else size.table,
-        table_origin="table" if size.table is None else f"{prefix}table",
+    own, starts = _by_receiver(overrides or {}, faults)
+
+    def place(key: str) -> tuple[Any, str]:
+        """A key's value and where it stands: the scale's, else the grid's."""
+        given = getattr(size, key)
+        return (getattr(spec, key), key) if given is None else (given, f"{prefix}{key}")
+
+    start, start_origin = place("start")
+    if start is None and starts:
+        faults.append(Fault(f"override.start.{next(iter(starts))}", "the grid has no start run"))
+    tree = _load(*place("base"), folder, faults)
+    mine = {k: v for k, v in own.items() if start is None or k != "train.init"}
+    base = _overridden(
+        tree,
+        [
+            ("overrides", spec.overrides),
+            (f"{prefix}overrides", size.overrides),
+            ("override", mine),
+        ],
+        place("base")[1],
+        faults,
     )
-    return (None if faults else plan), faults + value_faults
+    axes, value_faults = _axes(spec, size, prefix, base.tree, faults)
+    _refuse_dead_overrides(base.origins, axes, faults)
+    groups = _groups(axes, *place("zip"), faults)
+    made = GridDraft(
+        base=base,
+        axes=axes,
+        design=_design(axes, groups, *place("design"), faults),
+        exclusions=_exclusions(axes, *place("exclude"), faults),
+        start=None
+        if start is None
+        else _start(start, start_origin, base, axes, (own, starts), folder, faults),
+        seeds=_seeds(seeds, faults) or place("seeds")[0],
+        measure=place("measure")[0],
+        table=place("table")[0],
+        table_origin=place("table")[1],
+    )
+    return (None if faults else made), faults + value_faults
+
+
+def _by_receiver(
+    overrides: Mapping[str, Any], faults: list[Fault]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The cells' overrides (the start run shares them), and those of the start run alone."""
+    own, faulty = settable(
+        "override", {k: v for k, v in overrides.items() if not k.startswith(_START)}
+    )
+    starts, wrong = settable(
+        "override.start",
+        {k.removeprefix(_START): v for k, v in overrides.items() if k.startswith(_START)},
+    )
+    faults += [*faulty, *wrong]
+    return own, starts
 
 
 def _scale(spec: GridSpec, scale: str | None, faults: list[Fault]) -> tuple[ScaleSpec, str]:
@@ -131,12 +219,26 @@ def _seeds(given: Sequence[int] | int | None, faults: list[Fault]) -> tuple[int,
         return ()
 
 
-def _base(name: str, origin: str, folder: Path | None, faults: list[Fault]) -> dict[str, Any]:
+def _load(name: str, origin: str, folder: Path | None, faults: list[Fault]) -> dict[str, Any]:
     try:
         return load_config(name, folder=folder).to_dict()
     except UserError as error:
         faults.append(Fault(origin, str(error)))
         return Config().to_dict()
+
+
+def _overridden(
+    tree: dict[str, Any],
+    layers: Sequence[tuple[str, Mapping[str, Any]]],
+    base: str,
+    faults: list[Fault],
+) -> Base:
+    """The tree with layers of overrides put on, its paths absolute and looked for."""
+    origins: dict[str, str] = {}
+    for origin, values in layers:
+        origins |= _apply(tree, origin, values, faults)
+    faults += _settle_paths(tree, origins, base)
+    return Base(tree, origins)
 
 
 def _apply(
@@ -256,6 +358,34 @@ def _groups(
     return tuple(dict.fromkeys(groups))
 
 
+def _design(
+    axes: tuple[Axis, ...],
+    groups: tuple[tuple[int, ...], ...],
+    spec: DesignSpec,
+    origin: str,
+    faults: list[Fault],
+) -> Design:
+    names = [axis.name for axis in axes]
+    base = [0] * len(groups)
+    for name, wanted in spec.base.items():
+        if name not in names:
+            faults.append(Fault(f"{origin}.base", unknown("axis", name, names)))
+            continue
+        axis = names.index(name)
+        found = _positions(axes[axis], wanted, f"{origin}.base.{name}", faults)
+        factor = next(g for g, group in enumerate(groups) if axis in group)
+        partners = {names[other] for other in groups[factor]} & spec.base.keys()
+        if len(found) > 1 or (found and name != min(partners) and {base[factor]} != found):
+            faults.append(Fault(f"{origin}.base.{name}", "expected one value for each axis"))
+        base[factor] = next(iter(found), 0)
+    if spec.kind == "fractional":
+        for one in axes:
+            if len(one.values) != 2 and all(value.usable for value in one.values):
+                message = f"a fractional design has two values an axis; {one.origin} has "
+                faults.append(Fault(origin, f"{message}{len(one.values)}"))
+    return Design(spec.kind, origin, groups, tuple(base), spec.resolution or 4)
+
+
 def _exclusions(
     axes: tuple[Axis, ...], rules: list[dict[str, Any]], origin: str, faults: list[Fault]
 ) -> tuple[Exclusion, ...]:
@@ -286,3 +416,302 @@ def _positions(axis: Axis, wanted: Any, origin: str, faults: list[Fault]) -> fro
         elif all(value.usable for value in axis.values):
             faults.append(Fault(origin, unknown("label", choice, labels)))
     return frozenset(found)
+
+
+def _start(
+    spec: StartSpec,
+    origin: str,
+    base: Base,
+    axes: tuple[Axis, ...],
+    overrides: tuple[Mapping[str, Any], Mapping[str, Any]],
+    folder: Path | None,
+    faults: list[Fault],
+) -> StartDraft:
+    """The start runs' base, and the axes that they follow.
+
+    Args:
+        overrides: those of the command line for cells and start run alike, in which the start's
+            own have the last word; and those for the start run alone.
+    """
+    if base.tree["train"]["init"] is not None:
+        where = base.origins.get("train.init", "base")
+        message = "train.init has no effect: every cell begins with its start run's weights; "
+        faults.append(Fault(where, f"{message}say it under {origin}.overrides"))
+    shared, own = overrides
+    if spec.base is None:
+        tree = copy.deepcopy(dict(base.tree))
+    else:
+        tree = _load(spec.base, f"{origin}.base", folder, faults)
+    _apply(tree, "override", shared, [])  # what is at fault there has been told of the cells
+    made = _overridden(
+        tree,
+        [(f"{origin}.overrides", spec.overrides), ("override.start", own)],
+        origin if spec.base is None else f"{origin}.base",
+        faults,
+    )
+    names = [axis.name for axis in axes]
+    follows = []
+    for name in spec.follows:
+        if name in names:
+            follows.append(names.index(name))
+        else:
+            faults.append(Fault(f"{origin}.follows", unknown("axis", name, names)))
+    _refuse_dead_overrides(made.origins, tuple(axes[axis] for axis in follows), faults)
+    return StartDraft(made, origin, tuple(follows), spec.seeds, spec.measure)
+
+
+def cells_of(plan: GridDraft) -> tuple[tuple[Cell, ...], tuple[str, ...], list[Fault]]:
+    """Every cell, validated in full; what the design cannot tell apart; every fault on the way."""
+    sizes = [len(plan.axes[group[0]].values) for group in plan.design.groups]
+    count = math.prod(sizes) * len(plan.seeds)
+    if count > LIMIT and plan.design.kind in ("crossed", "fractional"):
+        message = f"{count} cells are more than a grid may have ({LIMIT}); zip axes or split it"
+        return (), (), [Fault("axes", message)]
+    rows, aliases = _rows(plan.design, sizes, [axis.name for axis in plan.axes])
+    combinations, faults = _combinations(plan, rows)
+    maker = _CellMaker(plan, faults)
+    cells = [cell for c in combinations if all(v.usable for v in c) for cell in maker.cells(c)]
+    faults += _same_names([*maker.starts.values(), *cells])
+    if not combinations:
+        faults.append(Fault("exclude", "every combination is excluded; nothing is left to run"))
+    return tuple(_share_training(cells)), aliases, faults
+
+
+def _rows(
+    design: Design, sizes: list[int], names: list[str]
+) -> tuple[list[tuple[int, ...]], tuple[str, ...]]:
+    """Position of each axis's value in each row; what the design cannot tell apart."""
+    aliases: list[str] = []
+    if design.kind == "fractional":
+        fraction = designs.fractional(len(sizes), design.resolution)
+        chosen = sorted(fraction.rows)
+        factors = ["+".join(names[axis] for axis in group) for group in design.groups]
+        for group in fraction.aliases():
+            effects = [" × ".join(factors[f] for f in effect) for effect in group]
+            aliases.append(" = ".join(effects))
+    elif design.kind == "crossed":
+        chosen = designs.crossed(sizes)
+    else:
+        make = designs.around if design.kind == "around" else designs.path
+        chosen = make(sizes, design.base)
+    group_of = {axis: g for g, group in enumerate(design.groups) for axis in group}
+    rows = [tuple(row[group_of[axis]] for axis in range(len(names))) for row in chosen]
+    return rows, tuple(aliases)
+
+
+def _combinations(
+    plan: GridDraft, rows: list[tuple[int, ...]]
+) -> tuple[list[Combination], list[Fault]]:
+    """The rows that no exclusion takes out; exclusions that take out none are faults."""
+    taken = dict.fromkeys((rule.origin for rule in plan.exclusions), 0)
+    kept: list[Combination] = []
+    faults: list[Fault] = []
+    for row in rows:
+        matched = [
+            rule.origin
+            for rule in plan.exclusions
+            if all(row[axis] in wanted for axis, wanted in rule.positions.items())
+        ]
+        for origin in matched:
+            taken[origin] += 1
+        if not matched:
+            kept.append(tuple(a.values[i] for a, i in zip(plan.axes, row, strict=True)))
+    if not plan.usable:
+        return kept, faults
+    message = "matches no combination; what it names never occurs together"
+    faults += [Fault(origin, message) for origin, count in taken.items() if not count]
+    if len(kept) < len(rows) and plan.design.kind == "fractional":
+        message = "a fractional design tells effects apart only as a whole; use design: crossed"
+        faults.append(Fault(plan.exclusions[0].origin, message))
+    if plan.exclusions and plan.design.kind != "crossed":
+        faults += _constant_axes(plan, kept)
+    return kept, faults
+
+
+def _constant_axes(plan: GridDraft, kept: list[Combination]) -> Iterator[Fault]:
+    for axis, values in zip(plan.axes, zip(*kept, strict=True), strict=False):
+        left = {value.label for value in values}
+        if len(left) == 1 < len(axis.values):
+            message = f"only {left.pop()} is left of {axis.origin}: the axis does not vary"
+            yield Fault(plan.exclusions[0].origin.partition("[")[0], message)
+
+
+class _CellMaker:
+    """Cells and their start runs; faults are appended to ``faults``."""
+
+    def __init__(self, plan: GridDraft, faults: list[Fault]) -> None:
+        self.plan, self.faults = plan, faults
+        self.starts: dict[tuple[tuple[str, ...], int], Cell] = {}
+        self._sections = Sections(plan.base.tree)
+        self._start_sections = Sections(plan.start.base.tree) if plan.start else None
+        self._datasets: set[DataConfig] = set()
+
+    def cells(self, combination: Combination) -> list[Cell]:
+        """The combination with every seed."""
+        plan = self.plan
+        labels = {a.name: v.label for a, v in zip(plan.axes, combination, strict=True)}
+        stem = _stem(labels)
+        sets, clashes = _sets(combination)
+        self.faults += clashes
+        configs = self._configs(
+            self._sections, plan.base, combination, sets, plan.seeds, f"cell {stem}"
+        )
+        cells = []
+        for config in configs:
+            name = f"{stem},s{config.seed}" if stem else f"s{config.seed}"
+            cell = Cell(name, config, labels, plan.measure)
+            if plan.start is not None:
+                start = self._start(combination, config.seed)
+                if start is None:
+                    break
+                if start.signature == cell.signature:
+                    message = f"cell {name} would start from itself: the start run has the same "
+                    self._once(plan.start.origin, f"{message}config; change it under overrides")
+                cell = replace(cell, start=start)
+            cells.append(cell)
+        return cells
+
+    def _start(self, combination: Combination, seed: int) -> Cell | None:
+        start = self.plan.start
+        assert start is not None and self._start_sections is not None
+        followed = tuple(combination[axis] for axis in start.follows)
+        key = tuple(value.label for value in followed), start.seed(seed)
+        if key not in self.starts:
+            names = [self.plan.axes[axis].name for axis in start.follows]
+            labels = dict(zip(names, key[0], strict=True))
+            stem = ",".join(["start", *filter(None, [_stem(labels)])])
+            configs = self._configs(
+                self._start_sections,
+                start.base,
+                followed,
+                _sets(followed)[0],
+                (key[1],),
+                start.origin,
+            )
+            if not configs:
+                return None
+            name = f"{stem},s{key[1]}"
+            self.starts[key] = Cell(name, configs[0], labels, (*start.measure, "train"))
+        return self.starts[key]
+
+    def _configs(
+        self,
+        sections: Sections,
+        base: Base,
+        combination: Combination,
+        sets: Mapping[str, Any],
+        seeds: Sequence[int],
+        what: str,
+    ) -> list[Config]:
+        """The config of each seed; none where they break a rule between fields."""
+        try:
+            common = sections.of(sets)
+            configs = [Config.model_validate({**common, "seed": seed}) for seed in seeds]
+        except ValidationError:
+            for fault in _explain(base, combination, sets, what):
+                self._once(fault.field, fault.message)
+            return []
+        data = configs[0].data
+        if data not in self._datasets:
+            self._datasets.add(data)
+            if message := dataset_fault(data):
+                fields = {"data.root", "data.annotations", "data.images"}
+                where = _origins(base, combination, fields) or "base"
+                self.faults.append(Fault(where, message))
+        return configs
+
+    def _once(self, field: str, message: str) -> None:
+        if Fault(field, message) not in self.faults:
+            self.faults.append(Fault(field, message))
+
+
+def _stem(labels: Mapping[str, str]) -> str:
+    return ",".join(name_piece(axis, label) for axis, label in labels.items())
+
+
+def _share_training(cells: list[Cell]) -> list[Cell]:
+    """Of cells that differ in what only testing reads, the first trains for the others."""
+    tests = {(cell.config.inference, cell.config.data.test_size) for cell in cells}
+    if len(tests) < 2 or "ap" not in cells[0].measure:
+        return cells
+    trainers: dict[str, Cell] = {}
+    shared = []
+    for cell in cells:
+        start = cell.start.signature if cell.start else None
+        trainer = trainers.setdefault(training_signature(cell.config, start), cell)
+        if trainer.signature == cell.signature:
+            shared.append(cell)
+        else:
+            shared.append(replace(cell, start=trainer, trains=False))
+    return shared
+
+
+class Sections:
+    """Validated sections, so that cells that agree in one share it instead of repeating it."""
+
+    def __init__(self, tree: Mapping[str, Any]) -> None:
+        self._tree = tree
+        self._known: dict[tuple[str, str], Any] = {}
+
+    def of(self, sets: Mapping[str, Any]) -> dict[str, Any]:
+        """The tree's top-level values with the dotted fields in ``sets`` replaced.
+
+        Raises:
+            ValidationError: a section breaks a rule.
+        """
+        by_section: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
+        for name, value in sets.items():
+            by_section[name.partition(".")[0]][name] = value
+        return {name: self._section(name, values) for name, values in by_section.items()}
+
+    def _section(self, name: str, values: Mapping[str, Any]) -> Any:
+        key = (name, repr(sorted(values.items())))
+        if key not in self._known:
+            tree = with_fields({name: self._tree[name]}, values)
+            self._known[key] = _TYPES[name].model_validate(tree[name])
+        return self._known[key]
+
+
+def _sets(combination: Combination) -> tuple[dict[str, Any], list[Fault]]:
+    """The fields that the values set; two that disagree about one are a fault."""
+    sets: dict[str, Any] = {}
+    faults = []
+    for value in combination:
+        for name in sets.keys() & value.sets.keys():
+            other = next(v for v in combination if name in v.sets)
+            if sets[name] != value.sets[name]:
+                message = f"{name}={value.sets[name]!r}, but {other.origin} sets {sets[name]!r}"
+                faults.append(Fault(value.origin, message))
+        sets |= value.sets
+    return sets, faults
+
+
+def _explain(
+    base: Base, combination: Combination, sets: Mapping[str, Any], what: str
+) -> Iterator[Fault]:
+    """Rules between fields are named after the axis values and overrides that take part."""
+    try:
+        Config.model_validate(with_fields(base.tree, sets))
+    except ValidationError as error:
+        for _, message in field_faults(error):
+            named = set(re.findall(r"[a-z_]+(?:\.[a-z_]+)+", message)) & set(field_names())
+            yield Fault(_origins(base, combination, named) or what, message)
+
+
+def _origins(base: Base, combination: Combination, fields: set[str]) -> str:
+    """Where the fields get their values: axis values and overrides; empty if from the base."""
+    origins = [value.origin for value in combination if fields & value.sets.keys()]
+    origins += [origin for field, origin in base.origins.items() if field in fields]
+    return " with ".join(dict.fromkeys(origins))
+
+
+def _same_names(cells: list[Cell]) -> list[Fault]:
+    seen: dict[str, Mapping[str, str]] = {}
+    faults = []
+    for cell in cells:
+        if cell.name in seen:
+            labels = f"{dict(seen[cell.name])} and {dict(cell.axes)}"
+            message = f"two cells have the name {cell.name!r}: {labels}; make the labels differ"
+            faults.append(Fault("axes", message))
+        seen[cell.name] = cell.axes
+    return faults

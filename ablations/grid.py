@@ -18,10 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from ablations.cell import Cell, Measurement
-from ablations.cells import resolve
-from ablations.expand import make_plan
-from ablations.faults import Fault, GridError
-from ablations.grid_file import GridSpec, read_spec
+from ablations.expand import cells_of, draft
+from ablations.grid_file import Fault, GridError, GridSpec, read_spec
 from ablations.tables import table_faults
 from core.config.overrides import unknown
 from core.config.yaml_file import read_yaml
@@ -43,6 +41,8 @@ class Grid:
         source: the file, if it comes from one.
         scale: the scale, if one was asked for.
         scales: the scales that there are.
+        design: crossed, around, path or fractional.
+        aliases: effects that the design cannot tell apart, such as ``"a = b × c"``.
     """
 
     name: str
@@ -54,6 +54,8 @@ class Grid:
     source: Path | None = None
     scale: str | None = None
     scales: tuple[str, ...] = ()
+    design: str = "crossed"
+    aliases: tuple[str, ...] = ()
 
     @cached_property
     def start_cells(self) -> tuple[Cell, ...]:
@@ -158,10 +160,11 @@ def build_grid(
     """
     spec, faults = read_spec(data)
     cells: tuple[Cell, ...] = ()
-    plan = None
+    aliases: tuple[str, ...] = ()
+    made = None
     if spec is not None:
         whole = not faults  # otherwise keys are missing, and combinations would mislead
-        plan, more = make_plan(
+        made, more = draft(
             spec,
             scale=scale,
             overrides=overrides,
@@ -169,25 +172,27 @@ def build_grid(
             folder=source.parent if source else None,
         )
         faults += more
-        if plan is not None and whole:
-            cells, more = resolve(plan)
+        if made is not None and whole:
+            cells, aliases, more = cells_of(made)
             faults += more
-            if plan.usable:
-                labels = [cell.axes for cell in cells if cell.seed == plan.seeds[0]]
-                faults += table_faults(plan.table, plan.table_origin, plan.axes, labels)
+            if made.usable:
+                labels = [cell.axes for cell in cells if cell.seed == made.seeds[0]]
+                faults += table_faults(made.table, made.table_origin, made.axes, labels)
     full_name = _name(spec, scale, source, name, faults)
-    if spec is None or plan is None or faults:
+    if spec is None or made is None or faults:
         raise GridError(str(source or name or "(from Python)"), faults)
     return Grid(
         name=full_name,
         description=spec.description,
         cells=cells,
-        axes={axis.name: axis.labels for axis in plan.axes},
-        measure=plan.measure,
-        table=plan.table,
+        axes={axis.name: axis.labels for axis in made.axes},
+        measure=made.measure,
+        table=made.table,
         source=source,
         scale=scale,
         scales=tuple(spec.scales),
+        design=made.design.kind,
+        aliases=aliases,
     )
 
 

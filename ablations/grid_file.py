@@ -1,18 +1,51 @@
-"""The shape of a grid file, key by key; what its values mean is settled in grid.py."""
+"""A grid file, key by key, and what is wrong with one; what it means is settled in expand.py."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from typing import Annotated, Any, get_args
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from ablations.cell import Measurement
-from ablations.faults import Fault
 from core.config.overrides import unknown
 from core.config.strict import Strict, fault_text, root_faults
+from core.errors import UserError
+
+_SHOWN = 30
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing to mend.
+
+    Attributes:
+        field: where in the grid, such as ``axes.head.kind[1]``.
+        message: what is wrong, and what would be valid.
+    """
+
+    field: str
+    message: str
+
+    def __str__(self) -> str:
+        """``field: message``, the lines of a longer message indented."""
+        return f"{self.field}: {self.message}".replace("\n", "\n    ")
+
+
+class GridError(UserError, ValueError):
+    """A grid that cannot be used; ``faults`` holds every fault that was found."""
+
+    def __init__(self, source: str, faults: Iterable[Fault]) -> None:
+        self.source = source
+        self.faults = tuple(dict.fromkeys(faults))
+        shown = [f"  {fault}" for fault in self.faults[:_SHOWN]]
+        if more := len(self.faults) - len(shown):
+            shown.append(f"  ... and {more} more")
+        count = f"{len(self.faults)} fault" + "s" * (len(self.faults) != 1)
+        super().__init__("\n".join([f"grid {source}: {count}", *shown]))
 
 
 def _seed_list(value: Any) -> Any:
@@ -52,6 +85,57 @@ AT_FAULT = object()
 """Stands for the values of an axis that are at fault and told of already."""
 
 
+class DesignSpec(Strict):
+    """Which combinations of the axes' values are run."""
+
+    kind: Literal["crossed", "around", "path", "fractional"] = "crossed"
+    base: dict[str, Any] = Field(
+        default={},
+        description="of around and path, axis to the label that the others differ from; an axis "
+        "that is not named: its first",
+    )
+    resolution: Literal[3, 4, 5] | None = Field(
+        default=None, description="of fractional: 3, 4 (the default) or 5"
+    )
+
+    @model_validator(mode="after")
+    def _keys_of_the_kind(self) -> DesignSpec:
+        if self.base and self.kind not in ("around", "path"):
+            raise ValueError(f"a {self.kind} design has no base; only around and path have one")
+        if self.resolution is not None and self.kind != "fractional":
+            raise ValueError(f"a {self.kind} design has no resolution; only fractional has one")
+        return self
+
+
+Design = Annotated[
+    DesignSpec,
+    BeforeValidator(lambda value: {"kind": value} if isinstance(value, str) else value),
+    Field(
+        description="crossed; around (one axis at a time differs from the base); path (each row "
+        "changes one more axis); fractional (two values an axis, of a resolution)"
+    ),
+]
+
+
+class StartSpec(Strict):
+    """A run that is trained first and whose weights the cells begin with."""
+
+    base: str | None = Field(
+        default=None,
+        description="preset or config file; none: the grid's base with the grid's overrides",
+    )
+    overrides: dict[str, Any] = Field(default={}, description="what differs in the start run")
+    follows: list[str] = Field(
+        default=[], description="axes whose value it shares: a start run for each of their values"
+    )
+    seeds: Annotated[int, Field(ge=1, strict=True)] | Literal["same"] = Field(
+        default=1, description="how many, shared out among the cells' seeds; same: one a seed"
+    )
+    measure: tuple[Measurement, ...] = Field(
+        default=(), description="what is measured of the start run itself"
+    )
+
+
 class ScaleSpec(Strict):
     """Another size of the same question: what differs from the grid itself."""
 
@@ -61,6 +145,8 @@ class ScaleSpec(Strict):
     overrides: dict[str, Any] = Field(default={}, description="on top of the grid's overrides")
     axes: dict[str, Values] = Field(default={}, description="other values for axes of the grid")
     zip: Zip | None = None
+    design: Design | None = None
+    start: StartSpec | None = None
     exclude: Exclude | None = None
     seeds: Seeds | None = None
     measure: Measure | None = None
@@ -83,6 +169,10 @@ class GridSpec(Strict):
     )
     axes: dict[str, Values] = Field(default={}, description="what varies: see docs/grids.md")
     zip: Zip = Field(default=[])
+    design: Design = Field(default=DesignSpec())
+    start: StartSpec | None = Field(
+        default=None, description="a run that is trained first, whose weights the cells begin with"
+    )
     exclude: Exclude = Field(default=[])
     seeds: Seeds = (0,)
     measure: Measure = get_args(Measurement)
@@ -139,6 +229,7 @@ def _field(loc: tuple[str | int, ...]) -> str:
 
 def error_text(fault: ErrorDetails) -> str:
     """One of pydantic's faults in a line: the value, and what is valid."""
-    model = ScaleSpec if len(fault["loc"]) > 1 else GridSpec
-    name = str(fault["loc"][-1]) if fault["loc"] else ""
+    *parents, name = ("", *map(str, fault["loc"]))
+    nested: dict[str, type[Strict]] = {"design": DesignSpec, "start": StartSpec}
+    model = nested.get(parents[-1], ScaleSpec) if parents[1:] else GridSpec
     return fault_text(fault, unknown("key", name, model.model_fields))

@@ -10,9 +10,9 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
-from ablations.fingerprint import data_identity, file_identity
 from core.config.schema import (
     BackboneConfig,
     Config,
@@ -22,12 +22,17 @@ from core.config.schema import (
     Section,
     TrainConfig,
 )
+from core.data.locate import find_annotations
+from core.errors import UserError
 
 SCHEMA = 1
 """Raise it when the same config comes to mean something else; every signature changes."""
 
 SECTIONS = ("backbone", "messenger", "head", "data", "train", "inference")
 _DIGITS = 16
+_WHOLE = 64 * 2**20
+_BLOCK = 2**20
+_BLOCKS = 16
 
 
 def signature(config: Config, start: str | None = None) -> str:
@@ -40,6 +45,16 @@ def signature(config: Config, start: str | None = None) -> str:
     begins = {} if start is None else {"start": start}
     parts.append(_json({"schema": SCHEMA, "seed": config.seed, **_files(config), **begins}))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:_DIGITS]
+
+
+def training_signature(config: Config, start: str | None = None) -> str:
+    """The same for configs that differ only in what testing alone reads: their weights are equal.
+
+    That is ``inference.*`` and ``data.test_size``.
+    """
+    data = config.data.model_copy(update={"test_size": DataConfig().test_size})
+    trained = config.model_copy(update={"data": data, "inference": InferenceConfig()})
+    return signature(trained, start)
 
 
 def canonical(config: Config) -> dict[str, Any]:
@@ -109,3 +124,80 @@ def _idle_data(data: DataConfig) -> list[str]:
     if data.split_file is not None:
         idle += ["holdout", "split_seed"]
     return idle
+
+
+def file_identity(path: Path | None, *, whole: bool = False) -> str | None:
+    """A name for the content of ``path``: the same for a copy, another after a change.
+
+    Up to 64 MiB are hashed whole.  Of larger weights the size, the first and the last MiB and
+    14 MiB spread between them are: a checkpoint's last MiB is its table of contents, with a
+    checksum of every tensor.  A file that cannot be read stands by its path.
+
+    Args:
+        whole: hash all of the file however large, for text in which each byte counts.
+    """
+    if path is None:
+        return None
+    full = path.expanduser().absolute()
+    try:
+        stat = full.stat()
+        return _digest(str(full), stat.st_size, stat.st_mtime_ns, whole)
+    except OSError:
+        return f"path:{full}"
+
+
+def data_identity(data: DataConfig) -> dict[str, str | None]:
+    """What a dataset on disk is: its annotations by content, its images by folder.
+
+    Images are too many to look at: replacing them in place goes unnoticed, moving them does not.
+    """
+    if data.root == "synthetic":
+        return {"split_file": file_identity(data.split_file, whole=True)}
+    root = Path(data.root).expanduser().absolute()
+    try:
+        annotations = _annotations(root, data.annotations)
+    except UserError:
+        annotations = root / (data.annotations or "")
+    return {
+        "annotations": file_identity(annotations, whole=True),
+        "images": str(_resolved(root) / (data.images or "")),
+        "split_file": file_identity(data.split_file, whole=True),
+    }
+
+
+def dataset_fault(data: DataConfig) -> str | None:
+    """What is missing of the dataset on disk, without opening it; none: it can be started with."""
+    if data.root == "synthetic":
+        return None
+    root = Path(data.root).expanduser().absolute()
+    try:
+        _annotations(root, data.annotations)
+    except UserError as error:
+        return str(error)
+    folder = (root if root.is_dir() else root.parent) / (data.images or "")
+    return None if folder.is_dir() else f"{folder}: no such image folder (data.images)"
+
+
+@functools.lru_cache(maxsize=1024)
+def _annotations(root: Path, annotations: str | None) -> Path:
+    return find_annotations(root, annotations)
+
+
+@functools.lru_cache(maxsize=1024)
+def _resolved(path: Path) -> Path:
+    return path.resolve()
+
+
+@functools.lru_cache(maxsize=1024)
+def _digest(path: str, size: int, mtime_ns: int, whole: bool) -> str:
+    """Hash of the content; size and time of change are there to make the cache forget."""
+    digest = hashlib.sha256(str(size).encode())
+    with Path(path).open("rb") as stream:
+        if whole or size <= _WHOLE:
+            while block := stream.read(_BLOCK):
+                digest.update(block)
+        else:
+            for k in range(_BLOCKS):
+                stream.seek((size - _BLOCK) * k // (_BLOCKS - 1))
+                digest.update(stream.read(_BLOCK))
+    return f"sha256:{digest.hexdigest()[:32]}"

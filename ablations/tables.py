@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ablations.axes import Axis, label_text
-from ablations.faults import Fault
+from ablations.grid_file import Fault
 from core.config.overrides import field_names, unknown
 
 _BY_NAME = ("rows", "across", "group")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ablations import Fault, GridError, build_grid, load_grid
-from ablations.cells import LIMIT
+from ablations.expand import LIMIT
 from core.config.yaml_file import YamlError
 from core.errors import UserError
 

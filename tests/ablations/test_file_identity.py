@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ablations import fingerprint
-from ablations.fingerprint import data_identity, dataset_fault, file_identity
-from ablations.signature import signature
+from ablations import signature as fingerprint
+from ablations.signature import data_identity, dataset_fault, file_identity, signature
 from core.config.overrides import override
 from core.config.schema import Config, DataConfig
 
