@@ -28,6 +28,12 @@ from core.errors import UserError
 SCHEMA = 1
 """Raise it when the same config comes to mean something else; every signature changes."""
 
+ADDED: dict[type[Section], dict[str, Any]] = {
+    DataConfig: {"synthetic.blinking": 0.0, "synthetic.light": 0.0}
+}
+"""Fields that came later, with the value that means what was before them: at that value they are
+left out, so that runs made before keep their signatures."""
+
 SECTIONS = ("backbone", "messenger", "head", "data", "train", "inference")
 _DIGITS = 16
 _WHOLE = 64 * 2**20
@@ -87,6 +93,16 @@ def _json(values: dict[str, Any]) -> str:
 
 def effective(section: Section) -> dict[str, Any]:
     """The section's fields that can change a result, without those that name files."""
+    values = _with_effect(section)
+    for name, before in ADDED.get(type(section), {}).items():
+        *path, leaf = name.split(".")
+        group = functools.reduce(lambda inner, key: inner.get(key, {}), path, values)
+        if leaf in group and group[leaf] == before:
+            del group[leaf]
+    return values
+
+
+def _with_effect(section: Section) -> dict[str, Any]:
     match section:
         case BackboneConfig():
             # a ResNet has no stochastic depth, a transformer no batch norm

@@ -73,6 +73,8 @@ def plan_grid(
             each=lambda cell: status.update(f"counting multiply-adds: {cell}"),
         )
     console.print(plan_table(plan, known, len(plan.cells) if every else 60))
+    for alias in asked.grid.aliases:
+        console.print(f"the {asked.grid.design} design cannot tell apart: {alias}")
 
 
 @app.command("launch")

@@ -24,7 +24,13 @@ from core.training.checkpoint import LoadReport, load_weights
 from core.training.distributed import World
 from core.training.pretrained import load_pretrained
 
-FREE_FIELDS = ("inference.", "data.workers", "train.checkpoint_every", "train.log_every")
+FREE_FIELDS = (
+    "inference.",
+    "data.test_size",
+    "data.workers",
+    "train.checkpoint_every",
+    "train.log_every",
+)
 """What may change between a run and its resumption without changing what it computes."""
 
 log = logging.getLogger(__name__)

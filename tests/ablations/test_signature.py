@@ -152,6 +152,19 @@ def test_defaults_are_part_of_the_signature() -> None:
     assert canonical(Config())["head"] == Config().head.model_dump(mode="json")
 
 
+def test_runs_of_the_first_version_keep_their_signatures() -> None:
+    """Stores made then are still in use; fields that came later stand in ``ADDED``."""
+    assert signature(preset("tevit_msgshift")) == "011161ca6a774b92"
+    assert signature(preset("tevit_r50")) == "de91288864151034"
+
+
+def test_a_field_that_came_later_counts_once_it_is_used() -> None:
+    used = override(Config(), {"data.synthetic.light": 0.5})
+    assert signature(used) != signature(Config())
+    assert "light" not in canonical(Config())["data"]["synthetic"]
+    assert canonical(used)["data"]["synthetic"]["light"] == 0.5
+
+
 def test_another_schema_is_another_signature(monkeypatch: pytest.MonkeyPatch) -> None:
     before = signature(Config())
     monkeypatch.setattr(module, "SCHEMA", module.SCHEMA + 1)
