@@ -7,6 +7,7 @@ into what is printed.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -47,8 +48,10 @@ class Figure:
         return self.column.partition(".")[0]
 
     def printed(self, collected: float) -> float:
-        """The collected value in the printed unit."""
-        return self.scale / collected if self.inverse else collected * self.scale
+        """The collected value in the printed unit; a rate of zero is an infinite time."""
+        if self.inverse:
+            return self.scale / collected if collected else math.inf
+        return collected * self.scale
 
 
 def _ap(key: str) -> Figure:

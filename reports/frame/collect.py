@@ -104,9 +104,15 @@ def _record(record: Mapping[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {"recorded": record.get("created") or "undated"}
     flat |= flat_columns(record.get("figures") or {})
     rest = {k: _short(v) for k, v in record.items() if k not in _NOT_COLUMNS}
-    drift = (record.get("environment") or {}).get("drift")
+    environment = record.get("environment") or {}
+    drift = environment.get("drift")
     flat |= flat_columns(rest | ({"drift": "; ".join(drift)} if drift else {}))
-    return flat | flat_columns(record.get("protocol") or {}, "protocol.")
+    protocol = dict(record.get("protocol") or {})
+    if record.get("kind") == "fps":  # what was timed with belongs to how it was timed
+        torch = (environment.get("packages") or {}).get("torch")
+        used = {**{name: environment.get(name) for name in ("driver", "host")}, "torch": torch}
+        protocol |= {name: value for name, value in used.items() if value is not None}
+    return flat | flat_columns(protocol, "protocol.")
 
 
 def _short(value: Any) -> Any:

@@ -21,7 +21,7 @@ PER_RUN = frozenset({"seed", "command", "created", "host", "weights", "tracks"})
 _DETAILS = frozenset(
     {
         *("counted", "not_counted", "unit", "scope", "clock", "device_type", "threads"),
-        *("warmup", "interleaved_with", "video_frames", "mask_size", "top_k", "queries"),
+        *("warmup", "host", "interleaved_with", "video_frames", "mask_size", "top_k", "queries"),
     }
 )
 
@@ -33,7 +33,7 @@ def protocol_fields(frame: pd.DataFrame, kind: str) -> list[str]:
     """Names of the protocol fields of ``kind`` that were collected, those of one run left out."""
     prefix = f"{kind}.protocol."
     names = [c.removeprefix(prefix) for c in frame.columns if c.startswith(prefix)]
-    return [name for name in names if name.partition(".")[0] not in PER_RUN]
+    return [n for n in names if n.partition(".")[0] not in PER_RUN or (kind, n) == ("fps", "host")]
 
 
 def measured(frame: pd.DataFrame, kind: str) -> pd.DataFrame:
@@ -60,11 +60,16 @@ def mixed_within(frame: pd.DataFrame, kind: str) -> Differences:
         frame: the rows of one cell.
     """
     rows = measured(frame, kind)
-    return _differences(rows, kind, rows["seed"].map("seed {}".format))
+    found = _differences(rows, kind, rows["seed"].map("seed {}".format))
+    # seeds that ran on several machines of one kind have a mean; their cell is marked as such
+    return {field: values for field, values in found.items() if field != "host"}
 
 
 def differs_between(frame: pd.DataFrame, kind: str) -> tuple[Differences, Differences]:
-    """Fields in which cells differ: (because the grid varies them, for no such reason)."""
+    """Fields in which cells differ: (because the grid varies them, for no such reason).
+
+    Machines of several seeds are taken together: cells that ran on the same ones do not differ.
+    """
     rows = measured(frame, kind)
     varied: Differences = {}
     unexplained: Differences = {}
@@ -73,12 +78,25 @@ def differs_between(frame: pd.DataFrame, kind: str) -> tuple[Differences, Differ
     return varied, unexplained
 
 
+def protocol_groups(frame: pd.DataFrame, kind: str) -> dict[str, str]:
+    """Cell to what sets its protocol apart without a switch that explains it, such as ``A100``;
+    empty where all cells were measured alike."""
+    said: dict[str, list[str]] = {}
+    for values in differs_between(frame, kind)[1].values():
+        for value, cells in values.items():
+            for cell in cells:
+                said.setdefault(cell, []).append(value)
+    return {cell: ", ".join(values) for cell, values in said.items()}
+
+
 def _differences(rows: pd.DataFrame, kind: str, names: pd.Series) -> Differences:
     found: Differences = {}
     if len(rows) < 2:
         return found
     for field in protocol_fields(rows, kind):
         values = rows[f"{kind}.protocol.{field}"].map(show_value)
+        if field == "host":
+            values = values.groupby(names).transform(lambda of: " + ".join(sorted(set(of))))
         if values.nunique() > 1:
             found[field] = {
                 value: list(dict.fromkeys(names[values == value])) for value in values.unique()

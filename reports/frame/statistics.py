@@ -62,7 +62,7 @@ def seed_summary(values: Sequence[float]) -> Summary | None:
     """Mean and sample standard deviation (n - 1) of one value a seed; None without values."""
     if not values:
         return None
-    if len(values) < 2:
+    if len(values) < 2 or not np.isfinite(values).all():  # an infinite value has no spread
         return Summary(len(values), float(np.mean(values)), None)
     # equal values have no spread; the rounding of their mean must not show one
     std = float(np.std(values, ddof=1)) if len(set(values)) > 1 else 0.0
@@ -83,6 +83,8 @@ def difference_by_seed(
     if not seeds:
         return None
     differences = [values[seed] - reference[seed] for seed in seeds]
+    if not np.isfinite(differences).all():
+        return None
     mean = float(np.mean(differences))
     if len(seeds) < 2:
         return Difference(1, mean, None, None)

@@ -44,6 +44,31 @@ for (const table of document.querySelectorAll("table.figures")) {
   });
 }
 
+// On a narrow screen every label column stays in sight, where they leave room for figures.
+function keepLabels(table) {
+  const rows = [...table.tHead.rows].slice(-1).concat([...table.tBodies].flatMap((body) => [...body.rows]));
+  const first = table.tBodies[0]?.rows[0];
+  const labels = first ? [...first.cells].findIndex((cell) => cell.tagName !== "TH") : 0;
+  const heads = rows[0].cells;
+  const lefts = [0];
+  for (let column = 0; column < labels; column++) lefts.push(lefts[column] + heads[column].offsetWidth);
+  const fitting = lefts.findLastIndex((left, column) => column <= labels && left <= 0.6 * table.parentElement.clientWidth);
+  for (const row of rows) {
+    for (let column = 0; column < Math.min(labels, row.cells.length); column++) {
+      row.cells[column].classList.toggle("label", column < fitting);
+      row.cells[column].style.left = column < fitting ? `${lefts[column]}px` : "";
+    }
+  }
+}
+function keepAllLabels() {
+  for (const table of document.querySelectorAll(".scroll > table.figures")) keepLabels(table);
+}
+keepAllLabels();
+addEventListener("resize", keepAllLabels);
+addEventListener("beforeprint", () => {
+  for (const details of document.querySelectorAll("details")) details.open = true;
+});
+
 // Clips: all strips of a video play in step; the slider stops them at a frame.
 for (const video of document.querySelectorAll(".video")) {
   const frames = Number(video.dataset.frames);

@@ -18,6 +18,7 @@ _THEME = {
     GRID: "var(--rule)",
 }
 _COLOUR = re.compile("|".join(map(re.escape, _THEME)))
+_TAG = re.compile(r"<[^<>]+>")
 LARGEST_DATA = 200_000  # characters that are worth carrying in the page
 
 
@@ -33,7 +34,7 @@ def download(name: str, content: str, label: str, kind: str = "text/plain") -> M
 
 def _figure(plot: Plot) -> Markup:
     drawings = [
-        tag("div", _themed(svg(plot, width), f"{plot.name}-{where}"), class_=where)
+        tag("div", _themed(plot, width, where), class_=where)
         for width, where in ((4.3, "wide"), (3.0, "narrow"))
     ]
     notes = tag("ul", *(tag("li", note) for note in plot.notes), class_="notes")
@@ -44,14 +45,28 @@ def _data(plot: Plot) -> Markup:
     content = plot.data.to_csv(index=False)
     if len(content) > LARGEST_DATA:
         return tag("p", f"Data: plots/{plot.name}.csv beside this page.", class_="downloads")
-    link = download(f"{plot.name}.csv", content, "Data (CSV)", "text/csv")
+    link = download(f"{plot.name}.csv", content, "Data (CSV)")
     return tag("p", link, class_="downloads")
 
 
-def _themed(drawing: str, name: str) -> Markup:
-    """The page's colours for the plot's, and ids that no other drawing of the page has."""
-    themed = _COLOUR.sub(lambda match: _THEME[match[0]], drawing)
-    themed = re.sub(r'\bid="', f'id="{name}-', themed)
-    themed = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", themed)
-    themed = re.sub(r"<metadata>.*?</metadata>", "", themed, flags=re.DOTALL)
-    return join([Markup(themed)])
+def _themed(plot: Plot, width: float, where: str) -> Markup:
+    """The page's colours for the plot's, ids that no other drawing of the page has, and a title.
+
+    Only tags are changed, never what the plot says.
+    """
+
+    def theme(match: re.Match[str]) -> str:
+        text = _COLOUR.sub(lambda colour: _THEME[colour[0]], match[0])
+        return re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{plot.name}-{where}-", text)
+
+    drawing = _TAG.sub(theme, svg(plot, width))
+    said = " ".join((f"{plot.title}.", *plot.notes))
+    name = f"{plot.name}-{where}-title"
+    return join(
+        [
+            Markup(drawing[:4] + f' role="img" aria-labelledby="{name}"'),
+            Markup(drawing[4 : drawing.index(">") + 1]),
+            tag("title", said, id=name),
+            Markup(drawing[drawing.index(">") + 1 :]),
+        ]
+    )

@@ -41,7 +41,7 @@ def _run(row: pd.Series, figures: Sequence[tuple[str, Any, int]]) -> Markup:
         tag("th", row["name"], scope="row"),
         tag("td", tag("span", state, class_=f"state {state}")),
         tag("td", _text(row, "cause")),
-        tag("td", _interval(row), class_="number"),
+        tag("td", _interval(row), class_="number", data_sort=_text(row, "ap.bootstrap.AP.low")),
     ]
     for column, printed, decimals in figures:
         value = None if pd.isna(row[column]) else printed(float(row[column]))

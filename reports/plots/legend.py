@@ -1,17 +1,31 @@
-"""The legend above a plot, where it can hide no mark."""
+"""The legend above a plot, where it can hide no mark, and names beside points."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.transforms import Bbox
 
 from reports.plots.style import INK, SeriesLook
 
+MOST_SERIES = 8
+"""More of them no legend can tell apart."""
+
 _LETTERS = 62  # that fit into three inches beside the handles
+_AROUND = [
+    (x, y, {-1: "right", 0: "center", 1: "left"}[x], {-1: "top", 0: "center", 1: "bottom"}[y])
+    for x, y in ((1, 1), (-1, 1), (1, -1), (-1, -1), (1, 0), (-1, 0), (0, 1), (0, -1))
+]
+
+
+def aspect_with(series: int) -> float:
+    """Height by width of a plot that leaves its axes room below a legend of so many series."""
+    return 0.72 + 0.04 * max(series - 4, 0)
 
 
 def legend_above(figure: Figure, styles: Mapping[str, SeriesLook], *, lines: bool = True) -> None:
@@ -32,6 +46,50 @@ def patches_above(figure: Figure, styles: Mapping[str, SeriesLook]) -> None:
     """As :func:`legend_above`, for bars."""
     handles = [Patch(facecolor=s.colour, hatch=s.hatch, edgecolor="white") for s in styles.values()]
     _place(figure, handles, list(styles))
+
+
+def label_points(figure: Figure, axes: Axes, points: Sequence[tuple[float, float, str]]) -> None:
+    """Write each text beside its point, on the side where it covers nothing; call it last.
+
+    Args:
+        points: x and y in the units of the axes, and the text.
+    """
+    figure.draw_without_rendering()  # settles the layout
+    room = axes.get_window_extent()
+    pixel = figure.dpi / 72
+    taken = [
+        Bbox.from_bounds(x - 3 * pixel, y - 3 * pixel, 6 * pixel, 6 * pixel)
+        for line in axes.lines
+        if line.get_marker() not in ("None", "none", None, "")
+        for x, y in axes.transData.transform(line.get_xydata())
+    ]
+    for x, y, text in points:
+        tried = []
+        for right, up, ha, va in _AROUND:
+            note = axes.annotate(
+                text,
+                (x, y),
+                (4 * right, 4 * up),
+                textcoords="offset points",
+                ha=ha,
+                va=va,
+                fontsize=6,
+                color=INK,
+            )
+            note.set_in_layout(False)
+            box = note.get_window_extent()
+            outside = box.width * box.height - _common(box, room)
+            tried.append((outside + sum(_common(box, other) for other in taken), note, box))
+        best = min(tried, key=lambda attempt: attempt[0])
+        for attempt in tried:
+            if attempt is not best:
+                attempt[1].remove()
+        taken.append(best[2])
+
+
+def _common(a: Bbox, b: Bbox) -> float:
+    both = Bbox.intersection(a, b)
+    return 0.0 if both is None else float(both.width * both.height)
 
 
 def _place(

@@ -35,6 +35,7 @@ def modules(cells: Sequence[CellRows], labels: Mapping[str, str]) -> Plot | None
         pd.DataFrame(rows),
         _draw,
         aspect=min(0.25 + 0.06 * count, 1.3),
+        inches=0.7 + 0.11 * count,
         notes=tuple(notes),
     )
 
@@ -63,9 +64,10 @@ def _rows(cell: CellRows, label: str) -> list[dict[str, object]]:
 def _draw(data: pd.DataFrame, canvas: Canvas) -> None:
     axes = canvas.subplots()
     table = data.pivot_table(
-        index="label", columns="part", values="multiply-adds (G)", aggfunc="sum", sort=False
+        index="cell", columns="part", values="multiply-adds (G)", aggfunc="sum", sort=False
     ).iloc[::-1]
     unit = "G"
+    labels = data.drop_duplicates("cell").set_index("cell")["label"]
     if table.sum(axis=1).max() < 1:
         table, unit = table * 1000, "M"
     styles = looks(list(table.columns))
@@ -73,7 +75,7 @@ def _draw(data: pd.DataFrame, canvas: Canvas) -> None:
     for part in table.columns:
         style, width = styles[str(part)], table[part].fillna(0)
         axes.barh(
-            table.index,
+            range(len(table)),
             width,
             left=left,
             height=0.62,
@@ -86,6 +88,8 @@ def _draw(data: pd.DataFrame, canvas: Canvas) -> None:
     digits = 1 if left.max() >= 10 else 2
     for place, total in enumerate(left):
         axes.text(total, place, f" {total:.{digits}f}", va="center", fontsize=6.5, color=INK)
+    axes.set_yticks(range(len(table)), [str(labels[cell]) for cell in table.index])
+    axes.set_ylim(-0.6, len(table) - 0.4)
     axes.set_xlim(0, float(left.max()) * 1.18)
     axes.set_xlabel(f"multiply-adds a frame ({unit})")
     axes.grid(axis="y", visible=False)

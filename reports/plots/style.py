@@ -8,6 +8,7 @@ lightness, so a plot survives a grey printer.
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -49,6 +50,7 @@ _SETTINGS: Any = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 7.5,
+    "text.parse_math": False,  # a dollar in a label is a dollar
     "axes.labelsize": 7.5,
     "axes.titlesize": 7.5,
     "xtick.labelsize": 6.5,
@@ -96,6 +98,7 @@ class Plot:
         data: what is drawn, one row a mark, saved beside it.
         draw: ``draw(data, figure)`` fills a figure of the right width.
         aspect: height by width.
+        inches: least height, such as many rows need at any width.
         notes: what a reader must know: sizes, devices, what was left out.
     """
 
@@ -105,6 +108,7 @@ class Plot:
     draw: Callable[[pd.DataFrame, Figure], None]
     aspect: float = 0.72
     notes: tuple[str, ...] = ()
+    inches: float = 0.0
 
 
 def look(index: int) -> SeriesLook:
@@ -129,7 +133,7 @@ def styled() -> AbstractContextManager[None]:
 
 def draw(plot: Plot, width: float) -> Figure:
     """The plot as a figure of ``width`` inches; call inside :func:`styled`."""
-    figure = Figure(figsize=(width, width * plot.aspect))
+    figure = Figure(figsize=(width, max(width * plot.aspect, plot.inches)))
     FigureCanvasAgg(figure)
     plot.draw(plot.data, figure)
     return figure
@@ -153,7 +157,7 @@ def svg(plot: Plot, width: float = WIDTHS["text"]) -> str:
     """The plot as an SVG element whose letters are text, for a page."""
     with styled():
         text = _bytes(draw(plot, width), "svg").decode()
-    return text[text.index("<svg") :]
+    return re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
 
 
 def _bytes(figure: Figure, kind: str) -> bytes:

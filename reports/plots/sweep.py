@@ -12,8 +12,8 @@ from matplotlib.figure import Figure as Canvas
 from benchmarks.figures import Figure
 from reports.frame.cells import CellRows
 from reports.frame.statistics import seed_summary
-from reports.plots.legend import legend_above
-from reports.plots.style import Plot, SeriesLook, looks
+from reports.plots.legend import MOST_SERIES, aspect_with, legend_above
+from reports.plots.style import FAINT, Plot, SeriesLook, looks
 from reports.tables.labels import Names, field_value
 
 
@@ -32,7 +32,14 @@ def sweep(cells: Sequence[CellRows], axis: str, figure: Figure, names: Names) ->
     data = data[data.groupby("series")[axis].transform("nunique") > 1]
     if data.empty:
         return None
+    means = data.groupby("series", sort=False)["mean"].max()
+    shown = [str(name) for name in means.nlargest(MOST_SERIES).index]
     notes = ["Small marks: single seeds. Large marks and lines: mean over seeds."]
+    if len(means) > MOST_SERIES:
+        notes.append(
+            f"Grey: the {len(means) - MOST_SERIES} of {len(means)} settings whose highest mean is "
+            "lowest; the CSV has all names."
+        )
     left_out = sum(bool(cell.mixed(figure.kind)) for cell in cells)
     if left_out:
         notes.append(f"{left_out} cells of mixed protocol are left out (see table).")
@@ -42,7 +49,8 @@ def sweep(cells: Sequence[CellRows], axis: str, figure: Figure, names: Names) ->
         f"{figure.key.lower()}_by_{axis.replace('.', '_')}",
         f"{figure.label} by {names.head(axis)}",
         data,
-        lambda data, canvas: _draw(data, canvas, axis, figure, names.head(axis)),
+        lambda data, canvas: _draw(data, canvas, axis, figure, names.head(axis), shown),
+        aspect=aspect_with(len(shown)),
         notes=tuple(notes),
     )
 
@@ -64,11 +72,18 @@ def _rows(cell: CellRows, axis: str, figure: Figure, names: Names) -> list[dict[
     return [{**place, "seed": seed, figure.key: v, **shared} for seed, v in values.items()]
 
 
-def _draw(data: pd.DataFrame, canvas: Canvas, axis: str, figure: Figure, head: str) -> None:
+def _draw(
+    data: pd.DataFrame, canvas: Canvas, axis: str, figure: Figure, head: str, shown: Sequence[str]
+) -> None:
     axes = canvas.subplots()
-    styles = looks(list(data["series"]))
+    styles = looks([name for name in dict.fromkeys(data["series"]) if name in set(shown)])
     for name, rows in data.groupby("series", sort=False):
-        _line(axes, rows, axis, figure.key, styles[str(name)])
+        if name not in styles:
+            means = rows.drop_duplicates(axis).sort_values(axis)
+            axes.plot(means[axis], means["mean"], color=FAINT, linewidth=0.5, zorder=1)
+    for name, rows in data.groupby("series", sort=False):
+        if name in styles:
+            _line(axes, rows, axis, figure.key, styles[str(name)])
     number_axis(axes, sorted(data[axis].unique()))
     axes.set_xlabel(head)
     axes.set_ylabel(figure.label)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
@@ -59,7 +60,7 @@ def _apart(places: list[int]) -> list[int]:
 
 
 def _line(axes: Axes, rows: pd.DataFrame, x: str, column: str, style: SeriesLook) -> None:
-    known = rows[rows["oom"].isna()].dropna(subset=[column])
+    known = rows[rows["oom"].isna() & np.isfinite(rows[column].astype(float))]
     mean = known.groupby(x)[column].mean()
     axes.plot(mean.index, mean, color=style.colour, linestyle=style.line)
     axes.plot(known[x], known[column], style.marker, color=style.colour, markersize=3)

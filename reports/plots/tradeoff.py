@@ -1,22 +1,26 @@
-"""AP against a cost or a speed, with the Pareto front."""
+"""AP against a cost or a speed, with a Pareto front for each way of measuring."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
 
 from benchmarks.figures import FIGURES, Better, Figure
 from reports.frame.cells import CellRows
-from reports.frame.protocol import common_protocol, differs_between, show_value
-from reports.frame.statistics import pareto_front, seed_summary
-from reports.plots.legend import legend_above
-from reports.plots.style import FAINT, INK, Plot, looks
+from reports.frame.protocol import common_protocol, protocol_groups, show_value
+from reports.frame.statistics import difference_by_seed, pareto_front, seed_summary
+from reports.plots.legend import MOST_SERIES, aspect_with, label_points, legend_above
+from reports.plots.style import FAINT, GRID, INK, Plot, SeriesLook, look, looks
 from reports.tables.labels import Names
 
 _AP = FIGURES["AP"]
+_MOST_POINTS = 24  # that can be named
 
 
 def tradeoff(
@@ -25,7 +29,8 @@ def tradeoff(
     """AP against ``figure``, a point a cell; None where fewer than two cells have both.
 
     Where an axis of the grid has numbers, the points of one setting of the other axes share
-    their look and its values stand beside them.
+    their look and its values stand beside them.  Cells that were measured by different protocols
+    (devices, versions, ...) have a front for each.
 
     Args:
         names: what cells, axes and values are called.
@@ -36,16 +41,19 @@ def tradeoff(
     if len(rows) < 2:
         return None
     data = pd.DataFrame(rows)
-    data["pareto"] = False
-    front = pareto_front(list(zip(data[figure.key], data["AP"], strict=True)), cheaper)
-    data.loc[data.index[front], "pareto"] = True
-    label = _axis_label(figure, pd.concat([cell.rows for cell in cells]))
+    frame = pd.concat([cell.rows for cell in cells])
+    groups = [protocol_groups(frame, kind) for kind in ("ap", figure.kind)]
+    said = [", ".join(group[c] for group in groups if group.get(c)) for c in data["cell"]]
+    data["protocol"] = said
+    _mark_fronts(data, {cell.name: cell for cell in cells}, figure, cheaper)
+    label = _axis_label(figure, frame)
     return Plot(
         f"ap_{figure.key}",
         f"AP against {label}",
         data,
         lambda data, canvas: _draw(data, canvas, figure, label),
-        notes=_notes(cells, rows, figure, names),
+        aspect=0.72 if _many(data) else aspect_with(data["series"].nunique()),
+        notes=_notes(cells, data, figure, names),
     )
 
 
@@ -54,10 +62,11 @@ def _point(cell: CellRows, names: Names, figure: Figure) -> dict[str, object] | 
         return None
     quality = seed_summary(list(cell.values(_AP).values()))
     cost = seed_summary(list(cell.values(figure).values()))
-    if quality is None or cost is None:
+    if quality is None or cost is None or not np.isfinite([quality.mean, cost.mean]).all():
         return None
     return {
         "cell": cell.name,
+        "name": names.cell(cell),
         "series": names.series(cell),
         "point": names.point(cell),
         "AP": quality.mean,
@@ -69,18 +78,49 @@ def _point(cell: CellRows, names: Names, figure: Figure) -> dict[str, object] | 
     }
 
 
+def _mark_fronts(
+    data: pd.DataFrame, cells: dict[str, CellRows], figure: Figure, cheaper: Better
+) -> None:
+    """Add ``pareto`` (on the front of the means) and ``tied`` (not on it, but no cell that is at
+    least as cheap has an AP that the table's test tells from its own)."""
+    sign = 1 if cheaper == "low" else -1
+    front: set[str] = set()
+    tied: set[str] = set()
+    for _, group in data.groupby("protocol", sort=False):
+        names = [str(name) for name in group["cell"]]
+        points = list(zip(group[figure.key], group["AP"], strict=True))
+        front |= {names[place] for place in pareto_front(points, cheaper)}
+        for name, (cost, ap) in zip(names, points, strict=True):
+            pairs = zip(names, points, strict=True)
+            rivals = [n for n, (c, a) in pairs if n != name and sign * (c - cost) <= 0 and a >= ap]
+            own = cells[name].values(_AP)
+            found = [difference_by_seed(cells[rival].values(_AP), own) for rival in rivals]
+            if not any(d is None or d.low is None or d.distinguishable for d in found):
+                tied.add(name)
+    data["pareto"] = data["cell"].isin(front)
+    data["tied"] = data["cell"].isin(tied - front)
+
+
 def _notes(
-    cells: Sequence[CellRows], rows: Sequence[object], figure: Figure, names: Names
+    cells: Sequence[CellRows], data: pd.DataFrame, figure: Figure, names: Names
 ) -> tuple[str, ...]:
-    notes = ["Line: Pareto front. Bars: standard deviation over seeds."]
+    notes = ["Line: Pareto front of the means. Bars: standard deviation over seeds."]
+    if data["tied"].any() or _many(data):
+        look = "Grey: told from it" if _many(data) else "Ring: not told from it"
+        notes.append(f"{look} in AP by the table's test.")
     if names.numeric:
         notes.append(f"Numbers: {names.head(names.numeric)}.")
-    if len(rows) < len(cells):
-        notes.append(f"{len(cells) - len(rows)} of {len(cells)} cells lack a figure (see table).")
+    if _many(data):
+        notes.append("Named: the cells on the front; the CSV has all names.")
+    if len(data) < len(cells):
+        notes.append(f"{len(cells) - len(data)} of {len(cells)} cells lack a figure (see table).")
     if any(not cell.complete for cell in cells):
         notes.append("Hollow: not all seeds are finished.")
-    if differs_between(pd.concat([cell.rows for cell in cells]), figure.kind)[1]:
-        notes.append(f"{figure.label} was not measured alike in all cells (see table).")
+    if data["protocol"].nunique() > 1:
+        notes.append(
+            f"{figure.label} was not measured alike in all cells (see table): one front for each "
+            f"of {'; '.join(dict.fromkeys(map(str, data['protocol'])))}."
+        )
     return tuple(notes)
 
 
@@ -97,33 +137,55 @@ def _draw(data: pd.DataFrame, canvas: Canvas, figure: Figure, label: str) -> Non
     scale, unit = (1000, " (M)") if data[figure.key].max() < 1 else (1, " (G)")
     if figure.key != "macs":
         scale, unit = 1, ""
-    front = data[data["pareto"]].sort_values(figure.key)
-    axes.plot(front[figure.key] * scale, front["AP"], color=FAINT, linewidth=1.0, zorder=1)
+    data = data.assign(x=data[figure.key] * scale, bar=data[f"{figure.key} std"] * scale)
+    many = _many(data)
     styles = looks(list(data["series"]))
     for _, row in data.iterrows():
-        style = styles[str(row["series"])]
-        whole = row["n"] == row["seeds planned"]
-        place = (row[figure.key] * scale, row["AP"])
-        axes.errorbar(
-            *place,
-            xerr=_bar(row[f"{figure.key} std"], scale),
-            yerr=_bar(row["AP std"]),
-            color=style.colour,
-            marker=style.marker,
-            markerfacecolor=style.colour if whole else "white",
-            linestyle="none",
-            elinewidth=0.7,
-            zorder=2,
-        )
-        axes.annotate(
-            str(row["point"]), place, (3, 3), textcoords="offset points", fontsize=6, color=INK
-        )
+        _mark(axes, row, None if many else styles[str(row["series"])])
+    labels = []
+    several = data["protocol"].nunique() > 1
+    for protocol, group in data.groupby("protocol", sort=False):
+        front = group[group["pareto"]].sort_values("x")
+        axes.plot(front["x"], front["AP"], color=FAINT, linewidth=0.7, zorder=1)
+        if several:
+            last = front.iloc[-1]
+            labels.append((float(last["x"]), float(last["AP"]), str(protocol).partition(" (")[0]))
+    named = data[data["pareto"]] if many else data
+    text = "name" if many else "point"
+    labels += list(zip(named["x"], named["AP"], map(str, named[text]), strict=True))
     axes.set_xlabel(label + unit)
     axes.set_ylabel("AP")
-    axes.margins(0.1)
+    axes.margins(0.12)
     axes.xaxis.set_major_locator(MaxNLocator(5))
-    legend_above(canvas, styles, lines=False)
+    if not many:
+        legend_above(canvas, styles, lines=False)
+    label_points(canvas, axes, [entry for entry in labels if entry[2]])
 
 
-def _bar(std: float | None, scale: float = 1) -> float | None:
-    return None if std is None or pd.isna(std) else float(std) * scale
+def _many(data: pd.DataFrame) -> bool:
+    return len(data) > _MOST_POINTS or data["series"].nunique() > MOST_SERIES
+
+
+def _mark(axes: Axes, row: pd.Series, style: SeriesLook | None) -> None:
+    many = style is None
+    near = bool(row["pareto"] or row["tied"])
+    if style is None:
+        style = replace(look(0), **({} if near else {"colour": GRID}))
+    axes.errorbar(
+        row["x"],
+        row["AP"],
+        xerr=_bar(row["bar"]) if near or not many else None,
+        yerr=_bar(row["AP std"]) if near or not many else None,
+        color=style.colour,
+        marker=style.marker,
+        markerfacecolor=style.colour if row["n"] == row["seeds planned"] else "white",
+        linestyle="none",
+        elinewidth=0.7,
+        zorder=2 + near,
+    )
+    if row["tied"] and not many:
+        axes.plot(row["x"], row["AP"], "o", markersize=9, color=INK, fillstyle="none", mew=0.5)
+
+
+def _bar(std: float | None) -> float | None:
+    return None if std is None or pd.isna(std) else float(std)

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import NullFormatter
 
 from reports.frame.runs import CellRun
-from reports.plots.legend import legend_above
+from reports.plots.legend import MOST_SERIES, aspect_with, legend_above
 from reports.plots.style import Plot, looks
 
 _SMOOTHING = 0.15
-_MOST_CELLS = 8
 
 
 def training(runs: Sequence[CellRun], labels: Mapping[str, str]) -> Plot | None:
@@ -29,9 +29,9 @@ def training(runs: Sequence[CellRun], labels: Mapping[str, str]) -> Plot | None:
     )
     notes = ["Thin: single runs. Thick: mean over seeds. Both smoothed (exponential, 0.15)."]
     cells = data["cell"].nunique()
-    if cells > _MOST_CELLS:
-        notes.append(f"Of {cells} cells the first {_MOST_CELLS} are drawn; the CSV has all.")
-    aspect = 0.72 + 0.04 * max(min(cells, _MOST_CELLS) - 4, 0)
+    if cells > MOST_SERIES:
+        notes.append(f"Of {cells} cells the first {MOST_SERIES} are drawn; the CSV has all.")
+    aspect = aspect_with(min(cells, MOST_SERIES))
     return Plot("training", "Training loss", data, _draw, aspect, tuple(notes))
 
 
@@ -48,10 +48,10 @@ def _rows(run: CellRun, label: str) -> list[dict[str, object]]:
 
 def _draw(data: pd.DataFrame, canvas: Canvas) -> None:
     axes = canvas.subplots()
-    shown = list(dict.fromkeys(data["label"]))[:_MOST_CELLS]
-    styles = looks(shown)
-    for name in shown:
-        rows, style = data[data["label"] == name], styles[name]
+    shown = data.drop_duplicates("cell").head(MOST_SERIES)
+    styles = looks(list(shown["label"]))
+    for cell, label in zip(shown["cell"], shown["label"], strict=True):
+        rows, style = data[data["cell"] == cell], styles[label]
         for _, run in rows.groupby("seed"):
             axes.plot(run["step"], run["smoothed"], color=style.colour, linewidth=0.4, alpha=0.5)
         mean = rows.groupby("step")["smoothed"].mean()
@@ -69,4 +69,6 @@ def _draw(data: pd.DataFrame, canvas: Canvas) -> None:
     axes.set_ylabel("training loss")
     if data["smoothed"].min() > 0 and data["smoothed"].max() > 10 * data["smoothed"].min():
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
     legend_above(canvas, styles)
