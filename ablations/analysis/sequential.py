@@ -22,7 +22,7 @@ Tamhane and others, Stat. Med. 40, 2021).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -98,6 +98,7 @@ def rounds(
     differences: Mapping[str, Sequence[float]],
     limits: Limits,
     better: Literal["high", "low"] = "high",
+    stuck: Collection[str] = (),
 ) -> Rounds:
     """Look at the verdicts after each round of seeds, and say which cells need another.
 
@@ -109,6 +110,8 @@ def rounds(
         differences: cell to its paired differences to the baseline, in the order of the seeds.
         limits: of the seeds.
         better: whether a high or a low figure is the better one.
+        stuck: cells that get no further seeds; they keep their last verdict, and count in the
+            correction, but no look waits for them.
 
     Example:
         >>> r = rounds({"stqi": [15.4, 13.8, 15.1], "messengers": [-2.0, 0.9, 1.3]}, Limits())
@@ -117,15 +120,19 @@ def rounds(
     """
     done = {name: _untested(values) for name, values in differences.items()}
     look = 0
+
+    def waiting(n: int) -> list[str]:
+        undecided = [name for name, verdict in done.items() if not verdict.final]
+        return [name for name in undecided if name not in stuck or len(differences[name]) >= n]
+
     for n in limits.looks:
-        unsettled = [name for name, verdict in done.items() if not verdict.final]
+        unsettled = waiting(n)
         if not unsettled or any(len(differences[name]) < n for name in unsettled):
             break
         look += 1
         done.update(_look(differences, unsettled, done, n, limits, better))
-    unsettled = [name for name, verdict in done.items() if not verdict.final]
-    further = tuple(unsettled) if look < len(limits.looks) else ()
     seeds = limits.looks[min(look, len(limits.looks) - 1)]
+    further = tuple(waiting(seeds)) if look < len(limits.looks) else ()
     return Rounds(done, further, seeds, look, _note(limits, look, len(done)))
 
 

@@ -107,6 +107,20 @@ def test_the_limit_ends_it_undecided():
     assert (found.further, found.look) == ((), 8)
 
 
+def test_a_stuck_cell_holds_no_other_up_and_counts_in_the_correction():
+    rng = np.random.default_rng(13)
+    row = (0.8 + rng.standard_normal(10)).tolist()
+    cells = {"x": row, "fails": [3.0, 4.0]}
+    assert rounds(cells, LIMITS).look == 0
+    found = rounds(cells, LIMITS, stuck=["fails"])
+    assert found.look > 0
+    assert "fails" not in found.further
+    assert found.verdicts["fails"].kind == "none"
+    alone = rounds({"x": row[:3]}, LIMITS).verdicts["x"]
+    beside = rounds({"x": row[:3], "fails": []}, LIMITS, stuck=["fails"]).verdicts["x"]
+    assert beside.low < alone.low
+
+
 def test_before_its_first_look_a_cell_has_no_verdict():
     found = rounds({"x": [1.0, 2.0], "y": []}, LIMITS)
     assert kinds(found) == ["none", "none"]

@@ -1,0 +1,153 @@
+"""Seeds round by round: further ones only for the cells whose comparison is undecided."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ablations.analysis.sequential import Limits, Rounds, rounds
+from ablations.analysis.verdicts import paired_differences, verdict_sentence
+from ablations.cell import Cell
+from ablations.grid import Grid
+from ablations.table_spec import parse_specs
+from core.errors import UserError
+from launch.records.store import Store
+from launch.records.summary import average_precision
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A grid's cells, whatever their seeds, and the one that the others are set against.
+
+    Attributes:
+        grid: with as many seeds as there may be.
+        limits: of the seeds.
+        baseline: name of a cell without its seed, such as ``head.kind=per_frame``.
+    """
+
+    grid: Grid
+    limits: Limits
+    baseline: str
+
+    @property
+    def cells(self) -> dict[str, dict[int, Cell]]:
+        """Name without the seed, to seed, to cell."""
+        found: dict[str, dict[int, Cell]] = {}
+        for cell in self.grid.cells:
+            found.setdefault(without_seed(cell.axes), {})[cell.seed] = cell
+        return found
+
+
+def without_seed(axes: Mapping[str, str]) -> str:
+    """A cell's name in reports, which its seeds share."""
+    return " ".join(f"{axis}={label}" for axis, label in axes.items()) or "base"
+
+
+def comparison(grid: Grid, limits: Limits) -> Comparison:
+    """What ``grid`` compares, by the first of its tables that has a baseline.
+
+    Args:
+        grid: with as many seeds as there may be.
+        limits: of the seeds.
+
+    Raises:
+        UserError: no table has one, or it is not one cell of the grid.
+    """
+    names = {without_seed(cell.axes): cell.axes for cell in grid.cells}
+    specs = parse_specs(grid.table, grid.source or grid.name)
+    wanted = next((spec.baseline for spec in specs if spec.baseline is not None), None)
+    if wanted is None:
+        raise UserError(
+            f"{grid.name}: whether a cell is decided shows against a baseline, but no table of "
+            "the grid has one; name it, such as table: {baseline: {head.kind: per_frame}}"
+        )
+    if isinstance(wanted, str):
+        found = [name for name in names if name == wanted]
+    else:
+        found = [name for name, axes in names.items() if wanted.items() <= axes.items()]
+    if len(found) != 1:
+        count = "no cell" if not found else f"{len(found)} cells"
+        raise UserError(f"{grid.name}: the baseline {wanted} is {count}; cells: {', '.join(names)}")
+    return Comparison(grid, limits, found[0])
+
+
+def standing(store: Store, asked: Comparison, stuck: Sequence[str] = ()) -> Rounds:
+    """Where the comparison stands by the AP of the runs on disk.
+
+    Args:
+        store: with the runs.
+        asked: what is compared.
+        stuck: cells that get no further seeds, because runs of theirs fail.
+    """
+    figures = {
+        name: {seed: 100 * ap for seed, ap in _figures(store, cells).items()}
+        for name, cells in asked.cells.items()
+    }
+    reference = figures.pop(asked.baseline)
+    differences = {name: paired_differences(of, reference) for name, of in figures.items()}
+    return rounds(differences, asked.limits, stuck=stuck)
+
+
+def _figures(store: Store, cells: Mapping[int, Cell]) -> dict[int, float]:
+    found = {seed: average_precision(store.run(cell.signature)) for seed, cell in cells.items()}
+    return {seed: ap for seed, ap in found.items() if ap is not None}
+
+
+def next_round(asked: Comparison, now: Rounds) -> Grid:
+    """The grid of the next round: every cell with the seeds that it has got, or gets now."""
+    first = asked.limits.first
+    counts = {name: max(first, verdict.seeds) for name, verdict in now.verdicts.items()}
+    counts |= dict.fromkeys(now.further, now.seeds)
+    counts[asked.baseline] = max(counts.values(), default=first)
+    chosen = {
+        cell.signature
+        for name, cells in asked.cells.items()
+        for cell in [cells[seed] for seed in sorted(cells)[: counts[name]]]
+    }
+    cells = tuple(cell for cell in asked.grid.cells if cell.signature in chosen)
+    return replace(asked.grid, cells=cells)
+
+
+def until_decided(
+    store: Store,
+    asked: Comparison,
+    run: Callable[[Grid], bool],
+    say: Callable[[str], None],
+) -> bool:
+    """Run round after round until every cell is decided or has as many seeds as there may be.
+
+    It goes on from the runs on disk, so that doing it again continues where it was cut off.  A
+    cell whose runs fail gets no further seeds, keeps its last verdict, and holds no other up.
+
+    Args:
+        store: for the runs.
+        asked: what is compared.
+        run: runs the cells of a grid that are missing, and waits for them; false if some failed.
+        say: told what each round has shown.
+
+    Returns:
+        Whether no cell was left without seeds that it should have.
+    """
+    stuck: list[str] = []
+    now = standing(store, asked)
+    run(next_round(asked, now))  # whatever is on disk, the manifest has the cells of this round
+    while True:
+        wanted = now.further, now.seeds
+        now = standing(store, asked, stuck)
+        if (now.further, now.seeds) == wanted:  # its runs are not there after they were run
+            stuck += _behind(store, asked, now)
+            now = standing(store, asked, stuck)
+        for name, verdict in now.verdicts.items():
+            say(verdict_sentence(name, verdict, delta=asked.limits.until))
+        if not now.further:
+            say(now.note)
+            return not stuck
+        say(f"{now.seeds} seeds for {', '.join(now.further)}")
+        run(next_round(asked, now))
+
+
+def _behind(store: Store, asked: Comparison, now: Rounds) -> list[str]:
+    """The cells of a round that still lack a seed that they, or the baseline, should have."""
+    present = {name: set(_figures(store, cells)) for name, cells in asked.cells.items()}
+    both = {name: present[name] & present[asked.baseline] for name in now.further}
+    return [name for name, seeds in both.items() if len(seeds) < now.seeds]

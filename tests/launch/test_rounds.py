@@ -1,0 +1,107 @@
+"""Seeds round by round, on runs whose AP is made up."""
+
+from __future__ import annotations
+
+import pytest
+
+from ablations.analysis.sequential import Limits
+from ablations.grid import build_grid
+from core.errors import UserError
+from core.files import write_json
+from launch.rounds import comparison, next_round, standing, until_decided
+
+LIMITS = Limits(first=3, most=6, until=1.0)
+NOISE = (0.1, -0.2, 0.3, 0.0, -0.1, 0.2)
+
+
+def grid(seeds=LIMITS.most, baseline=None):
+    table = {"baseline": baseline or {"head.queries": 5}}
+    axes = {"head.queries": [5, 10, 20]}
+    data = {"name": "q", "description": "q?", "base": "tiny", "axes": axes, "table": table}
+    return build_grid({**data, "measure": ["ap"], "seeds": seeds})
+
+
+class Runner:
+    """Runs cells by writing the AP that ``figure`` makes up of queries and seed."""
+
+    def __init__(self, store, figure):
+        self.store, self.figure, self.grids, self.ran = store, figure, [], []
+
+    def __call__(self, grid):
+        self.grids.append([f"{c.axes['head.queries']},{c.seed}" for c in grid.cells])
+        well = True
+        for cell in grid.cells:
+            path = self.store.run(cell.signature).result("ap")
+            ap = self.figure(int(cell.axes["head.queries"]), cell.seed)
+            if ap is None:
+                well = False
+            elif not path.exists():
+                self.ran.append(f"{cell.axes['head.queries']},{cell.seed}")
+                write_json(path, {"figures": {"AP": ap / 100}})
+        return well
+
+
+def figure(queries, seed):
+    """10 queries are much better in every seed, 20 differ by chance."""
+    gain = {5: 0.0, 10: 12.0 + NOISE[seed], 20: (-4.0, 4.0, -1.0, 5.0, -5.0, 1.0)[seed]}
+    return 50.0 + seed + gain[queries]
+
+
+def counts(ran):
+    return {q: sum(name.startswith(f"{q},") for name in ran) for q in (5, 10, 20)}
+
+
+def test_further_seeds_go_to_the_undecided_cell_and_the_baseline_only(store):
+    run, said = Runner(store, figure), []
+    assert until_decided(store, comparison(grid(), LIMITS), run, said.append)
+    assert counts(run.ran) == {5: 6, 10: 3, 20: 6}
+    assert len(run.grids) == 4
+    assert "head.queries=10 adds 12.1 AP" in said[0]
+    assert "4 seeds for head.queries=20" in said
+    assert "head.queries=20 is undecided" in said[-2]
+    assert "look 4 of at most 4" in said[-1]
+
+
+def test_all_decided_at_the_first_look_ends_it(store):
+    def sure(queries, seed):
+        return 50.0 + seed + (queries - 5) + NOISE[seed] * (queries - 5) / 100
+
+    run = Runner(store, sure)
+    assert until_decided(store, comparison(grid(), LIMITS), run, lambda _: None)
+    assert counts(run.ran) == {5: 3, 10: 3, 20: 3}
+
+
+def test_it_goes_on_from_the_runs_on_disk(store):
+    asked = comparison(grid(), LIMITS)
+    first, again = Runner(store, figure), Runner(store, figure)
+    first(next_round(asked, standing(store, asked)))
+    assert counts(first.ran) == {5: 3, 10: 3, 20: 3}
+    assert standing(store, asked).look == 1
+    until_decided(store, asked, again, lambda _: None)
+    assert counts(again.ran) == {5: 3, 10: 0, 20: 3}
+    third = Runner(store, figure)
+    until_decided(store, asked, third, lambda _: None)
+    assert third.ran == []
+
+
+def test_a_cell_whose_runs_fail_holds_no_other_up(store):
+    def fails(queries, seed):
+        return None if (queries, seed) == (10, 1) else figure(queries, seed)
+
+    run, said = Runner(store, fails), []
+    assert not until_decided(store, comparison(grid(), LIMITS), run, said.append)
+    assert counts(run.ran) == {5: 6, 10: 2, 20: 6}
+    assert any(line.startswith("head.queries=10 has no verdict: +12.2 AP") for line in said)
+
+
+def test_a_baseline_that_fails_ends_it(store):
+    run = Runner(store, lambda queries, seed: None if queries == 5 else figure(queries, seed))
+    assert not until_decided(store, comparison(grid(), LIMITS), run, lambda _: None)
+    assert len(run.grids) == 1
+
+
+def test_a_baseline_must_be_named_and_be_one_cell():
+    with pytest.raises(UserError, match="shows against a baseline, but no table"):
+        comparison(build_grid({"axes": {"head.queries": [5, 10]}, "seeds": 6}, name="g"), LIMITS)
+    with pytest.raises(UserError, match=r"is no cell; cells: head\.queries=5, "):
+        comparison(grid(baseline="head.queries=7"), LIMITS)
