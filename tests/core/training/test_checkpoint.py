@@ -245,3 +245,65 @@ def test_killed_between_the_renames(tmp_path, caplog):
     (tmp_path / "last.pt").rename(tmp_path / "previous.pt")
     assert find_checkpoint(tmp_path) == tmp_path / "previous.pt"
     assert "last.pt is missing or broken" in caplog.text
+
+
+# --- faults that users' files brought out --------------------------------------------------------
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_namespace_in_torchs_format_before_1_6_is_refused_as_in_newer_files(tmp_path, lazy):
+    import argparse
+
+    content = {"args": argparse.Namespace(lr=1), "state_dict": {"a": torch.zeros(2)}}
+    for new in (True, False):
+        path = tmp_path / f"{new}.pth"
+        torch.save(content, path, _use_new_zipfile_serialization=new)
+        with pytest.raises(UserError, match=r"refused, because it holds .* of argparse\.Names"):
+            read_file(path, lazy)
+
+
+@pytest.mark.parametrize("place", [0.1, 0.5, 0.98])
+def test_a_damaged_zip_is_named(tmp_path, place):
+    path = tmp_path / "a.pth"
+    torch.save({"state_dict": {str(k): torch.randn(50) for k in range(20)}}, path)
+    content = bytearray(path.read_bytes())
+    start = int(len(content) * place)
+    content[start : start + 200] = b"\xff" * 200
+    path.write_bytes(content)
+    for lazy in (False, True):
+        try:
+            state_dict_of(read_file(path, lazy), path)
+        except UserError as error:
+            assert str(path) in str(error)
+    path.write_bytes(content[: start + 1])
+    with pytest.raises(UserError, match=r"a\.pth: not a checkpoint, or a broken one"):
+        read_file(path)
+
+
+def test_a_git_lfs_pointer_is_called_one(tmp_path):
+    path = tmp_path / "a.pth"
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 9\n")
+    with pytest.raises(UserError, match=r"a\.pth: a git-lfs pointer.*git lfs pull"):
+        read_file(path)
+
+
+@pytest.mark.parametrize("content", [b"<html>", b"x" * 100, b"\x80\x02", b""])
+def test_no_refusal_passes_on_the_advice_to_load_without_caution(tmp_path, content):
+    path = tmp_path / "a.pth"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="not a checkpoint, or a broken one") as caught:
+        read_file(path)
+    assert "weights_only" not in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "prefix", ["_orig_mod.", "model.", "module.", "module._orig_mod.", "model._orig_mod."]
+)
+def test_prefixes_of_wrappers_are_left_out_and_told(tmp_path, caplog, prefix):
+    model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
+    path = tmp_path / "a.ckpt"
+    torch.save({"state_dict": {prefix + n: v for n, v in model.state_dict().items()}}, path)
+    report = load_weights(nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1)), path)
+    assert report.complete and set(report.loaded) == set(model.state_dict())
+    for part in prefix.strip(".").split("."):
+        assert f"put '{part}.' before every name; left out" in caplog.text
