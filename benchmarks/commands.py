@@ -18,7 +18,7 @@ from benchmarks.speed.fps import check_scopes
 from benchmarks.speed.isolated import Job, run_job
 from benchmarks.speed.max_clip import find_max_clip
 from benchmarks.speed.measure import Run, fps_of_job
-from benchmarks.tables import fps_table
+from benchmarks.tables import fps_table, spread
 from core.errors import UserError
 from core.files import write_atomic, write_json
 
@@ -94,8 +94,12 @@ def point(value: str, record: dict[str, Any]) -> str:
     """One point of a curve in words."""
     if record["figures"] is None:
         return f"{record['name']} at {value}: {record['oom']}"
-    rates = [f"{scope} {figures['fps']:.3g}" for scope, figures in record.get("scopes", {}).items()]
-    return f"{record['name']} at {value}: FPS {', '.join(rates)}"
+    rates = [
+        f"{scope} {spread(figures['fps'], figures['low'], figures['high'])}"
+        for scope, figures in record.get("scopes", {}).items()
+    ]
+    drift = "".join(f"\n  DRIFT: {reason}" for reason in record["environment"].get("drift", []))
+    return f"{record['name']} at {value}: FPS {', '.join(rates)}{drift}"
 
 
 def verdict(record: dict[str, Any]) -> str:

@@ -9,8 +9,11 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from benchmarks.speed.statistics import FEWEST, samples_for_quantile
+
 Record = dict[str, Any]
 NO_GPU = "measured on a CPU"
+WIDE, UNEVEN = 0.25, 1.5
 
 
 def flops_table(records: Sequence[Record]) -> Table:
@@ -26,6 +29,9 @@ def flops_table(records: Sequence[Record]) -> Table:
     _row(table, "total", records, lambda r: f"{r['figures']['total'] / 1e9:.3f}")
     for part in parts:
         _row(table, f"  {part}", records, lambda r, p=part: _giga(r["by_module"].get(p)))
+    if any("products" in record["figures"] for record in records):
+        label = "products outside, at most"
+        _row(table, label, records, lambda r: _giga(r["figures"].get("products")))
     for counter in records[0]["by_counter"]:
         label = f"by {counter}"
         _row(table, label, records, lambda r, c=counter: f"{r['by_counter'][c] / 1e9:.3f}")
@@ -67,7 +73,8 @@ def fps_table(records: Sequence[Record]) -> Group:
         row(label, lambda r, s=scope: _speed(r["scopes"].get(s)))
         if compared:
             row("  times the first", lambda r, s=scope: _ratio(r, first, s))
-    row("p99 of a call (ms)", _p99)
+    if any(_p99(record) for record in records if record["figures"] is not None):
+        row("p99 of a call (ms)", _p99)
     row("peak memory (MiB)", _memory)
     row("of the matmul rate", _share)
     return Group(Text(_fps_title(records)), table, Text(_fps_caption(records)))
@@ -89,7 +96,7 @@ def _fps_caption(records: Sequence[Record]) -> str:
     counts = [scope["n"] for r in records for scope in r.get("scopes", {}).values()]
     lines = []
     if counts:
-        lines.append(f"median of {min(counts)} calls or more, 95% bootstrap interval")
+        lines.append(f"median of {min(counts)} calls or more{_what_is_missing(min(counts))}")
     several = len(records) > 1
     for record in records:
         of = f"{record['name']}: " if several else ""
@@ -97,9 +104,17 @@ def _fps_caption(records: Sequence[Record]) -> str:
     return "\n".join(lines)
 
 
+def _what_is_missing(calls: int) -> str:
+    if calls < FEWEST:
+        return f"; no interval, which needs {FEWEST} calls, and no p99"
+    needed = samples_for_quantile(0.99)
+    tail = f"; no p99, which needs {needed} calls" if calls < needed else ""
+    return f", 95% bootstrap interval{tail}"
+
+
 def _p99(record: Record) -> str:
     model = record["scopes"].get("model")
-    return f"{model['p99_ms']:.1f}" if model else ""
+    return f"{model['p99_ms']:.1f}" if model and model["p99_ms"] is not None else ""
 
 
 def _memory(record: Record) -> str:
@@ -114,19 +129,29 @@ def _share(record: Record) -> str:
 
 
 def _speed(scope: Record | None) -> str:
-    return "" if scope is None else _spread(scope["fps"], scope["low"], scope["high"])
+    return "" if scope is None else spread(scope["fps"], scope["low"], scope["high"])
 
 
-def _spread(value: float, low: float, high: float) -> str:
-    """A figure and half the width of its interval."""
-    return f"{value:.3g} ±{(high - low) / 2:.1g}"
+def spread(value: float, low: float | None, high: float | None) -> str:
+    """A figure and its interval: half its width, or both ends where they lie unevenly or far off.
+
+    Example:
+        >>> spread(50, 49, 51), spread(0.932, 0.59, 2.82), spread(43, None, None)
+        ('50 ±1', '0.932 (0.59 to 2.82)', '43')
+    """
+    if low is None or high is None:
+        return f"{value:.3g}"
+    half = (high - low) / 2
+    if half > WIDE * value or max(high - value, value - low) > UNEVEN * half:
+        return f"{value:.3g} ({low:.3g} to {high:.3g})"
+    return f"{value:.3g} ±{half:.1g}"
 
 
 def _ratio(record: Record, first: str, scope: str) -> str:
     if record["name"] == first:
         return "1"
     ratio = record["ratios"].get(first, {}).get(scope)
-    return _spread(ratio["ratio"], ratio["low"], ratio["high"]) if ratio else ""
+    return spread(ratio["ratio"], ratio["low"], ratio["high"]) if ratio else ""
 
 
 def _giga(value: float | None) -> str:

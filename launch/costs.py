@@ -85,7 +85,9 @@ def model_key(config: Config) -> str:
     """A name for everything that parameters and multiply-adds depend on."""
     dump = config.model_dump(mode="json", include={"backbone", "messenger", "head", "inference"})
     dump["backbone"].pop("pretrained")
-    shape = [config.data.test_size, config.data.clip_length]
+    generated = config.data.root == "synthetic"
+    video_size = config.data.synthetic.size if generated else None  # other data have a usual size
+    shape = [config.data.test_size, config.data.clip_length, video_size]
     text = json.dumps({"schema": SCHEMA, "model": dump, "shape": shape}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

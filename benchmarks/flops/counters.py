@@ -23,7 +23,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.flops.handlers import TRACE_HANDLES, dispatch_handles
-from benchmarks.flops.operators import ELEMENTWISE, base_name, is_free
+from benchmarks.flops.operators import ELEMENTWISE, PRODUCTS, base_name, is_free
 from core.errors import UserError
 
 with warnings.catch_warnings():  # fvcore scripts its losses on import, which torch deprecates
@@ -57,6 +57,8 @@ class FlopCount:
         counters: total of each counter.
         elementwise: elements written by operators that are no multiply-adds (norms, activations,
             softmax, residuals, ...), which ``total`` leaves out.
+        products: those of them that multiply element by element: at most as many multiply-adds
+            are written as multiply and sum instead of as matrix products.
     """
 
     total: int
@@ -64,6 +66,7 @@ class FlopCount:
     by_operator: dict[str, int]
     counters: dict[str, int]
     elementwise: int
+    products: int
 
 
 def count(
@@ -92,6 +95,7 @@ def count(
         by_operator=dict(traced.by_operator()),
         counters={"fvcore": traced.total(), "torch": dispatched.get_total_flops() // 2},
         elementwise=executed.elementwise,
+        products=executed.products,
     )
 
 
@@ -187,6 +191,7 @@ class _Census(TorchDispatchMode):
         self.counted = counted
         self.uncounted: Counter[str] = Counter()
         self.elementwise = 0
+        self.products = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
@@ -196,7 +201,10 @@ class _Census(TorchDispatchMode):
                 self.uncounted[name] += 1
             elif base_name(name) in ELEMENTWISE:
                 first = out[0] if isinstance(out, (tuple, list)) else out
-                self.elementwise += first.numel() if isinstance(first, Tensor) else 1
+                elements = first.numel() if isinstance(first, Tensor) else 1
+                self.elementwise += elements
+                if base_name(name) in PRODUCTS:
+                    self.products += elements
         return out
 
 

@@ -56,6 +56,10 @@ ELEMENTWISE = _names(
 )
 
 
+# products element by element: a matrix product that is written as multiply and sum hides here
+PRODUCTS = _names("mul addcmul square pow lerp prod")
+
+
 def base_name(operator: str) -> str:
     """``aten::add_`` and ``aten.add_.Tensor`` as ``add``; Python operators keep their name.
 

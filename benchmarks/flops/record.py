@@ -74,6 +74,7 @@ def workload_record(workload: Workload) -> dict[str, Any]:
             "parameters": parameters,
             "trainable": trainable,
             "elementwise": round(counted.elementwise / shape.frames),
+            "products": round(counted.products / shape.frames),
             "clip_total": counted.total,
         },
         "by_module": {k: round(v / shape.frames) for k, v in counted.by_part.items()},

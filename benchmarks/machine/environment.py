@@ -17,6 +17,8 @@ from typing import Any
 
 import torch
 
+from benchmarks.machine.cores import cpu_quota, usable_cores
+
 PACKAGES = (
     "tevit-ablations",
     "torch",
@@ -40,15 +42,15 @@ def environment(*, with_diff: bool = True) -> dict[str, Any]:
         with_diff: keep the text of uncommitted changes; records of figures keep its hash alone.
 
     Keys: ``python``, ``platform``, ``host``, ``packages`` (name to version), ``cpu`` (model,
-    cores this process may use), ``threads``, ``gpus``, ``driver``, ``cuda``, ``cudnn``,
-    ``float32_matmul_precision``, ``git``.
+    cores this process may use, a container's quota of them), ``threads``, ``gpus``, ``driver``,
+    ``cuda``, ``cudnn``, ``float32_matmul_precision``, ``git``.
     """
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "host": platform.node(),
         "packages": package_versions(),
-        "cpu": {"model": cpu_model(), "cores": usable_cores()},
+        "cpu": {"model": cpu_model(), "cores": usable_cores(), "quota": cpu_quota()},
         "threads": {
             "intra_op": torch.get_num_threads(),
             "inter_op": torch.get_num_interop_threads(),
@@ -72,13 +74,6 @@ def package_versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return versions
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on, which under a scheduler are fewer than the host's."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
@@ -122,10 +117,12 @@ def cudnn_version() -> int | None:
 
 
 def device_name(device: torch.device) -> str:
-    """``device`` in the words of a table: the GPU's name, or ``CPU`` with model and threads."""
+    """``device`` in the words of a table: the GPU's name, or ``CPU`` with model, threads, quota."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"CPU ({cpu_model()}, {torch.get_num_threads()} threads)"
+    quota = cpu_quota()
+    limit = "" if quota is None else f", limited to {quota:g} cores"
+    return f"CPU ({cpu_model()}, {torch.get_num_threads()} threads{limit})"
 
 
 def git_provenance(folder: Path | None = None) -> dict[str, Any]:

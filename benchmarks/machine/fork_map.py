@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
-import os
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
+
+from benchmarks.machine.cores import usable_cores
 
 MOST_WORKERS = 8
 """More take longer to start than they save; and a container may see cores it may not use."""
@@ -24,8 +25,7 @@ def usable_workers() -> int:
         return 1
     if multiprocessing.current_process().daemon:
         return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    return min(cores, MOST_WORKERS)
+    return min(usable_cores(), MOST_WORKERS)
 
 
 def fork_map(

@@ -20,7 +20,7 @@ AXES: tuple[Axis, ...] = ("clip_length", "size", "queries")
 
 COLUMNS = (
     "name", "axis", "value", "frames", "pixels", "fps_model", "low", "high", "fps_postprocess",
-    "fps_end_to_end", "matmul_share", "allocated", "reserved", "host_peak", "oom",
+    "fps_end_to_end", "matmul_share", "allocated", "reserved", "host_peak", "oom", "drift",
 )  # fmt: skip
 
 
@@ -103,6 +103,7 @@ def _row(axis: str, value: str, record: dict[str, Any]) -> dict[str, Any]:
         "matmul_share": figures.get("matmul_share"),
         **{key: memory.get(key) for key in ("allocated", "reserved", "host_peak")},
         "oom": record.get("oom"),
+        "drift": "; ".join(record.get("environment", {}).get("drift", [])) or None,
     }
 
 

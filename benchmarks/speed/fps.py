@@ -6,24 +6,28 @@ at the video's size; *end to end* goes from image files to run-length encoded re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import torch
 
 from benchmarks.flops.counters import FlopCountError
 from benchmarks.flops.record import count_workload
+from benchmarks.machine.cores import cpu_quota, usable_cores
 from benchmarks.machine.environment import device_name, environment
 from benchmarks.machine.memory import is_out_of_memory, peak_memory
 from benchmarks.machine.state import drift, machine_state
 from benchmarks.records import record_head
 from benchmarks.speed.matmul_rate import MatmulRate, matmul_rate
-from benchmarks.speed.statistics import Interval, paired_ratio, summarise, trend
+from benchmarks.speed.statistics import median_interval, paired_ratio, tail_quantile, trend
 from benchmarks.speed.timing import Sampling, interleaved, unheard
-from benchmarks.workloads.workload import Workload
+from benchmarks.workloads.workload import ClipShape, Workload
 from core.errors import UserError
 
 SCOPES = ("model", "postprocess", "end_to_end")
+RATE_CHANGE = 0.1
 
 Samples = dict[str, dict[str, list[float]]]
 """Milliseconds of each call, by scope and by workload."""
@@ -45,6 +49,9 @@ def measure(
         UserError: a scope that does not exist, or two workloads of one name.
     """
     _check(workloads, scopes)
+    report("matrix-product rate")
+    precisions = {_precision(workload) for workload in workloads}
+    rates = {p: [matmul_rate(device, p)] for p in precisions}
     before = machine_state(device)
     samples: Samples = {}
     for scope in scopes:
@@ -53,12 +60,21 @@ def measure(
     after = machine_state(device)
     report("matrix-product rate and multiply-adds")
     # what follows disturbs clocks and caches, so it comes after the timing
-    rates = {p: matmul_rate(device, p) for p in {_precision(s) for s in workloads}}
+    for precision, known in rates.items():
+        known.append(matmul_rate(device, precision))
+    timed = [_timed(workload, samples, rates[_precision(workload)]) for workload in workloads]
     return [
         {
             **record_head("fps", workload.name),
-            "protocol": protocol(workload, device, sampling, workloads),
-            **_timed(workload, samples, rates[_precision(workload)]),
+            "protocol": protocol(
+                workload.shape,
+                device,
+                sampling,
+                video_frames=workload.video_frames,
+                together=[other.name for other in workloads if other is not workload],
+                facts=workload.facts,
+            ),
+            **figures,
             "memory": memory_of(workload, scopes, device) if len(workloads) == 1 else None,
             "ratios": ratios(workload.name, samples),
             "parameters": workload.parameters()[0],
@@ -66,11 +82,39 @@ def measure(
                 **environment(with_diff=False),
                 "before": before,
                 "after": after,
-                "drift": drift(before, after, _trends(workload.name, samples)),
+                "drift": [
+                    *drift(before, after, _trends(workload.name, samples)),
+                    *doubts(figures, device),
+                ],
             },
         }
-        for workload in workloads
+        for workload, figures in zip(workloads, timed, strict=True)
     ]
+
+
+def doubts(figures: Mapping[str, Any], device: torch.device) -> list[str]:
+    """Why the share of the matrix-product rate, and with it the speed, is suspect.
+
+    Args:
+        figures: ``scopes`` and ``achieved`` of a record.
+    """
+    found = []
+    achieved = figures["achieved"]
+    before, after = achieved["matmul_rate_before"], achieved["matmul_rate_after"]
+    if abs(after / before - 1) > RATE_CHANGE:
+        found.append(
+            f"the matrix-product rate went from {before / 1e9:.3g} to {after / 1e9:.3g} G a second"
+        )
+    for scope, values in figures["scopes"].items():
+        if (values["matmul_share"] or 0) > 1:
+            found.append(
+                f"{scope}: {values['matmul_share']:.0%} of the matrix-product rate, which no model "
+                "reaches: the rate was disturbed"
+            )
+    threads, cores = torch.get_num_threads(), min(usable_cores(), cpu_quota() or math.inf)
+    if device.type == "cpu" and threads > cores:
+        found.append(f"{threads} threads on {cores:g} cores")
+    return found
 
 
 def _prefixed(prefix: str, report: Callable[[str], None]) -> Callable[[str], None]:
@@ -89,55 +133,64 @@ def frames_of(workload: Workload, scope: str) -> int:
 
 
 def protocol(
-    workload: Workload, device: torch.device, sampling: Sampling, together: Sequence[Workload]
+    shape: ClipShape,
+    device: torch.device,
+    sampling: Sampling,
+    *,
+    video_frames: int,
+    together: Sequence[str],
+    facts: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Everything that a figure of ``workload`` depends on and that can be chosen."""
-    shape = workload.shape
+    """Everything that a figure depends on and that can be chosen.
+
+    Args:
+        together: names of the models that it took turns with.
+        facts: what the workload says of itself.
+    """
     return {
         "unit": "unique video frames per second",
         "device": device_name(device),
         "device_type": device.type,
-        "clip_length": shape.clip_length,
-        "batch": shape.batch,
-        "height": shape.height,
-        "width": shape.width,
-        "video_height": shape.video_height,
-        "video_width": shape.video_width,
-        "video_frames": workload.video_frames,
+        **asdict(shape),
+        "video_frames": video_frames,
         "threads": torch.get_num_threads(),
         "warmup": sampling.warmup,
         "min_samples": sampling.min_samples,
         "min_seconds": sampling.min_seconds,
         "clock": "CUDA events" if device.type == "cuda" else "host",
-        "interleaved_with": [other.name for other in together if other is not workload],
-        **workload.facts,
+        "interleaved_with": list(together),
+        **facts,
     }
 
 
 def scope_figures(samples_ms: list[float], frames: int) -> dict[str, Any]:
     """FPS of ``frames`` a call with its bootstrap interval, the slow tail, and the samples."""
-    timing = summarise(samples_ms)
+    median = median_interval(samples_ms)
     return {
-        "fps": 1e3 * frames / timing.median.value,
-        "low": 1e3 * frames / timing.median.high,
-        "high": 1e3 * frames / timing.median.low,
-        "median_ms": timing.median.value,
-        "p90_ms": timing.p90,
-        "p99_ms": timing.p99,
-        "n": timing.n,
+        "fps": 1e3 * frames / median.value,
+        "low": 1e3 * frames / median.high if median.high else None,
+        "high": 1e3 * frames / median.low if median.low else None,
+        "median_ms": median.value,
+        "p90_ms": tail_quantile(samples_ms, 0.9),
+        "p99_ms": tail_quantile(samples_ms, 0.99),
+        "n": len(samples_ms),
         "frames": frames,
         "samples_ms": samples_ms,
     }
 
 
-def ratios(name: str, samples: Samples) -> dict[str, dict[str, dict[str, float]]]:
+def ratios(name: str, samples: Samples) -> dict[str, dict[str, dict[str, float | None]]]:
     """How many times as fast as each other workload ``name`` is, by scope, pair by pair."""
-    found: dict[str, dict[str, dict[str, float]]] = {}
+    found: dict[str, dict[str, dict[str, float | None]]] = {}
     for scope, by_name in samples.items():
         for other in by_name:
             if other != name and name in by_name:
                 ratio = paired_ratio(by_name[other], by_name[name])
-                found.setdefault(other, {})[scope] = _as_dict(ratio)
+                found.setdefault(other, {})[scope] = {
+                    "ratio": ratio.value,
+                    "low": ratio.low,
+                    "high": ratio.high,
+                }
     return found
 
 
@@ -155,16 +208,17 @@ def out_of_memory_record(
     }
 
 
-def _as_dict(interval: Interval) -> dict[str, float]:
-    return {"ratio": interval.value, "low": interval.low, "high": interval.high}
-
-
 def _precision(workload: Workload) -> str:
     return str(workload.facts.get("precision", "fp32"))
 
 
-def _timed(workload: Workload, samples: Samples, rate: MatmulRate) -> dict[str, Any]:
-    """Scopes, headline figures and the share of the machine's matrix-product rate."""
+def _timed(workload: Workload, samples: Samples, rates: Sequence[MatmulRate]) -> dict[str, Any]:
+    """Scopes, headline figures and the share of the machine's matrix-product rate.
+
+    Args:
+        rates: before and after; the higher one is what the machine can do.
+    """
+    rate = max(rates, key=lambda rate: rate.per_second)
     scopes = {
         scope: scope_figures(by_name[workload.name], frames_of(workload, scope))
         for scope, by_name in samples.items()
@@ -183,6 +237,8 @@ def _timed(workload: Workload, samples: Samples, rate: MatmulRate) -> dict[str, 
             "multiply_adds": per_frame,
             "why_not": why_not,
             "matmul_rate": rate.per_second,
+            "matmul_rate_before": rates[0].per_second,
+            "matmul_rate_after": rates[-1].per_second,
             "matmul_size": rate.size,
         },
     }

@@ -53,9 +53,25 @@ class WorkloadSpec:
     compiled: bool = False
 
     @property
-    def precision(self) -> str:
-        """``fp32`` or ``bf16``."""
-        return str(self.config["inference"]["precision"]) if self.config else "fp32"
+    def facts(self) -> dict[str, Any]:
+        """What the workload will say of itself, as far as that is known without building it."""
+        if self.mmdet is not None:
+            from benchmarks.workloads.mmdet import FACTS
+
+            return FACTS
+        from benchmarks.workloads.tevit import tevit_facts
+
+        checkpoint = Path(self.checkpoint) if self.checkpoint else None
+        return tevit_facts(config_from_dict(self.config), checkpoint, self.compiled)
+
+    @property
+    def video_frames(self) -> int:
+        """Frames of the video that is predicted end to end."""
+        if self.mmdet is not None:
+            return self.shape.frames
+        from benchmarks.workloads.tevit import video_frames_of
+
+        return video_frames_of(config_from_dict(self.config), self.shape)
 
     def build(self, device: torch.device) -> Workload:
         """The model and its input on ``device``."""

@@ -9,8 +9,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.machine.environment import device_name
-from benchmarks.speed.fps import SCOPES, out_of_memory_record
+from benchmarks.speed.fps import SCOPES, out_of_memory_record, protocol
 from benchmarks.speed.isolated import Job, OutOfMemory, WorkloadSpec, run_job
 from benchmarks.speed.timing import Sampling
 from benchmarks.workloads.workload import ClipShape, clip_shape
@@ -81,19 +80,17 @@ def fps_of_job(job: Job, run: Run = run_job) -> list[dict[str, Any]]:
 
 
 def _out_of_memory(job: Job, spec: WorkloadSpec, reason: str) -> dict[str, Any]:
-    shape = spec.shape
-    protocol = {
-        "unit": "unique video frames per second",
-        "device": device_name(torch.device(job.device)),
-        "device_type": job.device,
-        "clip_length": shape.clip_length,
-        "batch": shape.batch,
-        "height": shape.height,
-        "width": shape.width,
-        "video_height": shape.video_height,
-        "video_width": shape.video_width,
-        "precision": spec.precision,
-        "compile": spec.compiled,
-        "memory_limit": job.memory_limit,
-    }
-    return out_of_memory_record(spec.name, shape.clip_length, protocol, reason)
+    """The record has the protocol that the figure would have had, so that it can be compared."""
+    known = protocol(
+        spec.shape,
+        torch.device(job.device),
+        job.sampling,
+        video_frames=spec.video_frames,
+        together=[other.name for other in job.workloads if other is not spec],
+        facts=spec.facts,
+    )
+    if job.threads is not None:
+        known["threads"] = job.threads
+    if job.memory_limit is not None:
+        known["memory_limit"] = job.memory_limit
+    return out_of_memory_record(spec.name, spec.shape.clip_length, known, reason)

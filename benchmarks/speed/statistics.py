@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,31 +11,24 @@ from numpy.typing import NDArray
 
 RESAMPLES = 2000
 LEVEL = 0.95
+FEWEST = 5
+"""Samples below which there is no interval: of two, the bootstrap's 95% cover 52%, of five 93%."""
+TAIL_CONFIDENCE = 0.99
 
 
 @dataclass(frozen=True)
-class Interval:
-    """An estimate and its bootstrap interval."""
+class MedianInterval:
+    """A median and its bootstrap interval; none of fewer samples than :data:`FEWEST`."""
 
     value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Summary of samples in milliseconds: median with its interval, and the slow tail."""
-
-    median: Interval
-    p90: float
-    p99: float
-    n: int
+    low: float | None
+    high: float | None
 
 
 def median_interval(
     samples: Sequence[float], *, resamples: int = RESAMPLES, level: float = LEVEL, seed: int = 0
-) -> Interval:
-    """Median with its percentile-bootstrap interval (reproducible by ``seed``).
+) -> MedianInterval:
+    """Median with its percentile-bootstrap interval, reproducible by ``seed``.
 
     Raises:
         ValueError: no samples.
@@ -42,20 +36,33 @@ def median_interval(
     values = np.asarray(samples, dtype=float)
     if not len(values):
         raise ValueError("no samples")
+    median = float(np.median(values))
+    if len(values) < FEWEST:
+        return MedianInterval(median, None, None)
     draws = np.random.default_rng(seed).integers(0, len(values), size=(resamples, len(values)))
     medians = np.median(values[draws], axis=1)
     tail = (1 - level) / 2
     low, high = np.quantile(medians, [tail, 1 - tail])
-    return Interval(float(np.median(values)), float(low), float(high))
+    return MedianInterval(median, float(low), float(high))
 
 
-def summarise(samples_ms: Sequence[float]) -> Timing:
-    """Median, p90 and p99 of samples in milliseconds."""
-    p90, p99 = np.quantile(np.asarray(samples_ms, dtype=float), [0.9, 0.99])
-    return Timing(median_interval(samples_ms), float(p90), float(p99), len(samples_ms))
+def samples_for_quantile(quantile: float) -> int:
+    """Samples from which on their ``quantile`` is worth printing: 459 for 0.99.
+
+    With fewer, the largest of them all is with more than 1% probability below the true quantile
+    (the bound by which MLPerf Inference lets its runs stop early).
+    """
+    return math.ceil(math.log(1 - TAIL_CONFIDENCE) / math.log(quantile))
 
 
-def paired_ratio(slow_ms: Sequence[float], fast_ms: Sequence[float]) -> Interval:
+def tail_quantile(samples_ms: Sequence[float], quantile: float) -> float | None:
+    """A quantile of the slow tail; None where the samples are too few to tell it."""
+    if len(samples_ms) < samples_for_quantile(quantile):
+        return None
+    return float(np.quantile(np.asarray(samples_ms, dtype=float), quantile))
+
+
+def paired_ratio(slow_ms: Sequence[float], fast_ms: Sequence[float]) -> MedianInterval:
     """Median of ``slow / fast``, sample by sample: how many times as fast the second one is.
 
     Sample k of both was taken in the same round, so a drift of the machine cancels out.

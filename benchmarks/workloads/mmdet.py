@@ -32,6 +32,15 @@ INSTALL = (
 SAMPLES = 2  # a side of a bin: what adaptive RoIAlign is counted as
 
 
+FACTS = {
+    "precision": "fp32",
+    "compile": False,
+    "mode": "image by image",
+    "counted_with": f"torchvision's RoIAlign, adaptive sampling as {SAMPLES}x{SAMPLES}",
+}
+"""What protocols say of every model of mmdet."""
+
+
 def mmdet_available() -> bool:
     """Whether mmdet and the compiled operators of mmcv can be imported."""
     with warnings.catch_warnings():
@@ -115,13 +124,7 @@ def mmdet_workload(
         segment=segment,
         end_to_end=_predictor(model, config, shape, device),
         video_frames=shape.frames,
-        facts={
-            "weights": weights,
-            "precision": "fp32",
-            "compile": False,
-            "mode": "image by image",
-            "counted_with": f"torchvision's RoIAlign, adaptive sampling as {SAMPLES}x{SAMPLES}",
-        },
+        facts={"weights": weights, **FACTS},
     )
 
 

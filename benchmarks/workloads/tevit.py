@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -73,7 +74,7 @@ def tevit_workload(
         return [paste(d, video_size, config.inference.mask_threshold) for d in detect()]
 
     measured = _at_shape(config, shape)
-    video_frames = frames_of_video(measured)
+    video_frames = video_frames_of(config, shape)
     return Workload(
         name=name,
         shape=shape,
@@ -85,17 +86,20 @@ def tevit_workload(
         segment=segment,
         end_to_end=_predictor(model, measured, shape, video_frames),
         video_frames=video_frames,
-        facts={
-            "weights": str(checkpoint)
-            if checkpoint
-            else f"initial, seed {config.seed}, {IN_FRAME}",
-            "precision": config.inference.precision,
-            "compile": compiled,
-            "mode": config.inference.mode,
-            "queries": config.head.queries,
-            "top_k": config.inference.top_k,
-        },
+        facts=tevit_facts(config, checkpoint, compiled),
     )
+
+
+def tevit_facts(config: Config, checkpoint: Path | None, compiled: bool) -> dict[str, Any]:
+    """What protocols say of a model of ours."""
+    return {
+        "weights": str(checkpoint) if checkpoint else f"initial, seed {config.seed}, {IN_FRAME}",
+        "precision": config.inference.precision,
+        "compile": compiled,
+        "mode": config.inference.mode,
+        "queries": config.head.queries,
+        "top_k": config.inference.top_k,
+    }
 
 
 def _at_shape(config: Config, shape: ClipShape) -> Config:
@@ -109,8 +113,9 @@ def _at_shape(config: Config, shape: ClipShape) -> Config:
     return override(config, values)
 
 
-def frames_of_video(config: Config) -> int:
+def video_frames_of(config: Config, shape: ClipShape) -> int:
     """Frames of the video that is predicted end to end: one clip, or three overlapping ones."""
+    config = _at_shape(config, shape)
     if config.inference.mode == "near_online":
         return config.inference.clip_length + 2 * config.inference.stride
     return config.data.clip_length

@@ -4,7 +4,7 @@ import io
 import pytest
 from rich.console import Console
 
-from benchmarks.tables import flops_table, fps_table
+from benchmarks.tables import flops_table, fps_table, spread
 
 
 def text(table):
@@ -125,3 +125,43 @@ def test_what_was_not_measured_is_blank(missing):
     else:
         record["figures"]["matmul_share"] = record["achieved"]["multiply_adds"] = None
     assert "one" in text(fps_table([record]))
+
+
+@pytest.mark.parametrize(
+    ("figure", "shown"),
+    [
+        ((0.932, 0.59, 2.82), "0.932 (0.59 to 2.82)"),  # not 0.932 ±1
+        ((10, 9.8, 13), "10 (9.8 to 13)"),
+        ((50, 49, 51), "50 ±1"),
+        ((43, None, None), "43"),  # not 43 ±0
+    ],
+)
+def test_a_wide_or_uneven_interval_is_shown_from_low_to_high(figure, shown):
+    assert spread(*figure) == shown
+
+
+def test_one_sample_is_said_to_have_no_interval():
+    record = copy.deepcopy(FPS)
+    for values in record["scopes"].values():
+        values |= {"n": 1, "low": None, "high": None, "p99_ms": None}
+    shown = " ".join(text(fps_table([record])).split())
+    assert "50" in shown
+    assert "±" not in shown
+    assert "p99 of a call" not in shown
+    assert "median of 1 calls or more; no interval, which needs 5 calls, and no p99" in shown
+
+
+def test_p99_of_few_calls_is_not_shown():
+    record = copy.deepcopy(FPS)
+    for values in record["scopes"].values():
+        values["p99_ms"] = None
+    shown = " ".join(text(fps_table([record])).split())
+    assert "p99 of a call" not in shown
+    assert "95% bootstrap interval; no p99, which needs 459 calls" in shown
+
+
+def test_products_outside_of_matrix_products_stand_beside_the_count():
+    figures = {**FLOPS["figures"], "products": 1_500_000_000}
+    lines = text(flops_table([{**FLOPS, "figures": figures}])).splitlines()
+    (line,) = [line.split() for line in lines if "products outside" in line]
+    assert line == ["products", "outside,", "at", "most", "1.500"]

@@ -73,8 +73,19 @@ def test_what_a_key_depends_on():
     key = model_key(preset("tiny"))
     assert model_key(preset("tiny", {"train.lr": 0.5, "seed": 3})) == key
     assert model_key(preset("tiny", {"backbone.pretrained": "x.pth"})) == key
-    for change in ({"head.stages": 2}, {"data.test_size": [128, 64]}, {"inference.top_k": 5}):
+    for change in (
+        {"head.stages": 2},
+        {"data.test_size": [128, 64]},
+        {"inference.top_k": 5},
+        {"data.synthetic.size": [64, 64]},  # another aspect ratio is padded to another size
+        {"data.root": "elsewhere"},
+    ):
         assert model_key(preset("tiny", change)) != key
+
+
+def test_two_real_datasets_share_a_count_since_they_are_measured_at_one_size():
+    keys = {model_key(preset("tiny", {"data.root": root})) for root in ("one", "two")}
+    assert len(keys) == 1
 
 
 def test_what_is_worth_counting_unasked():

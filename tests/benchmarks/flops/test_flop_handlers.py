@@ -9,6 +9,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from benchmarks.flops.counters import count
 
+pytestmark = pytest.mark.versions
+
 
 class Function(nn.Module):
     def __init__(self, function):

@@ -1,6 +1,8 @@
 import pytest
 import torch
+from torch import nn
 
+from benchmarks.flops.counters import count
 from benchmarks.flops.handlers import TRACE_HANDLES, dispatch_handles
 from benchmarks.flops.operators import ELEMENTWISE, MOVES, base_name, is_free
 
@@ -42,3 +44,21 @@ def test_torchs_own_formulas_are_never_listed_as_free():
     packets = [p for p in flop_registry if isinstance(p, torch._ops.OpOverloadPacket)]
     assert len(packets) > 10
     assert not [str(p) for p in packets if is_free(str(p))]
+
+
+class WrittenOut(nn.Module):
+    def forward(self, x):
+        return (x[:, :, None] * x.t()[None]).sum(1)
+
+
+class Proper(nn.Module):
+    def forward(self, x):
+        return x @ x.t()
+
+
+def test_a_matmul_written_as_multiply_and_sum_stands_beside_the_count():
+    x = torch.randn(6, 4)
+    assert torch.allclose(WrittenOut()(x), Proper()(x), atol=1e-5)
+    written, proper = (count(module, (x,), {}) for module in (WrittenOut(), Proper()))
+    assert (written.total, written.products) == (0, 6 * 4 * 6)
+    assert (proper.total, proper.products) == (6 * 4 * 6, 0)

@@ -83,3 +83,12 @@ def test_a_faulty_value_is_found_before_anything_is_measured():
 
     with pytest.raises(UserError):
         measure_curve(Job("fps", (SPEC,)), "size", ["64x32", "65x32"], run=never)
+
+
+def test_drift_is_in_the_points_of_a_curve():
+    def drifting(job):
+        return [record | {"environment": {"drift": ["hot", "busy"]}} for record in run(job)]
+
+    curve = measure_curve(Job("fps", (SPEC,)), "clip_length", ["2"], run=drifting)
+    (row,) = csv.DictReader(io.StringIO(curve_csv(curve)))
+    assert row["drift"] == "hot; busy"

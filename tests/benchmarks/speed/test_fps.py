@@ -47,6 +47,8 @@ def fixed_machine(monkeypatch):
     state = {"load_average": [0, 0, 0], "cpu_mhz": 1.0, "busy_processes": []}
     monkeypatch.setattr(fps, "machine_state", lambda device: state)
     monkeypatch.setattr(fps, "matmul_rate", lambda device, p: MatmulRate(1e9, 64, [1.0]))
+    monkeypatch.setattr(fps, "usable_cores", lambda: 64)
+    monkeypatch.setattr(fps, "cpu_quota", lambda: None)
 
 
 @pytest.fixture
@@ -183,3 +185,44 @@ def test_running_out_of_memory_is_a_record():
     record = out_of_memory_record("big", 36, {"clip_length": 36}, "killed")
     assert record["figures"] is None and record["oom"] == "OOM at T=36"
     assert json.loads(json.dumps(record)) == record
+
+
+def test_one_sample_has_no_interval_and_no_tail():
+    figures = scope_figures([10.0], frames=2)
+    assert figures["fps"] == 200
+    assert [figures[key] for key in ("low", "high", "p90_ms", "p99_ms")] == [None] * 4
+
+
+def drift_of(monkeypatch, *rates):
+    found = iter(rates)
+    monkeypatch.setattr(fps, "matmul_rate", lambda *_: MatmulRate(next(found), 64, [1.0]))
+    (record,) = measure([workload()], CPU, QUICK, ["model"])
+    return record
+
+
+def test_116_percent_of_the_matmul_rate_is_flagged(monkeypatch, steady):
+    reached = 32 * 32 * 3 * 2 * 800  # multiply-adds a second
+    record = drift_of(monkeypatch, reached / 1.16, reached / 1.16)
+    assert record["figures"]["matmul_share"] == pytest.approx(1.16)
+    assert record["environment"]["drift"] == [
+        "model: 116% of the matrix-product rate, which no model reaches: the rate was disturbed"
+    ]
+
+
+def test_the_matmul_rate_is_measured_before_and_after(monkeypatch, steady):
+    record = drift_of(monkeypatch, 4e9, 1e9)
+    achieved = record["achieved"]
+    assert (achieved["matmul_rate_before"], achieved["matmul_rate_after"]) == (4e9, 1e9)
+    assert achieved["matmul_rate"] == 4e9  # what the machine can do
+    assert record["environment"]["drift"] == ["the matrix-product rate went from 4 to 1 G a second"]
+    assert drift_of(monkeypatch, 1e9, 1.09e9)["environment"]["drift"] == []
+
+
+def test_more_threads_than_cores_are_said(monkeypatch):
+    monkeypatch.setattr(fps.torch, "get_num_threads", lambda: 4)
+    monkeypatch.setattr(fps, "usable_cores", lambda: 2)
+    (record,) = measure([workload()], CPU, QUICK, ["model"])
+    assert "4 threads on 2 cores" in record["environment"]["drift"]
+    monkeypatch.setattr(fps, "cpu_quota", lambda: 0.5)
+    (record,) = measure([workload()], CPU, QUICK, ["model"])
+    assert "4 threads on 0.5 cores" in record["environment"]["drift"]

@@ -33,8 +33,8 @@ def test_jobs_survive_json():
 
 def test_precision_of_a_spec():
     bf16 = preset("tiny", {"inference.precision": "bf16"})
-    assert WorkloadSpec("b", TINY.shape, bf16.to_dict()).precision == "bf16"
-    assert WorkloadSpec("peer", TINY.shape, mmdet="x.py").precision == "fp32"
+    assert WorkloadSpec("b", TINY.shape, bf16.to_dict()).facts["precision"] == "bf16"
+    assert WorkloadSpec("mmdet", TINY.shape, mmdet="x.py").facts["precision"] == "fp32"
 
 
 @pytest.mark.slow

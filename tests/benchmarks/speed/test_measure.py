@@ -1,10 +1,14 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
 from benchmarks.speed import measure
+from benchmarks.speed.fps import measure as time_workloads
 from benchmarks.speed.isolated import Job, OutOfMemory, WorkloadSpec
+from benchmarks.speed.matmul_rate import MatmulRate
 from benchmarks.speed.measure import fps_of_job, fps_record
+from benchmarks.speed.timing import Sampling
 from benchmarks.workloads.workload import ClipShape
 from core import preset
 
@@ -87,3 +91,23 @@ def test_a_config_is_measured_at_its_own_shape_on_the_default_device(monkeypatch
 def test_the_default_device_is_the_gpu_if_there_is_one(monkeypatch, cuda, device):
     monkeypatch.setattr(measure.torch.cuda, "is_available", lambda: cuda)
     assert measure.default_device() == device
+
+
+@pytest.mark.parametrize("mode", ["offline", "near_online"])
+def test_one_cell_out_of_memory_has_the_protocol_of_its_neighbours(monkeypatch, mode):
+    """Else the whole column of a table is said not to be measured alike."""
+    config = preset(
+        "tiny", {"inference.mode": mode, "inference.clip_length": 2, "inference.stride": 1}
+    )
+    spec = WorkloadSpec("a", ClipShape(2, 32, 32), config.to_dict())
+    job = Job("fps", (spec,), sampling=Sampling(1, 1, 0.0), scopes=("model",))
+
+    def run(job):
+        raise OutOfMemory("too much")
+
+    (failed,) = fps_of_job(job, run)
+    monkeypatch.setattr("benchmarks.speed.fps.matmul_rate", lambda *_: MatmulRate(1e12, 1, []))
+    cpu = torch.device("cpu")
+    (measured,) = time_workloads([spec.build(cpu)], cpu, job.sampling, job.scopes)
+    assert failed["figures"] is None
+    assert failed["protocol"] == measured["protocol"]

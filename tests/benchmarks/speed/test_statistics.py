@@ -3,9 +3,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.speed.statistics import median_interval, paired_ratio, summarise, trend
+from benchmarks.speed.statistics import (
+    median_interval,
+    paired_ratio,
+    samples_for_quantile,
+    tail_quantile,
+    trend,
+)
 
-times = st.lists(st.floats(0.1, 1e4), min_size=1, max_size=40)
+times = st.lists(st.floats(0.1, 1e4), min_size=5, max_size=40)
 
 
 @settings(deadline=None, max_examples=40)
@@ -39,13 +45,33 @@ def test_more_samples_narrow_the_interval():
 
 
 def test_constant_samples_have_no_spread():
-    found = summarise([5.0] * 10)
-    assert (found.median.low, found.median.high, found.p90, found.p99, found.n) == (5, 5, 5, 5, 10)
+    samples = [5.0] * 500
+    found = median_interval(samples)
+    assert (found.low, found.high) == (5, 5)
+    assert (tail_quantile(samples, 0.9), tail_quantile(samples, 0.99)) == (5, 5)
 
 
 def test_the_tail_is_in_the_high_quantiles():
-    found = summarise([1.0] * 98 + [100.0] * 2)
-    assert found.median.value == 1 and found.p90 == 1 and found.p99 == 100
+    samples = [1.0] * 490 + [100.0] * 10
+    assert median_interval(samples).value == 1
+    assert tail_quantile(samples, 0.9) == 1
+    assert tail_quantile(samples, 0.99) == 100
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4])
+def test_below_five_samples_there_is_no_interval(n):
+    found = median_interval([40.0, 41.0, 45.0, 46.0][:n])
+    assert (found.low, found.high) == (None, None)
+    assert median_interval([40.0, 41.0, 45.0, 46.0, 50.0]).high is not None
+
+
+def test_p99_needs_459_samples_and_p90_needs_44():
+    assert [samples_for_quantile(q) for q in (0.9, 0.99)] == [44, 459]
+    # the bound itself: with that many, the largest is above the quantile in 99% of the runs
+    assert 1 - 0.99**459 >= 0.99 > 1 - 0.99**458
+    samples = list(range(458))
+    assert tail_quantile(samples, 0.99) is None
+    assert tail_quantile([*samples, 458], 0.99) == pytest.approx(453.42)
 
 
 def test_no_samples():

@@ -15,7 +15,7 @@ from core import ClipTargets, TeViT, build_model, preset
 from core.model.matching import match_clip
 from tests.conftest import SHARED, need
 
-pytestmark = [pytest.mark.golden, pytest.mark.slow]
+pytestmark = [pytest.mark.golden, pytest.mark.slow, pytest.mark.versions]
 
 PUBLISHED = {
     "tevit_msgshift": ("tevit_msgshift", 161_832_616, 161_832_616),

@@ -9,6 +9,8 @@ import pytest
 
 from tests.core.model.golden_cases import CASES, FILE, outputs
 
+pytestmark = pytest.mark.versions
+
 RECORDED = json.loads(FILE.read_text())
 
 

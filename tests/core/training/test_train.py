@@ -103,6 +103,7 @@ def test_log_and_checkpoint_intervals(tmp_path):
 # --- resuming ------------------------------------------------------------------------------------
 
 
+@pytest.mark.versions
 def test_a_stopped_and_resumed_run_is_the_same(tmp_path, whole):
     first = train(small(), tmp_path, should_stop=stop_after(3), progress=False)
     assert not first.finished and first.step == 3
