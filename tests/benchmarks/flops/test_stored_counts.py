@@ -47,8 +47,8 @@ def name_of(case):
     return " ".join([case["preset"], *(f"{k}={v}" for k, v in case["switches"].items())])
 
 
-def published(case):
-    return case["preset"].startswith("tevit")
+def marks(case):
+    return [pytest.mark.slow] if case["preset"].startswith("tevit") else []
 
 
 @pytest.mark.versions
