@@ -54,10 +54,7 @@ def marks(case):
 @pytest.mark.versions
 @pytest.mark.parametrize(
     "case",
-    [
-        pytest.param(c, marks=[pytest.mark.slow] if published(c) else [], id=name_of(c))
-        for c in CASES
-    ],
+    [pytest.param(case, marks=marks(case), id=name_of(case)) for case in CASES],
 )
 def test_the_count_is_the_stored_one(case):
     assert counted(case) == case["count"]
