@@ -62,7 +62,8 @@ def recipe(run: RunFolder, runs: Path, today: Mapping[str, Any] | None = None) -
         today = environment()
     then = record["environment"]
     differences = [*_code(then["git"], today["git"]), *_environment(then, today)]
-    if signature(run.config()) != run.signature:
+    start = run.start() if run.trains() else None
+    if signature(run.config(), start.signature if start else None) != run.signature:
         differences.append(
             "config: today's code gives it another signature, since its meaning has changed or "
             "a file that it names has"
@@ -85,10 +86,24 @@ def latest_provenance(run: RunFolder) -> tuple[int, dict[str, Any]]:
 
 
 def grid_of_run(run: RunFolder) -> Grid:
-    """The run as a grid of one cell, to launch it again."""
+    """The run as a grid of one cell, to launch it again; its start run comes with it."""
     measure: Any = run.measure() or ("ap",)
-    cell = Cell(f"reproduce-{run.signature}", run.config(), {"run": run.signature}, measure)
+    cell = Cell(
+        f"reproduce-{run.signature}",
+        run.config(),
+        {"run": run.signature},
+        measure,
+        _start_cell(run) if run.trains() else None,
+    )
     return Grid(cell.name, f"the run {run.path}", (cell,), {"run": (run.signature,)}, measure, None)
+
+
+def _start_cell(run: RunFolder) -> Cell | None:
+    start = run.start()
+    if start is None:
+        return None
+    before = _start_cell(start) if start.trains() else None
+    return Cell(f"start-{start.signature}", start.config(), {}, ("train",), before)
 
 
 def _commands(run: RunFolder, runs: Path, attempt: int, git: Mapping[str, Any]) -> Iterator[str]:

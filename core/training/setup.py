@@ -102,8 +102,13 @@ def claim_folder(folder: Path, config: Config, name: str) -> None:
         write_json(path, {"name": name, "config": config.to_dict()})
 
 
-def load_initial_weights(model: TeViT, config: Config) -> list[LoadReport]:
-    """Fill ``model`` from ``backbone.pretrained``, then from ``train.init``, where given.
+def load_initial_weights(
+    model: TeViT, config: Config, start: Path | None = None
+) -> list[LoadReport]:
+    """Fill ``model`` from ``backbone.pretrained``, then ``train.init``, then ``start``, if given.
+
+    Args:
+        start: checkpoint of the run that this one starts from.
 
     Raises:
         UserError: a file is missing, broken, unsafe or does not fit.
@@ -113,6 +118,8 @@ def load_initial_weights(model: TeViT, config: Config) -> list[LoadReport]:
         reports.append(load_pretrained(model.backbone, config.backbone.pretrained))
     if config.train.init is not None:
         reports.append(load_weights(model, config.train.init))
+    if start is not None:
+        reports.append(load_weights(model, start))
     return reports
 
 

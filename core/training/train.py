@@ -90,6 +90,7 @@ def train(
     config: Config,
     folder: Path,
     *,
+    start: Path | None = None,
     should_stop: Callable[[], bool] = never,
     progress: bool = True,
 ) -> TrainResult:
@@ -99,6 +100,8 @@ def train(
 
     Args:
         folder: gets ``checkpoints/last.pt``, ``history.jsonl`` and ``split.json``.
+        start: checkpoint of another run whose weights the first step begins with, as far as they
+            fit; none: the initial weights of the config.
         should_stop: polled after each step; true: checkpoint and return.
         progress: show a bar on a terminal, log lines elsewhere.
 
@@ -108,14 +111,16 @@ def train(
             another config.
     """
     with joined() as world:
-        run = TrainingRun(config, Path(folder), world)
+        run = TrainingRun(config, Path(folder), world, start)
         return run.train(should_stop, progress and world.main)
 
 
 class TrainingRun:
     """A model, its optimiser and its place in the data, on one of the processes."""
 
-    def __init__(self, config: Config, folder: Path, world: World) -> None:
+    def __init__(
+        self, config: Config, folder: Path, world: World, start: Path | None = None
+    ) -> None:
         self.config, self.folder, self.world = config, folder, world
         self.device = default_device(world)
         self.step = 0
@@ -131,7 +136,7 @@ class TrainingRun:
         seed_all(config.seed)
         self.model = build_model(config).train()
         if last is None:
-            for report in load_initial_weights(self.model, config):
+            for report in load_initial_weights(self.model, config, start):
                 self._tell(report.summary())
         seed_all(config.seed + 1 + world.rank)
         if world.size > 1 and config.train.sync_batch_norm:

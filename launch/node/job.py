@@ -10,9 +10,11 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 from benchmarks.measurements import MEASUREMENTS, Inputs, Measurement, heldout_part
 from core.config.schema import Config
+from core.errors import UserError
 from core.files import write_json
 from launch.node.provenance import write_provenance
 from launch.records.failures import cause_of
@@ -47,6 +49,8 @@ def run_cell(run: RunFolder, *, attempt: int, should_stop: ShouldStop, leader: b
             _try_step(config)
     if needs_training and not _train(run, config, should_stop):
         return False
+    if leader and "train" in run.measure() and not run.result("train").exists():
+        write_json(run.result("train"), {"kind": "train", "steps": config.train.steps})
     return not leader or _measure(run, config, should_stop, attempt, failed)
 
 
@@ -89,7 +93,7 @@ def _measure(
                 _predict(run, config)
                 continue
             logger.info("measuring: %s", name)
-            inputs = Inputs(run.signature, config, run.checkpoint, run.predictions)
+            inputs = Inputs(run.signature, config, _checkpoint(run), run.predictions)
             record = measurement.run(inputs)
         except Exception as error:
             if should_stop() or cause_of(error) == "disk full":
@@ -113,11 +117,11 @@ def _measure(
 
 
 def _needs_training(run: RunFolder) -> bool:
-    """Whether a measurement needs predictions that are not there."""
-    if run.predictions.exists():
+    """Whether others need its weights, or a measurement predictions, that are not there."""
+    if run.predictions.exists() or _checkpoint(run) != run.checkpoint:
         return False
     wanted = set(run.measure())
-    return any(
+    return ("train" in wanted and not run.result("train").exists()) or any(
         measurement.needs_predictions and name in wanted and not run.result(name).exists()
         for name, measurement in MEASUREMENTS.items()
     )
@@ -133,10 +137,27 @@ def _try_step(config: Config) -> None:
 def _train(run: RunFolder, config: Config, should_stop: ShouldStop) -> bool:
     from core.training.train import train
 
-    return train(config, run.path, should_stop=should_stop, progress=True).finished
+    start = run.start()
+    if start is not None and not run.trains():
+        start.config()  # it must be there: what it starts from, this run has to start from, too
+        start = start.start()
+    if start is not None and not start.trained():
+        raise UserError(
+            f"{start.path}: the run that this cell starts from has not been trained to its end; "
+            "launch the grid again"
+        )
+    weights = start.checkpoint if start else None
+    return train(config, run.path, start=weights, should_stop=should_stop, progress=True).finished
+
+
+def _checkpoint(run: RunFolder) -> Path:
+    """The weights to test: the run's own, or those of one with the same training."""
+    start = run.start()
+    shared = start is not None and not run.trains() and start.trained()
+    return start.checkpoint if start is not None and shared else run.checkpoint
 
 
 def _predict(run: RunFolder, config: Config) -> None:
     from core.inference.predict import predict_dataset
 
-    predict_dataset(config, run.checkpoint, heldout_part(config), run.predictions)
+    predict_dataset(config, _checkpoint(run), heldout_part(config), run.predictions)

@@ -1,9 +1,10 @@
 """One run's folder: the only truth about a cell, in plain files.
 
-config.json            {"schema", "signature", "name", "config"}
+config.json            {"schema", "signature", "name", "config"}; "start", "trains": see start()
 provenance/<n>.json    what attempt n ran on and with
 history.jsonl          metric history          checkpoints/last.pt
 predictions.json       split.json              results/ap.json, flops.json, fps.json
+results/train.json     of a run that others start from: its training is over
 results/fps.failed.json    why a measurement failed, until it is made
 logs/<n>.log           output of attempt n
 failure.json           of the latest attempt that failed
@@ -243,16 +244,46 @@ class RunFolder:
         name: StateName = "failed" if outcome == "failed" else "interrupted"
         return RunState(name, cause, claim.number, claim.holder)
 
-    def create(self, *, schema: int, name: str, config: Config, measure: Iterable[str]) -> None:
-        """Make the folder with its config, or add ``measure`` to what an existing one wants."""
+    def start(self) -> RunFolder | None:
+        """The run whose weights this one begins with, or tests; in the same store."""
+        signature = (lease.read_dict(self.config_path) or {}).get("start")
+        return RunFolder(self.path.parent / signature) if signature else None
+
+    def trains(self) -> bool:
+        """False: it is enough to test the weights of :meth:`start`, whose training is the same."""
+        return bool((lease.read_dict(self.config_path) or {}).get("trains", True))
+
+    def trained(self) -> bool:
+        """Whether the checkpoint is the last of its training."""
+        after = (self.predictions, self.result("ap"), self.result("train"))
+        return self.checkpoint.exists() and any(path.exists() for path in after)
+
+    def create(
+        self,
+        *,
+        schema: int,
+        name: str,
+        config: Config,
+        measure: Iterable[str],
+        start: str | None = None,
+        trains: bool = True,
+    ) -> None:
+        """Make the folder with its config, or add ``measure`` to what an existing one wants.
+
+        Args:
+            start: signature of the run that it starts from.
+            trains: see :meth:`trains`.
+        """
         if not self.config_path.exists():
-            record = {
+            record: dict[str, Any] = {
                 "schema": schema,
                 "signature": self.signature,
                 "name": name,
                 "config": config.to_dict(),
                 "measure": sorted(measure),
             }
+            if start is not None:
+                record |= {"start": start, "trains": trains}
             write_json(self.config_path, record)
         elif not set(measure) <= set(self.measure()):
             wanted = sorted({*self.measure(), *measure})

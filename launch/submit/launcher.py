@@ -155,7 +155,12 @@ def _write_folders(store: Store, grid: Grid, plan: Plan) -> None:
     def create(cell: Cell) -> None:
         run = store.run(cell.signature)
         run.create(
-            schema=SCHEMA, name=cell.name, config=cell.config, measure=measures[cell.signature]
+            schema=SCHEMA,
+            name=cell.name,
+            config=cell.config,
+            measure=measures[cell.signature],
+            start=cell.start.signature if cell.start else None,
+            trains=cell.trains,
         )
 
     in_parallel(create, [c.cell for c in plan.cells if c.first and c.action != "done"])
