@@ -39,6 +39,19 @@ def apply_deltas(boxes: Tensor, deltas: Tensor) -> Tensor:
     return box_convert(moved, "cxcywh", "xyxy")
 
 
+def generalized_iou(first: Tensor, second: Tensor) -> Tensor:
+    """GIoU (...) of boxes (..., 4), one with one; shapes broadcast."""
+    low = torch.maximum(first[..., :2], second[..., :2])
+    high = torch.minimum(first[..., 2:], second[..., 2:])
+    common = (high - low).clamp(min=0).prod(-1)
+    areas = [(boxes[..., 2:] - boxes[..., :2]).prod(-1) for boxes in (first, second)]
+    union = areas[0] + areas[1] - common
+    low = torch.minimum(first[..., :2], second[..., :2])
+    high = torch.maximum(first[..., 2:], second[..., 2:])
+    hull = (high - low).clamp(min=0).prod(-1)
+    return common / union - (hull - union) / hull
+
+
 def finite_or_empty(boxes: Tensor) -> Tensor:
     """``boxes`` without gradient, those that are no numbers as empty ones.
 

@@ -11,10 +11,8 @@ from torch import Tensor
 from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
 
 from core.config.schema import HeadConfig
-from core.model.boxes import scale_factors
-from core.model.matching import Assignment
 from core.model.query_head import StageOutput
-from core.model.structures import ClipTargets
+from core.model.structures import BatchTargets
 
 DICE_EPS = 1e-5
 # the published GIoU guards its divisions by 1e-6; torchvision's default is 1e-7
@@ -49,26 +47,24 @@ class Positives:
         return values[self.clip, self.frame, self.query]
 
 
-def gather_positives(targets: list[ClipTargets], assignments: list[Assignment]) -> Positives:
-    """Where queries meet their instances; frames without the instance stay background."""
-    parts = []
-    for clip, (target, pairs) in enumerate(zip(targets, assignments, strict=True)):
-        frame, pair = target.present[:, pairs.instances].nonzero(as_tuple=True)
-        query, instance = pairs.queries[pair], pairs.instances[pair]
-        boxes = target.boxes[frame, instance]
-        parts.append(
-            Positives(
-                clip=torch.full_like(frame, clip),
-                frame=frame,
-                query=query,
-                labels=target.labels[instance],
-                boxes=boxes,
-                masks=target.masks[frame, instance],
-                scale=scale_factors(target.frame_size, boxes).expand_as(boxes),
-            )
-        )
-    names = Positives.__dataclass_fields__
-    return Positives(**{name: torch.cat([getattr(p, name) for p in parts]) for name in names})
+def gather_positives(targets: BatchTargets, queries: Tensor) -> Positives:
+    """Where queries meet their instances; frames without the instance stay background.
+
+    Args:
+        queries: (J,) of one stage, on the host; see :func:`~core.model.matching.match`.
+    """
+    frame, instance = (targets.present & (queries >= 0)).nonzero(as_tuple=True)
+    places = torch.stack((targets.clip[instance], frame, queries[instance], instance))
+    clip, frame, query, instance = places.to(targets.boxes.device, non_blocking=True)
+    return Positives(
+        clip=clip,
+        frame=frame,
+        query=query,
+        labels=targets.labels[instance],
+        boxes=targets.boxes[frame, instance],
+        masks=targets.masks[frame, instance],
+        scale=targets.scale[instance],
+    )
 
 
 def mean_positives(positives: Positives) -> Tensor:

@@ -2,88 +2,78 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
-from torchvision.ops import generalized_box_iou
 
-from core.model.boxes import scale_factors
-from core.model.structures import ClipTargets
+from core.model.boxes import generalized_iou
+from core.model.structures import BatchTargets
 
 CLASS_COST, L1_COST, GIOU_COST = 2.0, 5.0, 2.0
 ALPHA, GAMMA, EPS = 0.25, 2.0, 1e-12
 
 
-@dataclass(frozen=True)
-class Assignment:
-    """Pairs of query and instance; a query keeps its instance in all frames of the clip.
-
-    Attributes:
-        queries: (P,) int64.
-        instances: (P,) int64.
-    """
-
-    queries: Tensor
-    instances: Tensor
-
-
-def focal_cost(logits: Tensor, labels: Tensor) -> Tensor:
-    """Focal loss of saying each label minus that of not saying it.
-
-    Args:
-        logits: (N, classes).
-        labels: (I,).
-
-    Returns:
-        (N, I).
-    """
+def focal_cost(logits: Tensor) -> Tensor:
+    """Focal loss of saying each class minus that of not saying it, of the logits' shape."""
     p = logits.sigmoid()
     absent = -(1 - p + EPS).log() * (1 - ALPHA) * p**GAMMA
     present = -(p + EPS).log() * ALPHA * (1 - p) ** GAMMA
-    return (present - absent)[:, labels]
+    return present - absent
 
 
-def frame_cost(
-    logits: Tensor, boxes: Tensor, labels: Tensor, target_boxes: Tensor, size: tuple[int, int]
-) -> Tensor:
-    """Matching cost (N, I) of N queries and I instances in one frame of ``size``.
+def matching_cost(logits: Tensor, boxes: Tensor, targets: BatchTargets) -> Tensor:
+    """Cost of each query for each instance: the mean over the frames that show the instance.
 
     The L1 distance is that of the corners in units of the frame: the published assignments follow
     from it, and not from centres and sizes.
+
+    Args:
+        logits: (S, B, T, N, classes) of S stages.
+        boxes: (S, B, T, N, 4) xyxy in pixels.
+
+    Returns:
+        (J, S, N); zero for an instance that no frame shows.
     """
-    scale = scale_factors(size, boxes)
-    l1 = torch.cdist(boxes / scale, target_boxes / scale, p=1)
-    giou = generalized_box_iou(boxes, target_boxes)
-    return CLASS_COST * focal_cost(logits, labels) + L1_COST * l1 - GIOU_COST * giou
+    device = boxes.device
+    clip, present = (
+        part.to(device, non_blocking=True) for part in (targets.clip, targets.present.t())
+    )
+    classes = focal_cost(logits.float())[:, clip, :, :, targets.labels]  # (J, S, T, N)
+    predicted = boxes.float().transpose(0, 1)[clip]
+    true = targets.boxes.float().transpose(0, 1)[:, None, :, None]
+    scale = targets.scale[:, None, None, None]
+    l1 = (predicted / scale - true / scale).abs().sum(-1)
+    giou = generalized_iou(predicted, true)
+    cost = CLASS_COST * classes + L1_COST * l1 - GIOU_COST * giou
+    shown = cost.where(present[:, None, :, None], 0.0)
+    return shown.sum(2) / present.sum(1).clamp(min=1)[:, None, None]
 
 
 @torch.no_grad()
-def match_clip(logits: Tensor, boxes: Tensor, targets: ClipTargets) -> Assignment:
-    """Assign instances to queries by the mean cost over the frames that show the instance.
+def match(logits: Tensor, boxes: Tensor, targets: BatchTargets) -> Tensor:
+    """Assign queries to instances, clip by clip and stage by stage, by the least sum of costs.
+
+    A query keeps its instance in all frames of the clip.  All stages are matched at once, so that
+    the host waits for the device once a step.
 
     Args:
-        logits: (T, N, classes).
-        boxes: (T, N, 4) xyxy in pixels.
-        targets: of the same clip; an instance present in no frame is not assigned.
+        logits: (S, B, T, N, classes) of S stages.
+        boxes: (S, B, T, N, 4) xyxy in pixels.
+
+    Returns:
+        (S, J) int64 on the host: the query of each instance; -1 for one that no frame shows, or
+        that is left over because there are more instances than queries.
     """
-    queries = boxes.shape[1]
-    cost = boxes.new_zeros((queries, len(targets.labels)), dtype=torch.float32)
-    for t, seen in enumerate(targets.present):
-        cost[:, seen] += frame_cost(
-            logits[t].float(),
-            boxes[t].float(),
-            targets.labels[seen],
-            targets.boxes[t, seen].float(),
-            targets.frame_size,
-        )
-    present = targets.present.any(dim=0).nonzero().squeeze(1)
-    mean = cost[:, present] / targets.present[:, present].sum(dim=0)
     # a diverged model's costs may be no numbers: any assignment will do, its loss is none either
-    finite = mean.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
-    rows, columns = linear_sum_assignment(finite.cpu().numpy())
-    device = boxes.device
-    return Assignment(
-        torch.as_tensor(rows, device=device), present[torch.as_tensor(columns, device=device)]
-    )
+    costs = matching_cost(logits, boxes, targets).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
+    of_clips = costs.cpu().split(targets.counts)
+    seen_of_clips = targets.present.any(0).split(targets.counts)
+    queries = torch.full((len(logits), len(costs)), -1)
+    for of_clip, cost, seen in zip(
+        queries.split(targets.counts, dim=1), of_clips, seen_of_clips, strict=True
+    ):
+        instances = seen.nonzero().squeeze(1)
+        for stage, query in enumerate(of_clip):
+            rows, columns = linear_sum_assignment(cost[instances, stage].t().numpy())
+            query[instances[torch.from_numpy(columns)]] = torch.from_numpy(rows)
+    return queries

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from core.model.boxes import finite_or_empty
 
@@ -106,6 +108,37 @@ def _rows_and_weights(
     return index.flatten(0, 2).flatten(1), weight.flatten(0, 2).flatten(1) / SAMPLES**2
 
 
+class _WeightedRows(torch.autograd.Function):
+    """``embedding_bag`` whose backward on a CPU adds rows where they belong, without a sort.
+
+    (Sorting the indices takes most of the time of ``embedding_bag``'s own.)
+    """
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, index: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(index, weight)
+        ctx.rows = len(table)
+        return F.embedding_bag(index, table, mode="sum", per_sample_weights=weight)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        index, weight = ctx.saved_tensors
+        sums = grad.new_zeros(ctx.rows, grad.shape[1], dtype=torch.float32)
+        # corner by corner, so that no product is as large as all samples together
+        for rows, weights in zip(index.t().contiguous(), weight.t().contiguous(), strict=True):
+            sums.index_add_(0, rows, (grad * weights[:, None]).float())
+        return sums.to(grad.dtype), None, None
+
+
+def _weighted_rows(table: Tensor, index: Tensor, weight: Tensor) -> Tensor:
+    """(R, C) sums of the rows ``index`` (R, K) of ``table``, times ``weight`` (R, K)."""
+    if table.device.type == "cpu" and table.requires_grad and torch.is_grad_enabled():
+        pooled: Tensor = _WeightedRows.apply(table, index, weight)
+        return pooled
+    return F.embedding_bag(index, table, mode="sum", per_sample_weights=weight)
+
+
 def roi_align(pyramid: Pyramid, boxes: Tensor, frames: Tensor, bins: int) -> Tensor:
     """Pool each box from its FPN level into bins x bins positions.
 
@@ -123,5 +156,5 @@ def roi_align(pyramid: Pyramid, boxes: Tensor, frames: Tensor, bins: int) -> Ten
     """
     index, weight = _rows_and_weights(pyramid, finite_or_empty(boxes), frames, bins)
     table = pyramid.table
-    pooled = F.embedding_bag(index, table, mode="sum", per_sample_weights=weight.to(table.dtype))
+    pooled = _weighted_rows(table, index, weight.to(table.dtype))
     return pooled.unflatten(0, (-1, bins * bins))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 
@@ -28,11 +30,52 @@ class ClipTargets:
     video_id: int = -1
 
     def to(self, device: object) -> ClipTargets:
-        """The same targets with their tensors on ``device``."""
-        moved = {
-            name: getattr(self, name).to(device) for name in ("labels", "boxes", "masks", "present")
-        }
+        """The same targets with what the losses read on ``device``.
+
+        ``present`` stays: it decides what is looked up, and asking a GPU means waiting for it.
+        """
+        moved = {name: getattr(self, name).to(device) for name in ("labels", "boxes", "masks")}
         return replace(self, **moved)
+
+
+@dataclass(frozen=True)
+class BatchTargets:
+    """The J instances of a batch's clips, side by side.
+
+    Attributes:
+        counts: instances of each clip; the first clip's come first.
+        clip: (J,) int64 clip of each instance, on the host.
+        present: (T, J) bool, on the host.
+        labels: (J,) int64.
+        boxes: (T, J, 4) true boxes in pixels.
+        masks: (T, J, H, W) bool.
+        scale: (J, 4) width, height, width, height of the frame before padding.
+    """
+
+    counts: tuple[int, ...]
+    clip: Tensor
+    present: Tensor
+    labels: Tensor
+    boxes: Tensor
+    masks: Tensor
+    scale: Tensor
+
+    @classmethod
+    def of(cls, clips: Sequence[ClipTargets]) -> BatchTargets:
+        """The instances of ``clips``, which are of one length and padded to one size."""
+        counts = tuple(len(clip.labels) for clip in clips)
+        sizes = [list(clip.frame_size[::-1]) * 2 for clip in clips]
+        clip = torch.arange(len(clips)).repeat_interleave(torch.tensor(counts))
+        boxes = torch.cat([clip.boxes for clip in clips], dim=1)
+        return cls(
+            counts=counts,
+            clip=clip,
+            present=torch.cat([clip.present for clip in clips], dim=1).cpu(),
+            labels=torch.cat([clip.labels for clip in clips]),
+            boxes=boxes,
+            masks=torch.cat([clip.masks for clip in clips], dim=1),
+            scale=torch.tensor(sizes, dtype=boxes.dtype)[clip].to(boxes.device, non_blocking=True),
+        )
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from core.model.backbones import build_backbone
 from core.model.boxes import scale_factors
 from core.model.losses import box_losses, gather_positives, mask_loss
 from core.model.masks import mask_targets, paste_masks
-from core.model.matching import match_clip
+from core.model.matching import match
 from core.model.neck import FPN
 from core.model.query_head import LearnedQueries, QueryHead, StageOutput
 from core.model.roi_align import Pyramid
-from core.model.structures import ClipTargets, Detections, Instances
+from core.model.structures import BatchTargets, ClipTargets, Detections, Instances
 
 STRIDES = (4, 8, 16, 32)
 Size = tuple[int, int]
@@ -110,13 +110,13 @@ class TeViT(nn.Module):
     def losses(self, frames: Tensor, targets: list[ClipTargets]) -> dict[str, Tensor]:
         """Weighted losses of every stage; the total is the sum of those named ``loss``."""
         pyramid, outputs = self.stages(frames, [target.frame_size for target in targets])
+        batch = BatchTargets.of(targets)
+        logits_of_stages = torch.stack([stage.logits.detach() for stage in outputs])
+        boxes_of_stages = torch.stack([stage.boxes.detach() for stage in outputs])
+        matched = match(logits_of_stages, boxes_of_stages, batch)
         losses: dict[str, Tensor] = {}
-        for i, stage in enumerate(outputs):
-            pairs = [
-                match_clip(stage.logits[clip], stage.boxes[clip], target)
-                for clip, target in enumerate(targets)
-            ]
-            positives = gather_positives(targets, pairs)
+        for i, (stage, queries) in enumerate(zip(outputs, matched, strict=True)):
+            positives = gather_positives(batch, queries)
             parts = box_losses(stage, positives, self.config.head)
             boxes = positives.of(stage.boxes.detach())
             logits = self.roi_head.masks(

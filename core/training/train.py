@@ -143,6 +143,8 @@ class TrainingRun:
             synchronize_batch_norm(self.model)
         self.model.to(self.device)
         self.optimizer = make_optimizer(self.model, config.train)
+        # listed once: walking all modules each step takes as long as their norms
+        self.trained = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.saved_rng: Mapping[str, Any] | None = None
         if last is not None:
             self._resume(last)
@@ -218,7 +220,7 @@ class TrainingRun:
             losses = self._forward_backward(frames, targets, last=i == len(batches) - 1)
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0) + value.detach() / len(batches)
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.train.clip_norm)
+        norm = nn.utils.clip_grad_norm_(self.trained, self.config.train.clip_norm)
         values = mean_over_ranks(torch.stack(list(sums.values()))).tolist()
         numbers = dict(zip(sums, values, strict=True))
         if not all(map(math.isfinite, [*values, float(norm)])):

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from core import ClipTargets, TeViT, build_model, preset
-from core.model.matching import match_clip
+from core.model.matching import match
+from core.model.structures import BatchTargets
 from tests.conftest import SHARED, need
 
 pytestmark = [pytest.mark.golden, pytest.mark.slow, pytest.mark.versions]
@@ -173,9 +174,10 @@ def test_training_losses_assignments_and_gradients():
 
 def assignment(logits: Tensor, boxes: Tensor, target: ClipTargets) -> list[list[int]]:
     """(T, N): 0 for background, k for the frame's k-th present instance."""
-    pairs = match_clip(logits, boxes, target)
+    (queries,) = match(logits[None, None], boxes[None, None], BatchTargets.of([target]))
+    instances = (queries >= 0).nonzero().squeeze(1)
     table = torch.zeros(boxes.shape[:2], dtype=torch.long)
     for t, present in enumerate(target.present):
         number = present.cumsum(0) * present
-        table[t, pairs.queries] = number[pairs.instances]
+        table[t, queries[instances]] = number[instances]
     return table.tolist()

@@ -8,16 +8,15 @@ import torch
 from core import build_model, preset
 from core.config.schema import HeadConfig
 from core.model.losses import box_losses, dice_loss, gather_positives, mask_loss
-from core.model.matching import Assignment
 from core.model.query_head import StageOutput
-from core.model.structures import ClipTargets
+from core.model.structures import BatchTargets, ClipTargets
 from tests.core.model.golden_cases import SIZE as FRAME
 from tests.core.model.golden_cases import clip_targets
 
 SIZE = (40, 80)
 
 
-def one_positive() -> tuple[StageOutput, ClipTargets, Assignment]:
+def one_positive() -> tuple[StageOutput, BatchTargets, torch.Tensor]:
     """Two frames, three queries; instance 0 (class 1) is query 2, and absent in frame 1."""
     boxes = torch.tensor([[10.0, 10, 30, 30]]).expand(2, 1, 4)
     masks = torch.zeros(2, 1, *SIZE, dtype=torch.bool)
@@ -27,20 +26,20 @@ def one_positive() -> tuple[StageOutput, ClipTargets, Assignment]:
     predicted = torch.tensor([14.0, 10, 34, 30]).expand(1, 2, 3, 4)
     logits = torch.zeros(1, 2, 3, 4)
     stage = StageOutput(logits, predicted, torch.zeros(1, 2, 3, 8), torch.zeros(1, 2, 3, 8))
-    return stage, target, Assignment(torch.tensor([2]), torch.tensor([0]))
+    return stage, BatchTargets.of([target]), torch.tensor([2])
 
 
 def test_positives_are_the_frames_that_show_the_instance():
-    _, target, pairs = one_positive()
-    positives = gather_positives([target], [pairs])
+    _, target, queries = one_positive()
+    positives = gather_positives(target, queries)
     assert (positives.clip.tolist(), positives.frame.tolist()) == ([0], [0])
     assert (positives.query.tolist(), positives.labels.tolist()) == ([2], [1])
     assert positives.scale.tolist() == [[80, 40, 80, 40]]
 
 
 def test_box_losses_closed_form():
-    stage, target, pairs = one_positive()
-    losses = box_losses(stage, gather_positives([target], [pairs]), HeadConfig())
+    stage, target, queries = one_positive()
+    losses = box_losses(stage, gather_positives(target, queries), HeadConfig())
     log2 = torch.log(torch.tensor(2.0)).item()
     negatives, alpha = 2 * 3 * 4 - 1, 0.25
     focal = 0.25 * log2 * (negatives * (1 - alpha) + alpha)
@@ -74,9 +73,9 @@ def test_each_loss_has_a_weight(field, name):
 
 
 def test_accuracy_of_the_positives():
-    stage, target, pairs = one_positive()
+    stage, target, queries = one_positive()
     stage.logits[0, 0, 2, 1] = 5
-    losses = box_losses(stage, gather_positives([target], [pairs]), HeadConfig())
+    losses = box_losses(stage, gather_positives(target, queries), HeadConfig())
     assert losses["pos_acc"].item() == 100
 
 
@@ -90,8 +89,8 @@ def test_dice_is_zero_for_a_perfect_mask_and_one_for_a_wrong_one():
 
 
 def test_the_mask_of_the_instances_class_is_trained():
-    _, target, pairs = one_positive()
-    positives = gather_positives([target], [pairs])
+    _, target, queries = one_positive()
+    positives = gather_positives(target, queries)
     logits = torch.zeros(1, 4, 2, 2, requires_grad=True)
     mask_loss(logits, torch.ones(1, 2, 2), positives).backward()
     assert logits.grad.flatten(2).abs().sum(-1).gt(0).tolist() == [[False, True, False, False]]

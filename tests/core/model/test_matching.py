@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import torch
+from typing import NamedTuple
 
-from core.model.matching import focal_cost, match_clip
-from core.model.structures import ClipTargets
+import torch
+from torchvision.ops import generalized_box_iou
+
+from core.model.matching import focal_cost, match, matching_cost
+from core.model.structures import BatchTargets, ClipTargets
 
 SIZE = (64, 96)
 
@@ -17,6 +20,20 @@ def targets(boxes: torch.Tensor, labels: list[int], present: torch.Tensor) -> Cl
 
 
 BOXES = torch.tensor([[10.0, 10, 30, 40], [50, 20, 80, 60], [0, 0, 20, 20]])
+
+
+class Pairs(NamedTuple):
+    """Queries and the instances that they take."""
+
+    queries: torch.Tensor
+    instances: torch.Tensor
+
+
+def match_clip(logits: torch.Tensor, boxes: torch.Tensor, wanted: ClipTargets) -> Pairs:
+    """The assignment of one clip (T, N, ...) at one stage."""
+    (queries,) = match(logits[None, None], boxes[None, None], BatchTargets.of([wanted]))
+    instances = (queries >= 0).nonzero().squeeze(1)
+    return Pairs(queries[instances], instances)
 
 
 def test_queries_take_the_boxes_they_predict():
@@ -75,10 +92,55 @@ def test_no_instances():
 def test_more_instances_than_queries():
     wanted = targets(BOXES.expand(1, 3, 4), [0, 0, 0], torch.ones(1, 3, dtype=torch.bool))
     pairs = match_clip(torch.zeros(1, 2, 2), BOXES[:2].expand(1, 2, 4), wanted)
+    assert sorted(pairs.queries.tolist()) == [0, 1]
     assert pairs.instances.tolist() == [0, 1]
 
 
 def test_focal_cost_falls_with_confidence():
     logits = torch.linspace(-8, 8, 20)[:, None]
-    cost = focal_cost(logits, torch.tensor([0])).squeeze()
+    cost = focal_cost(logits).squeeze()
     assert (cost.diff() < 0).all()
+
+
+def test_all_clips_and_stages_at_once_cost_what_each_costs_alone():
+    """By torchvision's operators, frame after frame; two clips of unlike size, three stages."""
+    generator = torch.Generator().manual_seed(0)
+
+    def some_boxes(*shape: int) -> torch.Tensor:
+        corner, side = (60 * torch.rand(*shape, 2, generator=generator) for _ in range(2))
+        return torch.cat((corner, corner + side + 1), dim=-1)
+
+    present = [torch.rand(4, count, generator=generator) < 0.7 for count in (3, 5)]
+    clips = [
+        ClipTargets(
+            torch.randint(0, 6, (seen.shape[1],), generator=generator),
+            some_boxes(*seen.shape),
+            torch.zeros(*seen.shape, 64, 96, dtype=torch.bool),
+            seen,
+            size,
+        )
+        for seen, size in zip(present, [(64, 96), (50, 70)], strict=True)
+    ]
+    logits = torch.randn(3, 2, 4, 7, 6, generator=generator)
+    boxes = some_boxes(3, 2, 4, 7)
+    batch = BatchTargets.of(clips)
+    costs = matching_cost(logits, boxes, batch).split(batch.counts)
+    for stage in range(3):
+        for clip, target in enumerate(clips):
+            height, width = target.frame_size
+            scale = torch.tensor([width, height] * 2)
+            wanted = torch.zeros(7, len(target.labels))
+            for t, seen in enumerate(target.present):
+                ours, theirs = boxes[stage, clip, t], target.boxes[t, seen]
+                focal = focal_cost(logits[stage, clip, t])[:, target.labels[seen]]
+                l1 = torch.cdist(ours / scale, theirs / scale, p=1)
+                wanted[:, seen] += 2 * focal + 5 * l1 - 2 * generalized_box_iou(ours, theirs)
+            wanted /= target.present.sum(0).clamp(min=1)
+            torch.testing.assert_close(costs[clip][:, stage].t(), wanted, atol=1e-5, rtol=1e-5)
+    matched = match(logits, boxes, batch)
+    for stage in range(3):
+        alone = [
+            match(logits[[stage], clip : clip + 1], boxes[[stage], clip : clip + 1], part)[0]
+            for clip, part in enumerate(map(BatchTargets.of, [[c] for c in clips]))
+        ]
+        assert matched[stage].tolist() == torch.cat(alone).tolist()

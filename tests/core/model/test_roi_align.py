@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torchvision.ops import roi_align as reference_roi_align
 
-from core.model.roi_align import Pyramid, roi_align
+from core.model.roi_align import Pyramid, _weighted_rows, roi_align
 
 STRIDES = (4, 8, 16, 32)
 SIZE = (64, 96)
@@ -105,3 +106,26 @@ def test_gradient_reaches_the_features_and_not_the_boxes():
     for ours, theirs in zip(features, twins, strict=True):
         expected = torch.zeros_like(theirs) if theirs.grad is None else theirs.grad
         torch.testing.assert_close(ours.grad, expected, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_gradient_without_a_sort_is_that_of_embedding_bag(dtype: torch.dtype):
+    generator = torch.Generator().manual_seed(2)
+    index = torch.randint(0, 40, (300, 16), generator=generator)
+    weight = torch.rand(300, 16, generator=generator).to(dtype)
+    values = torch.randn(50, 8, generator=generator)
+    wanted = torch.randn(300, 8, generator=generator)
+    gradients = []
+    for pool in (_weighted_rows, _by_embedding_bag):
+        table = values.to(dtype if pool is _weighted_rows else torch.float32).requires_grad_()
+        pooled = pool(table, index, weight.to(table.dtype))
+        (pooled * wanted.to(table.dtype)).sum().backward()
+        assert table.grad is not None
+        assert table.grad.dtype == table.dtype
+        gradients.append(table.grad.float())
+    tolerance = 1e-5 if dtype == torch.float32 else 0.3
+    torch.testing.assert_close(*gradients, atol=tolerance, rtol=tolerance / 10)
+
+
+def _by_embedding_bag(table: Tensor, index: Tensor, weight: Tensor) -> Tensor:
+    return F.embedding_bag(index, table, mode="sum", per_sample_weights=weight)
