@@ -24,7 +24,7 @@ from launch.node.job_environment import Surroundings, requeue
 from launch.node.output import output_to
 from launch.records import failures, lease
 from launch.records.process import myself
-from launch.records.run_folder import RunFolder, timestamp
+from launch.records.run_folder import DONE_BUT_FOR, RunFolder, timestamp
 from launch.records.summary import summary, tidy_history
 
 logger = logging.getLogger(__name__)
@@ -167,7 +167,8 @@ def _publish(run: RunFolder, claim: lease.Lease) -> str:
         _fail(run, claim, error)
         raise
     claim.end({"outcome": "done"})
-    return "done"
+    failed = run.failed_measurements(run.measure())
+    return DONE_BUT_FOR + ", ".join(failed) if failed else "done"
 
 
 def wall_seconds(run: RunFolder) -> tuple[float, int]:

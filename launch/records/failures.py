@@ -163,7 +163,7 @@ def group_failures(failed: Iterable[tuple[str, RunFolder, str]]) -> list[Failure
     """
     groups: dict[tuple[str, str], list[tuple[str, RunFolder]]] = {}
     for name, run, cause in failed:
-        line = str((run.failure() or {}).get("last_line") or "")
+        line = str((run.failure(cause) or {}).get("last_line") or "")
         groups.setdefault((cause, _VARYING.sub("#", line)), []).append((name, run))
     result = [_group(cause, members) for (cause, _), members in groups.items()]
     return sorted(result, key=lambda g: -len(g.cells))
@@ -171,7 +171,7 @@ def group_failures(failed: Iterable[tuple[str, RunFolder, str]]) -> list[Failure
 
 def _group(cause: str, members: list[tuple[str, RunFolder]]) -> FailureGroup:
     run = members[0][1]
-    record = run.failure() or {}
+    record = run.failure(cause) or {}
     return FailureGroup(
         cause=cause,
         last_line=str(record.get("last_line") or "(nothing recorded)"),

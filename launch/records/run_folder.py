@@ -164,8 +164,15 @@ class RunFolder:
         except ConfigError as error:
             raise UserError(f"{self.config_path}: {error}") from error
 
-    def failure(self) -> dict[str, Any] | None:
-        """The latest failure's record, or None."""
+    def failure(self, cause: str | None = None) -> dict[str, Any] | None:
+        """The latest failure's record, or None.
+
+        Args:
+            cause: of the run's state; where only measurements failed, theirs is the failure.
+        """
+        if cause is not None and cause.startswith(DONE_BUT_FOR):
+            first = cause.removeprefix(DONE_BUT_FOR).split(", ")[0]
+            return lease.read_dict(self.failed_result(first))
         return lease.read_dict(self.failure_path)
 
     def attempts(self) -> list[lease.Claim]:

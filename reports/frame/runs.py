@@ -95,7 +95,7 @@ def _read_run(folder: RunFolder, cell: ManifestCell, manifest: Manifest) -> Cell
         config=config.get("config") if config else None,
         records={kind: record for kind, record in records.items() if record is not None},
         faults=tuple(faults),
-        failure=folder.failure() if state.name in ("failed", "interrupted") else None,
+        failure=folder.failure(state.cause) if state.name in ("failed", "interrupted") else None,
         provenance=tuple(_provenance(folder)),
         done=_read(folder.done_path, faults),
         folder=folder,

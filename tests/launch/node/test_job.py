@@ -20,6 +20,7 @@ from launch.node import job
 from launch.node.job import run_cell
 from launch.node.task import CellTask
 from launch.records import lease, process
+from launch.records.failures import group_failures
 from launch.submit.follow import follow
 from launch.submit.launcher import launch
 from launch.submit.plan import Target
@@ -220,11 +221,13 @@ def test_a_cell_shown_as_done_but_for_a_measurement_is_launched_again_for_it_alo
     run.create(schema=1, name="c", config=preset("tiny"), measure=["flops", "fps"])
     steps = Steps(monkeypatch, run)
     steps.failing["fps"] = RuntimeError("no clock")
-    assert CellTask(str(run.path), "b1", 0)() == "done"
+    assert CellTask(str(run.path), "b1", 0)() == "done but for fps"
     wanted = ("flops", "fps")
     state = run.state(wanted)
     assert (state.name, state.cause) == ("interrupted", "done but for fps")
     assert run.state(("flops",)).name == "done"
+    (group,) = group_failures([("c", run, state.cause)])
+    assert (group.cause, group.last_line) == ("done but for fps", "RuntimeError: no clock")
     assert RetryRules().refusal(run, state) is None
     again = RetryRules(measurements=False).refusal(run, state)
     assert again == "done but for fps (the next launch tries again)"
