@@ -16,6 +16,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from ablations import designs
+from ablations.analysis.limits import Limits
 from ablations.axes import (
     PATHS,
     Axis,
@@ -103,7 +104,10 @@ class Design:
 
 @dataclass(frozen=True)
 class GridDraft:
-    """What the cells are made of; ``axes`` are in the order of the file."""
+    """What the cells are made of; ``axes`` are in the order of the file.
+
+    With ``limits`` the seeds are as many as there may be.
+    """
 
     base: Base
     axes: tuple[Axis, ...]
@@ -111,6 +115,7 @@ class GridDraft:
     exclusions: tuple[Exclusion, ...]
     start: StartDraft | None
     seeds: tuple[int, ...]
+    limits: Limits | None
     measure: tuple[Measurement, ...]
     table: Any
     table_origin: str
@@ -166,6 +171,8 @@ def draft(
     axes, value_faults = _axes(spec, size, prefix, base.tree, faults)
     _refuse_dead_overrides(base.origins, axes, faults)
     groups = _groups(axes, *place("zip"), faults)
+    own_seeds = _seeds(seeds, faults) or place("seeds")[0]
+    limits = own_seeds if isinstance(own_seeds, Limits) else None
     made = GridDraft(
         base=base,
         axes=axes,
@@ -174,7 +181,8 @@ def draft(
         start=None
         if start is None
         else _start(start, start_origin, base, axes, (own, starts), folder, faults),
-        seeds=_seeds(seeds, faults) or place("seeds")[0],
+        seeds=tuple(range(limits.most)) if limits else own_seeds,
+        limits=limits,
         measure=place("measure")[0],
         table=place("table")[0],
         table_origin=place("table")[1],

@@ -9,6 +9,7 @@ Everything is settled here, before anything runs; what is wrong comes as one
 
 from __future__ import annotations
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ablations.analysis.limits import Limits
 from ablations.cell import Cell, Measurement
 from ablations.expand import cells_of, draft
 from ablations.grid_file import Fault, GridError, GridSpec, read_spec
@@ -43,6 +45,8 @@ class Grid:
         scales: the scales that there are.
         design: crossed, around, path or fractional.
         aliases: effects that the design cannot tell apart, such as ``"a = b × c"``.
+        limits: of the seeds, where these are added round by round.
+        reserve: the cells of the seeds that are added only to undecided cells.
     """
 
     name: str
@@ -56,6 +60,8 @@ class Grid:
     scales: tuple[str, ...] = ()
     design: str = "crossed"
     aliases: tuple[str, ...] = ()
+    limits: Limits | None = None
+    reserve: tuple[Cell, ...] = ()
 
     @cached_property
     def start_cells(self) -> tuple[Cell, ...]:
@@ -181,10 +187,11 @@ def build_grid(
     full_name = _name(spec, scale, source, name, faults)
     if spec is None or made is None or faults:
         raise GridError(str(source or name or "(from Python)"), faults)
+    first = made.limits.first if made.limits else math.inf
     return Grid(
         name=full_name,
         description=spec.description,
-        cells=cells,
+        cells=tuple(cell for cell in cells if cell.seed < first),
         axes={axis.name: axis.labels for axis in made.axes},
         measure=made.measure,
         table=made.table,
@@ -193,6 +200,8 @@ def build_grid(
         scales=tuple(spec.scales),
         design=made.design.kind,
         aliases=aliases,
+        limits=made.limits,
+        reserve=tuple(cell for cell in cells if cell.seed >= first),
     )
 
 

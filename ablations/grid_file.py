@@ -7,9 +7,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
+from ablations.analysis.limits import Limits
 from ablations.cell import Measurement
 from core.config.overrides import unknown
 from core.config.strict import Strict, fault_text, root_faults
@@ -64,6 +73,10 @@ Seeds = Annotated[
     tuple[Seed, ...],
     BeforeValidator(_seed_list),
     Field(min_length=1, description="a count n (seeds 0 to n-1) or a list of seeds"),
+]
+SeedsOrLimits = Annotated[
+    Annotated[Seeds, Tag("[list]")] | Annotated[Limits, Tag("[limits]")],
+    Discriminator(lambda value: "[limits]" if isinstance(value, Mapping | Limits) else "[list]"),
 ]
 Measure = Annotated[
     tuple[Measurement, ...],
@@ -148,7 +161,7 @@ class ScaleSpec(Strict):
     design: Design | None = None
     start: StartSpec | None = None
     exclude: Exclude | None = None
-    seeds: Seeds | None = None
+    seeds: SeedsOrLimits | None = None
     measure: Measure | None = None
     table: Any = None
 
@@ -174,7 +187,7 @@ class GridSpec(Strict):
         default=None, description="a run that is trained first, whose weights the cells begin with"
     )
     exclude: Exclude = Field(default=[])
-    seeds: Seeds = (0,)
+    seeds: SeedsOrLimits = (0,)
     measure: Measure = get_args(Measurement)
     scales: dict[str, ScaleSpec] = Field(
         default={}, description="name to what differs at that scale (--scale NAME)"
@@ -217,12 +230,12 @@ def _prune(data: dict[Any, Any], loc: tuple[str | int, ...]) -> None:
 
 
 def _field(loc: tuple[str | int, ...]) -> str:
-    """``axes.head.kind[1]`` of pydantic's location; its tags of dictionary keys left out."""
+    """``axes.head.kind[1]`` of pydantic's location; its tags of keys and unions left out."""
     text = ""
     for part in loc:
         if isinstance(part, int):
             text += f"[{part}]"
-        elif part != "[key]":
+        elif not part.startswith("["):
             text += f".{part}" if text else part
     return text
 
@@ -230,6 +243,6 @@ def _field(loc: tuple[str | int, ...]) -> str:
 def error_text(fault: ErrorDetails) -> str:
     """One of pydantic's faults in a line: the value, and what is valid."""
     *parents, name = ("", *map(str, fault["loc"]))
-    nested: dict[str, type[Strict]] = {"design": DesignSpec, "start": StartSpec}
+    nested: dict[str, type[Strict]] = {"design": DesignSpec, "start": StartSpec, "[limits]": Limits}
     model = nested.get(parents[-1], ScaleSpec) if parents[1:] else GridSpec
     return fault_text(fault, unknown("key", name, model.model_fields))

@@ -92,6 +92,13 @@ def launch_grid(
         float | None,
         typer.Option(min=0.1, help="seconds between two looks [default: 2, on SLURM 30]"),
     ] = None,
+    until_decided: Annotated[
+        bool,
+        typer.Option(
+            "--until-decided",
+            help="wait, and add seeds to cells that are undecided, as the grid's seeds allow",
+        ),
+    ] = False,
 ) -> None:
     """Submit the cells of a grid that are missing or failed, and return.
 
@@ -102,12 +109,17 @@ def launch_grid(
     `tevit launch components --scale tiny --executor local --jobs 2 --wait`
 
     `tevit launch heads --retry out-of-memory --profile large_gpu.yaml`
+
+    `tevit launch my_grid.yaml --until-decided`
     """
-    from launch.commands import LaunchOptions, run_launch
+    from launch.commands import LaunchOptions, run_launch, run_rounds
 
     log_to_stderr()
+    if until_decided and cell:
+        raise UserError("--until-decided compares all cells of a grid: leave out --cell")
     options = LaunchOptions(tuple(cell or ()), report, wait, interval)
-    if not run_launch(asked.store, asked.grid, asked.target, asked.rules, options):
+    run = run_rounds if until_decided else run_launch
+    if not run(asked.store, asked.grid, asked.target, asked.rules, options):
         sys.exit(1)
 
 

@@ -19,6 +19,7 @@ from launch.records.store import Manifest, Store
 from launch.records.summary import average_precision
 from launch.report_job import queue_report, report_command
 from launch.reproduce import grid_of_run
+from launch.rounds import comparison, next_round, standing, until_decided
 from launch.submit.follow import follow
 from launch.submit.launcher import Launched, launch, manifest_of
 from launch.submit.plan import SUBMITTED, Target
@@ -96,6 +97,30 @@ def _run_inline(store: Store, launched: Launched, console: Console) -> bool:
         for name, outcome in inline.run(Journal(store), batch):
             console.print(f"{name}: {outcome}", highlight=False)
             well = well and outcome in ("done", "done before")
+    return well
+
+
+def run_rounds(
+    store: Store, grid: Grid, target: Target, rules: RetryRules, options: LaunchOptions
+) -> bool:
+    """Launch round after round, until every cell is decided or has all its seeds; then report.
+
+    Returns:
+        False if cells were left without seeds that they should have.
+
+    Raises:
+        UserError: the grid does not say what decides, or nothing can be submitted.
+    """
+    console, asked = Console(), comparison(grid)
+    each = replace(options, report=False, wait=True)
+    well = until_decided(
+        store,
+        asked,
+        lambda cells: run_launch(store, cells, target, rules, each),
+        lambda line: console.print(line, soft_wrap=True, highlight=False, markup=False),
+    )
+    if options.report:
+        run_launch(store, next_round(asked, standing(store, asked)), target, rules, options)
     return well
 
 

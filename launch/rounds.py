@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ablations.analysis.sequential import Limits, Rounds, rounds
+from ablations.analysis.limits import Limits
+from ablations.analysis.sequential import Rounds, rounds
 from ablations.analysis.verdicts import paired_differences, verdict_sentence
 from ablations.cell import Cell
 from ablations.grid import Grid
@@ -20,7 +21,7 @@ class Comparison:
     """A grid's cells, whatever their seeds, and the one that the others are set against.
 
     Attributes:
-        grid: with as many seeds as there may be.
+        grid: its limits of seeds, the cells of the first seeds, and those in reserve.
         limits: of the seeds.
         baseline: name of a cell without its seed, such as ``head.kind=per_frame``.
     """
@@ -33,7 +34,7 @@ class Comparison:
     def cells(self) -> dict[str, dict[int, Cell]]:
         """Name without the seed, to seed, to cell."""
         found: dict[str, dict[int, Cell]] = {}
-        for cell in self.grid.cells:
+        for cell in (*self.grid.cells, *self.grid.reserve):
             found.setdefault(without_seed(cell.axes), {})[cell.seed] = cell
         return found
 
@@ -43,16 +44,20 @@ def without_seed(axes: Mapping[str, str]) -> str:
     return " ".join(f"{axis}={label}" for axis, label in axes.items()) or "base"
 
 
-def comparison(grid: Grid, limits: Limits) -> Comparison:
+def comparison(grid: Grid) -> Comparison:
     """What ``grid`` compares, by the first of its tables that has a baseline.
 
-    Args:
-        grid: with as many seeds as there may be.
-        limits: of the seeds.
-
     Raises:
-        UserError: no table has one, or it is not one cell of the grid.
+        UserError: the grid has no limits of seeds, does not measure AP, no table has a baseline, or
+            it is not one cell of the grid.
     """
+    if grid.limits is None:
+        raise UserError(
+            f"{grid.name}: seeds are added until cells are decided where the grid says how many "
+            "there may be, such as seeds: {first: 3, most: 10, until: 1.0}"
+        )
+    if "ap" not in grid.measure:
+        raise UserError(f"{grid.name}: cells are decided by AP, but the grid does not measure ap")
     names = {without_seed(cell.axes): cell.axes for cell in grid.cells}
     specs = parse_specs(grid.table, grid.source or grid.name)
     wanted = next((spec.baseline for spec in specs if spec.baseline is not None), None)
@@ -68,7 +73,7 @@ def comparison(grid: Grid, limits: Limits) -> Comparison:
     if len(found) != 1:
         count = "no cell" if not found else f"{len(found)} cells"
         raise UserError(f"{grid.name}: the baseline {wanted} is {count}; cells: {', '.join(names)}")
-    return Comparison(grid, limits, found[0])
+    return Comparison(grid, grid.limits, found[0])
 
 
 def standing(store: Store, asked: Comparison, stuck: Sequence[str] = ()) -> Rounds:
@@ -99,13 +104,10 @@ def next_round(asked: Comparison, now: Rounds) -> Grid:
     counts = {name: max(first, verdict.seeds) for name, verdict in now.verdicts.items()}
     counts |= dict.fromkeys(now.further, now.seeds)
     counts[asked.baseline] = max(counts.values(), default=first)
-    chosen = {
-        cell.signature
-        for name, cells in asked.cells.items()
-        for cell in [cells[seed] for seed in sorted(cells)[: counts[name]]]
-    }
-    cells = tuple(cell for cell in asked.grid.cells if cell.signature in chosen)
-    return replace(asked.grid, cells=cells)
+    cells = tuple(
+        cells[seed] for name, cells in asked.cells.items() for seed in sorted(cells)[: counts[name]]
+    )
+    return replace(asked.grid, cells=cells, reserve=())
 
 
 def until_decided(

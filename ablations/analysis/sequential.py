@@ -32,47 +32,11 @@ from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
 
 from ablations.analysis.intervals import decide, estimate_of
+from ablations.analysis.limits import Limits
 from ablations.analysis.verdicts import Verdict, verdict_of
-from core.errors import UserError
 
 PATHS = 400_000
 """Draws of the statistics of all looks; the level 95% is met to about 0.1%."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How many seeds there may be, and what counts as decided.
-
-    Attributes:
-        first: seeds of every cell before the first look.
-        most: seeds beyond which none is added.
-        until: δ, the size of a difference that is to be settled, in the unit of the figure.
-        level: probability that no cell is falsely told from the baseline, over all looks.
-
-    Raises:
-        UserError: fewer than two first seeds, fewer at most than at first, a δ that is not above
-            zero, or a level outside (0, 1).
-    """
-
-    first: int = 3
-    most: int = 10
-    until: float = 1.0
-    level: float = 0.95
-
-    def __post_init__(self) -> None:
-        if self.first < 2:
-            raise UserError(f"seeds.first is {self.first}, but a spread takes at least 2 seeds")
-        if self.most < self.first:
-            raise UserError(f"seeds.most is {self.most}, below seeds.first, {self.first}")
-        if not (self.until > 0 and math.isfinite(self.until)):
-            raise UserError(f"seeds.until is a difference above 0, such as 1.0, not {self.until}")
-        if not 0 < self.level < 1:
-            raise UserError(f"the level is between 0 and 1, such as 0.95, not {self.level}")
-
-    @property
-    def looks(self) -> tuple[int, ...]:
-        """The number of seeds at each look: one more from look to look."""
-        return tuple(range(self.first, self.most + 1))
 
 
 @dataclass(frozen=True)
@@ -114,7 +78,8 @@ def rounds(
             correction, but no look waits for them.
 
     Example:
-        >>> r = rounds({"stqi": [15.4, 13.8, 15.1], "messengers": [-2.0, 0.9, 1.3]}, Limits())
+        >>> differences = {"stqi": [15.4, 13.8, 15.1], "messengers": [-2.0, 0.9, 1.3]}
+        >>> r = rounds(differences, Limits(first=3, most=10))
         >>> r.verdicts["stqi"].kind, r.further, r.seeds
         ('better', ('messengers',), 4)
     """

@@ -46,6 +46,7 @@ class Manifest:
         measure: what each cell measures, of "ap", "flops", "fps".
         table: how the grid wants to be shown (see ablations), or None.
         scale: "tiny" or None.
+        limits: of the seeds, where these are added round by round (see ablations), or None.
     """
 
     grid: str
@@ -56,6 +57,7 @@ class Manifest:
     table: Mapping[str, Any] | None
     cells: tuple[ManifestCell, ...]
     scale: str | None = None
+    limits: Mapping[str, Any] | None = None
     schema: int = MANIFEST_SCHEMA
 
     def cell(self, name: str) -> ManifestCell:

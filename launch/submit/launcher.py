@@ -142,6 +142,7 @@ def manifest_of(grid: Grid) -> Manifest:
         table=table,
         cells=cells,
         scale=grid.scale,
+        limits=grid.limits.model_dump() if grid.limits else None,
     )
 
 

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import pytest
 
-from ablations.analysis.sequential import Limits
 from ablations.grid import build_grid
 from core.errors import UserError
 from core.files import write_json
 from launch.rounds import comparison, next_round, standing, until_decided
 
-LIMITS = Limits(first=3, most=6, until=1.0)
+LIMITS = {"first": 3, "most": 6, "until": 1.0}
 NOISE = (0.1, -0.2, 0.3, 0.0, -0.1, 0.2)
 
 
-def grid(seeds=LIMITS.most, baseline=None):
-    table = {"baseline": baseline or {"head.queries": 5}}
-    axes = {"head.queries": [5, 10, 20]}
-    data = {"name": "q", "description": "q?", "base": "tiny", "axes": axes, "table": table}
-    return build_grid({**data, "measure": ["ap"], "seeds": seeds})
+def grid(**keys):
+    data = {
+        "base": "tiny",
+        "axes": {"head.queries": [5, 10, 20]},
+        "seeds": LIMITS,
+        "measure": ["ap"],
+        "table": {"baseline": {"head.queries": 5}},
+    }
+    return build_grid({**data, **keys}, name="q")
 
 
 class Runner:
@@ -53,7 +56,7 @@ def counts(ran):
 
 def test_further_seeds_go_to_the_undecided_cell_and_the_baseline_only(store):
     run, said = Runner(store, figure), []
-    assert until_decided(store, comparison(grid(), LIMITS), run, said.append)
+    assert until_decided(store, comparison(grid()), run, said.append)
     assert counts(run.ran) == {5: 6, 10: 3, 20: 6}
     assert len(run.grids) == 4
     assert "head.queries=10 adds 12.1 AP" in said[0]
@@ -67,12 +70,12 @@ def test_all_decided_at_the_first_look_ends_it(store):
         return 50.0 + seed + (queries - 5) + NOISE[seed] * (queries - 5) / 100
 
     run = Runner(store, sure)
-    assert until_decided(store, comparison(grid(), LIMITS), run, lambda _: None)
+    assert until_decided(store, comparison(grid()), run, lambda _: None)
     assert counts(run.ran) == {5: 3, 10: 3, 20: 3}
 
 
 def test_it_goes_on_from_the_runs_on_disk(store):
-    asked = comparison(grid(), LIMITS)
+    asked = comparison(grid())
     first, again = Runner(store, figure), Runner(store, figure)
     first(next_round(asked, standing(store, asked)))
     assert counts(first.ran) == {5: 3, 10: 3, 20: 3}
@@ -89,19 +92,37 @@ def test_a_cell_whose_runs_fail_holds_no_other_up(store):
         return None if (queries, seed) == (10, 1) else figure(queries, seed)
 
     run, said = Runner(store, fails), []
-    assert not until_decided(store, comparison(grid(), LIMITS), run, said.append)
+    assert not until_decided(store, comparison(grid()), run, said.append)
     assert counts(run.ran) == {5: 6, 10: 2, 20: 6}
     assert any(line.startswith("head.queries=10 has no verdict: +12.2 AP") for line in said)
 
 
 def test_a_baseline_that_fails_ends_it(store):
     run = Runner(store, lambda queries, seed: None if queries == 5 else figure(queries, seed))
-    assert not until_decided(store, comparison(grid(), LIMITS), run, lambda _: None)
+    assert not until_decided(store, comparison(grid()), run, lambda _: None)
     assert len(run.grids) == 1
 
 
-def test_a_baseline_must_be_named_and_be_one_cell():
-    with pytest.raises(UserError, match="shows against a baseline, but no table"):
-        comparison(build_grid({"axes": {"head.queries": [5, 10]}, "seeds": 6}, name="g"), LIMITS)
-    with pytest.raises(UserError, match=r"is no cell; cells: head\.queries=5, "):
-        comparison(grid(baseline="head.queries=7"), LIMITS)
+def test_a_round_has_every_cell_with_the_seeds_that_it_has_got(store):
+    asked = comparison(grid())
+    first = next_round(asked, standing(store, asked))
+    assert [cell.name for cell in first.cells] == [cell.name for cell in grid().cells]
+    run = Runner(store, figure)
+    run(first)
+    second = next_round(asked, standing(store, asked))
+    assert len(second.cells) == 4 + 3 + 4
+    assert second.reserve == ()
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"seeds": 3}, r"where the grid says how many there may be, such as seeds: \{first: 3"),
+        ({"measure": ["flops"]}, "cells are decided by AP, but the grid does not measure ap"),
+        ({"table": None}, "shows against a baseline, but no table"),
+        ({"table": {"baseline": "head.queries=7"}}, r"is no cell; cells: head\.queries=5, "),
+    ],
+)
+def test_what_rounds_need_is_asked_for_before_anything_runs(keys, message):
+    with pytest.raises(UserError, match=message):
+        comparison(grid(**keys))
