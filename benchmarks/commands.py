@@ -17,7 +17,7 @@ from benchmarks.speed.curves import curve_csv, measure_curve, parse_axis
 from benchmarks.speed.fps import check_scopes
 from benchmarks.speed.isolated import Job, run_job
 from benchmarks.speed.max_clip import find_max_clip
-from benchmarks.speed.measure import Run, fps_of_job
+from benchmarks.speed.measure import RunJob, fps_of_job
 from benchmarks.tables import fps_table, spread
 from core.errors import UserError
 from core.files import write_atomic, write_json
@@ -118,7 +118,7 @@ def _working(console: Console, what: str) -> AbstractContextManager[Status]:
     return console.status(what)
 
 
-def _shown(status: Status, what: str) -> Run:
+def _shown(status: Status, what: str) -> RunJob:
     """Runs jobs and says on ``status`` how far they are."""
 
     def report(line: str) -> None:

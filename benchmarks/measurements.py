@@ -61,7 +61,7 @@ class Measurement:
     varied_by: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-def heldout_part(config: Config) -> Any:
+def scored_part(config: Config) -> Any:
     """The part of the dataset that is scored."""
     from core.data.split import make_split
     from core.data.youtube_vis import load_dataset
@@ -75,7 +75,7 @@ def _ap(inputs: Inputs) -> dict[str, Any]:
     from benchmarks.ap.evaluate import ap_record, evaluate
     from benchmarks.ap.protocol import ap_protocol
 
-    heldout = heldout_part(inputs.config)
+    heldout = scored_part(inputs.config)
     result = evaluate(heldout, inputs.predictions)
     drawn = bootstrap(result, RESAMPLES, seed=BOOTSTRAP_SEED)
     protocol = ap_protocol(inputs.config, heldout, inputs.checkpoint)

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine.environment import command_line, git_provenance
-from benchmarks.records import SCHEMA
+from benchmarks.records import RECORD_SCHEMA
 from benchmarks.speed.isolated import WorkloadSpec
-from benchmarks.workloads.workload import ClipShape, Size, clip_shape, parse_size
+from benchmarks.workloads.workload import ClipShape, clip_shape, parse_size
 from core.config.load import load_config
 from core.config.overrides import parse_assignments
 from core.config.schema import Config
+from core.data.transforms import Size
 from core.errors import UserError
 
 # a comma that another switch follows, not one inside a list
@@ -98,7 +99,7 @@ def named_config(item: str, switches: Sequence[str] = ()) -> Config:
 
 def origin() -> dict[str, Any]:
     """What a file of ``--json`` says besides its records: the command, and the code's version."""
-    return {"schema": SCHEMA, "command": command_line(), "git": git_provenance()}
+    return {"schema": RECORD_SCHEMA, "command": command_line(), "git": git_provenance()}
 
 
 def _is_switch(item: str) -> bool:

@@ -180,7 +180,7 @@ def measure_fps(
     from benchmarks.request import Request
     from benchmarks.speed.fps import SCOPES
     from benchmarks.speed.isolated import Job
-    from benchmarks.speed.measure import default_device
+    from benchmarks.speed.measure import gpu_or_cpu
     from benchmarks.speed.timing import Sampling
 
     request = Request(
@@ -189,7 +189,7 @@ def measure_fps(
     job = Job(
         "fps",
         request.workloads(),
-        device or default_device(),
+        device or gpu_or_cpu(),
         Sampling(warmup, samples, seconds),
         tuple(scope or SCOPES),
         threads,

@@ -15,8 +15,8 @@ from benchmarks.machine.cores import usable_cores
 MOST_WORKERS = 8
 """More take longer to start than they save; and a container may see cores it may not use."""
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
 def usable_workers() -> int:
@@ -29,8 +29,8 @@ def usable_workers() -> int:
 
 
 def fork_map(
-    function: Callable[[Item], Result], items: Sequence[Item], workers: int
-) -> list[Result]:
+    function: Callable[[_Item], _Result], items: Sequence[_Item], workers: int
+) -> list[_Result]:
     """``[function(item) for item in items]`` by ``workers`` processes, this one among them.
 
     The items are inherited, not pickled: hundreds of megabytes of masks cost nothing to hand

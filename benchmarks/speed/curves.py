@@ -15,16 +15,16 @@ from benchmarks.workloads.workload import parse_size
 from core.config.overrides import config_from_dict, override
 from core.errors import UserError
 
-Axis = Literal["clip_length", "size", "queries"]
-AXES: tuple[Axis, ...] = ("clip_length", "size", "queries")
+CurveAxis = Literal["clip_length", "size", "queries"]
+AXES: tuple[CurveAxis, ...] = ("clip_length", "size", "queries")
 
-COLUMNS = (
+CURVE_COLUMNS = (
     "name", "axis", "value", "frames", "pixels", "fps_model", "low", "high", "fps_postprocess",
     "fps_end_to_end", "matmul_share", "allocated", "reserved", "host_peak", "oom", "drift",
 )  # fmt: skip
 
 
-def parse_axis(text: str) -> tuple[Axis, list[str]]:
+def parse_axis(text: str) -> tuple[CurveAxis, list[str]]:
     """``clip_length=1,5,10`` as an axis and its values.
 
     Raises:
@@ -37,7 +37,7 @@ def parse_axis(text: str) -> tuple[Axis, list[str]]:
     raise UserError(f"{text!r}: expected an axis ({', '.join(AXES)}), =, and values with commas")
 
 
-def at(spec: WorkloadSpec, axis: Axis, value: str) -> WorkloadSpec:
+def at(spec: WorkloadSpec, axis: CurveAxis, value: str) -> WorkloadSpec:
     """``spec`` with one axis set to ``value``.
 
     Raises:
@@ -58,7 +58,7 @@ def at(spec: WorkloadSpec, axis: Axis, value: str) -> WorkloadSpec:
 
 def measure_curve(
     job: Job,
-    axis: Axis,
+    axis: CurveAxis,
     values: Sequence[str],
     *,
     run: Callable[[Job], list[dict[str, Any]]] = fps_of_job,
@@ -83,7 +83,7 @@ def measure_curve(
 
 
 def curve_rows(curve: dict[str, Any]) -> list[dict[str, Any]]:
-    """One flat row a point, with :data:`COLUMNS` as keys: what a plot needs."""
+    """One flat row a point, with :data:`CURVE_COLUMNS` as keys: what a plot needs."""
     return [_row(curve["axis"], point["value"], point["record"]) for point in curve["points"]]
 
 
@@ -110,7 +110,7 @@ def _row(axis: str, value: str, record: dict[str, Any]) -> dict[str, Any]:
 def curve_csv(curve: dict[str, Any]) -> str:
     """The rows as CSV; absent figures are empty."""
     out = io.StringIO()
-    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(out, CURVE_COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(curve_rows(curve))
     return out.getvalue()

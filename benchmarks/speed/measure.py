@@ -15,7 +15,7 @@ from benchmarks.speed.timing import Sampling
 from benchmarks.workloads.workload import ClipShape, clip_shape
 from core.config.schema import Config
 
-Run = Callable[[Job], list[dict[str, Any]]]
+RunJob = Callable[[Job], list[dict[str, Any]]]
 
 
 def fps_record(
@@ -50,17 +50,17 @@ def fps_record(
         checkpoint=str(checkpoint.resolve()) if checkpoint else None,
     )
     job = Job(
-        "fps", (spec,), device or default_device(), sampling or Sampling(), scopes, threads=threads
+        "fps", (spec,), device or gpu_or_cpu(), sampling or Sampling(), scopes, threads=threads
     )
     return fps_of_job(job)[0]
 
 
-def default_device() -> str:
+def gpu_or_cpu() -> str:
     """The GPU if there is one, else the CPU."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def fps_of_job(job: Job, run: Run = run_job) -> list[dict[str, Any]]:
+def fps_of_job(job: Job, run: RunJob = run_job) -> list[dict[str, Any]]:
     """Records of a job of kind ``fps``, one a workload, in their order.
 
     Several workloads take turns in one process for their speed; memory is measured in a process of

@@ -29,14 +29,14 @@ INSTALL = (
     "`make mmdet` makes an environment that has it (run .venv-mmdet/bin/tevit then), "
     "tools/install_mmdet.sh PYTHON adds it to one of your own"
 )
-SAMPLES = 2  # a side of a bin: what adaptive RoIAlign is counted as
+ROI_SAMPLES = 2  # a side of a bin: what adaptive RoIAlign is counted as
 
 
 FACTS = {
     "precision": "fp32",
     "compile": False,
     "mode": "image by image",
-    "counted_with": f"torchvision's RoIAlign, adaptive sampling as {SAMPLES}x{SAMPLES}",
+    "counted_with": f"torchvision's RoIAlign, adaptive sampling as {ROI_SAMPLES}x{ROI_SAMPLES}",
 }
 """What protocols say of every model of mmdet."""
 
@@ -216,7 +216,10 @@ def countable_roi_align(model: nn.Module) -> Iterator[None]:
     layers = [m for m in model.modules() if isinstance(m, RoIAlign)]
     before = [(layer.use_torchvision, layer.sampling_ratio) for layer in layers]
     for layer in layers:
-        layer.use_torchvision, layer.sampling_ratio = True, layer.sampling_ratio or SAMPLES
+        layer.use_torchvision, layer.sampling_ratio = (
+            True,
+            layer.sampling_ratio or ROI_SAMPLES,
+        )
     try:
         yield
     finally:

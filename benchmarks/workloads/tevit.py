@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from benchmarks.workloads.boxes_in_frame import IN_FRAME, put_boxes_in_frame
 from benchmarks.workloads.video_files import VideoFiles
-from benchmarks.workloads.workload import ClipShape, Size, Workload, autocast, random_frames
+from benchmarks.workloads.workload import ClipShape, Workload, autocast, random_frames
 from core.config.overrides import override
 from core.config.schema import Config
+from core.data.transforms import Size
 from core.inference.frames import FileFrames
 from core.inference.predict import load_model, predict_video
 from core.model.structures import Detections

@@ -10,7 +10,7 @@ from PIL import Image
 
 from core.data.dataset import Video
 
-QUALITY = 90
+JPEG_QUALITY = 90
 BLOBS = 24  # pixels a side of one patch of colour: about as many bytes as a photograph
 
 
@@ -26,7 +26,7 @@ class VideoFiles:
         folder = Path(self._folder.name)
         files = [folder / f"{index:05d}.jpg" for index in range(frames)]
         for index, path in enumerate(files):
-            frame_image(index, size).save(path, quality=QUALITY)
+            frame_image(index, size).save(path, quality=JPEG_QUALITY)
         self.video = Video(1, "measured", size[1], size[0], tuple(files))
 
 

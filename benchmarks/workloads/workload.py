@@ -15,10 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from core.config.schema import Config
-from core.data.transforms import padded_size, rescaled
+from core.data.transforms import Size, padded_size, rescaled
 from core.errors import UserError
 
-Size = tuple[int, int]
 DEFAULT_VIDEO_SIZE = (720, 1280)  # most videos of YouTube-VIS
 
 

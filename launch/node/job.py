@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.measurements import MEASUREMENTS, Inputs, Measurement, heldout_part
+from benchmarks.measurements import MEASUREMENTS, Inputs, Measurement, scored_part
 from core.config.schema import Config
 from core.errors import UserError
 from core.files import write_json
@@ -160,4 +160,4 @@ def _checkpoint(run: RunFolder) -> Path:
 def _predict(run: RunFolder, config: Config) -> None:
     from core.inference.predict import predict_dataset
 
-    predict_dataset(config, _checkpoint(run), heldout_part(config), run.predictions)
+    predict_dataset(config, _checkpoint(run), scored_part(config), run.predictions)

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 import cli
 from benchmarks import commands as session
 from benchmarks.speed import isolated, max_clip
-from benchmarks.speed.curves import COLUMNS
+from benchmarks.speed.curves import CURVE_COLUMNS
 from core.errors import UserError
 from tests.benchmarks import costs
 
@@ -86,7 +86,7 @@ def test_a_curve_prints_points_and_writes_its_data(no_measuring, tmp_path):
     shown = call("fps", "tiny", "--curve", "clip_length=1,3", "--json", str(out), "--csv",
                  str(table))  # fmt: skip
     assert "tiny at 1: FPS model 10" in shown and "tiny at 3" in shown
-    assert table.read_text().splitlines()[0] == ",".join(COLUMNS)
+    assert table.read_text().splitlines()[0] == ",".join(CURVE_COLUMNS)
     written = json.loads(out.read_text())
     assert written["kind"] == "curve" and len(written["points"]) == 2 and "command" in written
     assert [job.workloads[0].shape.clip_length for job in no_measuring] == [1, 3]

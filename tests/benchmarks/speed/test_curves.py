@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks.speed.curves import COLUMNS, at, curve_csv, measure_curve, parse_axis
+from benchmarks.speed.curves import CURVE_COLUMNS, at, curve_csv, measure_curve, parse_axis
 from benchmarks.speed.isolated import Job, WorkloadSpec
 from benchmarks.workloads.workload import ClipShape
 from core import preset
@@ -71,7 +71,7 @@ def test_a_curve_keeps_every_record_and_running_out_is_a_point():
     assert curve["points"][1]["record"]["oom"] == "OOM at T=8"
     assert json.loads(json.dumps(curve)) == curve
     rows = list(csv.DictReader(io.StringIO(curve_csv(curve))))
-    assert tuple(rows[0]) == COLUMNS
+    assert tuple(rows[0]) == CURVE_COLUMNS
     assert (rows[0]["value"], rows[0]["fps_model"], rows[0]["low"]) == ("2", "10.0", "9.0")
     assert rows[0]["host_peak"] == "100" and rows[0]["fps_end_to_end"] == ""
     assert (rows[1]["fps_model"], rows[1]["oom"]) == ("", "OOM at T=8")

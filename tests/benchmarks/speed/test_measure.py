@@ -76,7 +76,7 @@ def test_a_config_is_measured_at_its_own_shape_on_the_default_device(monkeypatch
         return [{}]
 
     monkeypatch.setattr(measure, "fps_of_job", fake)
-    monkeypatch.setattr(measure, "default_device", lambda: "cuda")
+    monkeypatch.setattr(measure, "gpu_or_cpu", lambda: "cuda")
     fps_record(preset("tiny"), name="cell", checkpoint=tmp_path / "last.pt", threads=1)
     (job,) = asked
     (spec,) = job.workloads
@@ -90,7 +90,7 @@ def test_a_config_is_measured_at_its_own_shape_on_the_default_device(monkeypatch
 @pytest.mark.parametrize(("cuda", "device"), [(True, "cuda"), (False, "cpu")])
 def test_the_default_device_is_the_gpu_if_there_is_one(monkeypatch, cuda, device):
     monkeypatch.setattr(measure.torch.cuda, "is_available", lambda: cuda)
-    assert measure.default_device() == device
+    assert measure.gpu_or_cpu() == device
 
 
 @pytest.mark.parametrize("mode", ["offline", "near_online"])

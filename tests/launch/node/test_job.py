@@ -277,7 +277,7 @@ def test_resamples_are_drawn_alike_for_all_cells(make_run, monkeypatch):
     monkeypatch.setitem(sys.modules, "benchmarks.ap.evaluate", ap)
     monkeypatch.setitem(sys.modules, "benchmarks.ap.bootstrap", boot)
     heldout = types.SimpleNamespace(ground_truth=dict)
-    monkeypatch.setattr(measurements, "heldout_part", lambda config: heldout)
+    monkeypatch.setattr(measurements, "scored_part", lambda config: heldout)
     monkeypatch.setattr("benchmarks.ap.protocol.ap_protocol", lambda *_: {"seed": 5})
     run = make_run()
     write_json(run.predictions, [])
