@@ -80,6 +80,11 @@ class TableSpec(Strict):
     level: Annotated[float, Field(gt=0.5, lt=1)] = Field(
         default=0.95, description="confidence of intervals and of the test behind the bold figures"
     )
+    delta: Annotated[float, Field(gt=0)] = Field(
+        default=1.0,
+        description="differences up to this size, in points of AP, are of no interest: the "
+        "verdicts say *no different* within it",
+    )
     width: Literal["column", "text"] | None = Field(
         default=None, description="LaTeX: table or table*; none: by the number of columns"
     )

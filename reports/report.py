@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ablations.table_spec import TableError, TableSpec, load_specs, parse_specs
 from core.errors import UserError
 from core.files import write_atomic
 from launch.records.store import Store
+from reports.findings.find import find
 from reports.frame.cells import frame_cells
 from reports.frame.collect import collect, save_frame
 from reports.frame.runs import GridRuns, read_runs
@@ -85,11 +86,15 @@ def make_report(
     frame = collect(grid)
     published = load_published()
     report = Report(out or store.root / "reports" / name)
-    for spec in specs:
-        report.tables.append(build_table(frame, spec, published, name=_stem(name)))
-        if show is not None:
-            show(report.tables[-1])
     labels = {key: text for spec in specs for key, text in spec.labels.items()}
+    findings = find(grid, frame, specs[0], _stem(name), labels)
+    for place, spec in enumerate(specs):
+        table = build_table(frame, spec, published, name=_stem(name))
+        report.tables.append(table if place else replace(table, result=findings.sentence))
+    report.tables += findings.tables
+    if show is not None:
+        for table in report.tables:
+            show(table)
     drawn = make_plots(grid, frame, labels) if plots else []
     names = names_for(frame_cells(frame), labels)
     shown = make_clips(grid.runs, names.by_cell, videos) if page and clips else None

@@ -13,7 +13,7 @@ from benchmarks.measurements import NAMES
 from reports.frame.protocol import Differences, mixed_within
 
 FINISHED = "done"
-_URGENCY = ("failed", "interrupted", "running", "queued", "new")
+_URGENCY = ("failed", "blocked", "interrupted", "running", "queued", "new")
 
 
 @dataclass(frozen=True)

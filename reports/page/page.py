@@ -53,7 +53,7 @@ def make_page(
         "Provenance": provenance_section(grid),
     }
     items = [tag("li", tag("a", name, href=f"#{name.lower()}")) for name in sections]
-    body = [_header(grid, frame), tag("nav", tag("ul", *items), aria_label="Sections")]
+    body = [_header(grid, frame, tables), tag("nav", tag("ul", *items), aria_label="Sections")]
     body.append(tag("main", *(_section(name, content) for name, content in sections.items())))
     return document(f"{grid.name}: report", join([*body, _footer()]))
 
@@ -62,7 +62,7 @@ def _section(name: str, content: Markup) -> Markup:
     return tag("section", tag("h2", name), content, id=name.lower())
 
 
-def _header(grid: GridRuns, frame: pd.DataFrame) -> Markup:
+def _header(grid: GridRuns, frame: pd.DataFrame, tables: Sequence[Table]) -> Markup:
     cells = frame_cells(frame)
     states = Counter(run.state for run in grid.runs)
     seeds = Counter(cell.planned for cell in cells).most_common(1)[0][0]
@@ -79,6 +79,7 @@ def _header(grid: GridRuns, frame: pd.DataFrame) -> Markup:
         "header",
         tag("p", "Ablation report", class_="kind"),
         tag("h1", grid.name),
+        *(tag("p", table.result, class_="result") for table in tables if table.result),
         tag("p", grid.manifest.description, class_="lead"),
         tag("dl", *items, class_="facts"),
         warning,

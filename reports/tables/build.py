@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from ablations.analysis.verdicts import MOST_SEEDS
 from ablations.table_spec import ColumnSpec, TableSpec
 from benchmarks.figures import Better, Figure
 from reports.frame.cells import CellRows
@@ -14,7 +15,7 @@ from reports.frame.protocol import Differences, common_protocol, show_value
 from reports.tables.comparisons import Comparison, compare, protocol_differences
 from reports.tables.labels import Names, distinct, field_value
 from reports.tables.layout import TableLayout, figure_of, lay_out
-from reports.tables.model import Column, Entry, Label, Notes, Row, Table
+from reports.tables.model import Column, Entry, Label, Notes, Part, Row, Table
 from reports.tables.notes import add_notes, describe_differences
 from reports.tables.published import Published, choose
 from reports.tables.typeset import DASH
@@ -78,6 +79,7 @@ def _compare(
         better=better,
         baseline=baseline,
         level=layout.spec.level,
+        delta=layout.spec.delta if column.figure == layout.judged else None,
     )
 
 
@@ -101,9 +103,10 @@ def _columns(
                 head = names.values(layout.spec.across)[over]
             columns.append(Column(figure, label, decimals, "value", over, head, marks))
             if spec.difference and layout.baseline is not None:
-                columns.append(
-                    Column(figure, f"Δ {label}", decimals, "difference", over, head, marks)
-                )
+                parts: list[tuple[Part, str]] = [("difference", f"Δ {label}")]
+                if compared[spec.figure].verdicts:
+                    parts.append(("verdict", "Verdict"))
+                columns += [Column(figure, t, decimals, p, over, head, marks) for p, t in parts]
     return columns
 
 
@@ -161,6 +164,8 @@ def _row(
         comparison = compared[column.figure.key]
         if cell is None:
             entries.append(Entry(text=""))
+        elif column.part == "verdict":
+            entries.append(_verdict(cell, comparison, layout))
         elif column.part == "difference":
             entries.append(_difference(cell, comparison, layout))
         else:
@@ -209,6 +214,17 @@ def _difference(cell: CellRows, comparison: Comparison, layout: TableLayout) -> 
     return Entry(text=DASH) if difference is None else Entry(difference=difference)
 
 
+def _verdict(cell: CellRows, comparison: Comparison, layout: TableLayout) -> Entry:
+    if cell.name == layout.baseline:
+        return Entry(text="")
+    verdict = comparison.verdicts.get(cell.name)
+    if verdict is None or verdict.kind == "none":
+        return Entry(text=DASH)
+    more = f"+{verdict.more}" if verdict.more else f"more than +{MOST_SEEDS:,}"
+    undecided = f" ({more})" if verdict.kind == "undecided" else ""
+    return Entry(text=f"{verdict.kind}{undecided}", verdict=verdict)
+
+
 def _published_row(
     entry: Published,
     columns: Sequence[Column],
@@ -234,6 +250,6 @@ def _published_row(
 
 def _published_entry(entry: Published, column: Column) -> Entry:
     value = entry.figures.get(column.figure.key)
-    if value is None or column.part == "difference" or column.over is not None:
+    if value is None or column.part != "value" or column.over is not None:
         return Entry(text="")
     return Entry({0: value})

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from ablations.analysis.verdicts import Verdict, verdicts
 from benchmarks.figures import Better, Figure
 from reports.frame.cells import CellRows
 from reports.frame.protocol import Differences, differs_between
@@ -30,6 +31,7 @@ class Comparison:
         ties: the best and its ties; none: nothing is to be bold.
         ahead: an unfinished or mixed cell whose mean beats the best, so that nothing can be bold.
         differences: cell to its difference to the baseline.
+        verdicts: cell to what its difference proves; empty: not asked for, or a single seed.
     """
 
     values: Mapping[str, Mapping[int, float]]
@@ -38,6 +40,7 @@ class Comparison:
     ties: Ties[str] | None
     ahead: str | None
     differences: Mapping[str, Difference]
+    verdicts: Mapping[str, Verdict]
 
 
 def compare(
@@ -48,6 +51,7 @@ def compare(
     better: Better | None,
     baseline: str | None,
     level: float,
+    delta: float | None = None,
 ) -> Comparison:
     """Set the cells against each other and against the baseline, where their protocol allows it.
 
@@ -59,6 +63,7 @@ def compare(
         better: which end is the better one; none: no cell is bold.
         baseline: name of the cell that the others are set against.
         level: confidence of the intervals and of the test.
+        delta: differences up to this size are of no interest; none: no verdicts.
     """
     values = {cell.name: cell.values(figure) for cell in cells}
     varied, incomparable = protocol
@@ -75,7 +80,12 @@ def compare(
     differences: dict[str, Difference] = {}
     if baseline is not None and not incomparable:
         differences = _differences(figure, cells, values, baseline, level)
-    return Comparison(values, incomparable, varied, ties, ahead, differences)
+    judged: dict[str, Verdict] = {}
+    if baseline is not None and delta and any(d.n > 1 for d in differences.values()):
+        compared = {name: values[name] for name in differences}
+        end = better or figure.better or "high"
+        judged = verdicts(compared, values[baseline], delta=delta, level=level, better=end)
+    return Comparison(values, incomparable, varied, ties, ahead, differences, judged)
 
 
 def protocol_differences(cells: Sequence[CellRows], kind: str) -> tuple[Differences, Differences]:

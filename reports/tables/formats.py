@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ablations.table_spec import TableError
-from reports.html import document
+from reports.html import document, tag
 from reports.tables.model import Table
 from reports.tables.render_csv import to_csv
 from reports.tables.render_html import to_html
@@ -36,10 +36,15 @@ class Format:
             return None
 
 
+def _html_document(table: Table) -> str:
+    result = tag("p", table.result, class_="result") if table.result else None
+    return document(table.title, tag("main", result, to_html(table)))
+
+
 FORMATS = {
     "md": Format("Markdown", ".md", to_markdown),
     "latex": Format("LaTeX", ".tex", to_latex),
     "csv": Format("CSV", ".csv", to_csv),
-    "html": Format("HTML", ".html", lambda table: document(table.title, to_html(table))),
+    "html": Format("HTML", ".html", _html_document),
 }
 """Name on the command line to format."""

@@ -114,9 +114,15 @@ class Names:
         return tuple(field_value(cell, axis) for axis in self.axes if axis != self.numeric)
 
     def _joined(self, cell: CellRows, axes: Sequence[str]) -> str:
-        return ", ".join(self._said(axis, field_value(cell, axis)) for axis in axes)
+        return ", ".join(self.said(axis, field_value(cell, axis)) for axis in axes)
 
-    def _said(self, axis: str, value: str) -> str:
+    def against(self, axis: str, value: str, reference: str) -> str:
+        """A value's name, with what it is compared with where that is not its absence."""
+        if len(self.values(axis)) == 2 and reference.lower() in _ABSENT:
+            return self.said(axis, value)
+        return f"{self.said(axis, value)} over {self.values(axis)[reference]}"
+
+    def said(self, axis: str, value: str) -> str:
         """A value's name; one that says nothing by itself with its axis before it."""
         text = self.values(axis)[value]
         bare = is_number(text) or text.lower() in _BARE

@@ -38,6 +38,12 @@ class TableLayout:
     baseline: str | None
     across: tuple[str | None, ...]
 
+    @property
+    def judged(self) -> str | None:
+        """The figure whose differences get a verdict: the first of AP that has differences."""
+        asked = [column.figure for column in self.columns if column.difference]
+        return next((name for name in asked if figure_of(name).kind == "ap"), None)
+
     def key(self, cell: CellRows) -> tuple[str, ...]:
         """What tells the cell's row from the others."""
         return tuple(field_value(cell, field.name) for field in self.fields)

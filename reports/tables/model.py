@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ablations.analysis.verdicts import Verdict
 from benchmarks.figures import Figure
 from reports.frame.statistics import Difference, Summary, seed_summary
+
+Part = Literal["value", "difference", "verdict"]
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,7 @@ class Column:
         figure: what it shows.
         label: its head.
         decimals: digits after the point.
-        part: the figure, or its difference to the baseline.
+        part: the figure, its difference to the baseline, or the verdict on that.
         over: value of the axis that is laid out across.
         above: what is printed above the head for it.
         marks: notes that hold for the whole column.
@@ -27,7 +30,7 @@ class Column:
     figure: Figure
     label: str
     decimals: int
-    part: Literal["value", "difference"] = "value"
+    part: Part = "value"
     over: str | None = None
     above: str | None = None
     marks: tuple[str, ...] = ()
@@ -42,6 +45,7 @@ class Entry:
         text: printed instead of figures: a state (running, failed), OOM, a dash.
         mixed: the seeds were measured by different protocols: no mean exists.
         difference: to the baseline, in columns of differences.
+        verdict: what that difference proves, in columns of verdicts.
         bold: among the best by the table's test.
         marks: notes that hold for this place.
     """
@@ -50,6 +54,7 @@ class Entry:
     text: str | None = None
     mixed: bool = False
     difference: Difference | None = None
+    verdict: Verdict | None = None
     bold: bool = False
     marks: tuple[str, ...] = ()
 
@@ -111,6 +116,7 @@ class Table:
         groups: rows, a tuple a group; groups are set apart by a rule.
         notes: below the table, in their order.
         width: LaTeX float: one column or the whole text width.
+        result: what the grid answers, in a sentence; empty: nothing that one could say.
     """
 
     name: str
@@ -120,6 +126,7 @@ class Table:
     groups: tuple[tuple[Row, ...], ...]
     notes: tuple[Note, ...]
     width: Literal["column", "text"] = "column"
+    result: str = ""
 
     @property
     def rows(self) -> tuple[Row, ...]:

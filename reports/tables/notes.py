@@ -20,6 +20,7 @@ def add_notes(
 ) -> None:
     """Add the notes that hold for the whole table."""
     _spread(notes, layout, compared)
+    _verdicts(notes, layout, compared)
     _test(notes, layout, compared)
     _meaning(notes, layout)
     kinds = {figure_of(column.figure).kind for column in layout.columns}
@@ -41,6 +42,20 @@ def _spread(notes: Notes, layout: TableLayout, compared: Mapping[str, Comparison
             f", with its {percent} t confidence interval" if _most_seeds(compared) > 1 else ""
         )
         notes.say(f"Δ: difference to the baseline ({layout.baseline}), paired by seed{interval}.")
+
+
+def _verdicts(notes: Notes, layout: TableLayout, compared: Mapping[str, Comparison]) -> None:
+    figure = layout.judged
+    if figure is None or not compared[figure].verdicts:
+        return
+    delta = f"{layout.spec.delta:g} {figure_of(figure).label}"
+    count = len(compared[figure].verdicts)
+    holm = f", with Holm's correction over the {count} cells" if count > 1 else ""
+    notes.say(
+        f"Verdict: what the paired t interval ({100 * layout.spec.level:g} %{holm}) says; no "
+        f"different: within ±{delta}; undecided (+n): n more seeds would settle a difference of "
+        f"{delta}."
+    )
 
 
 def _test(notes: Notes, layout: TableLayout, compared: Mapping[str, Comparison]) -> None:

@@ -30,13 +30,19 @@ def to_csv(table: Table) -> str:
 
 def _heads(column: Column) -> list[str]:
     name = f"{column.above}: {column.label}" if column.above else column.label
+    if column.part == "verdict":
+        return [name, f"{name} low", f"{name} high", f"{name} more seeds"]
     if column.part == "difference":
         return [name, f"{name} low", f"{name} high", f"{name} n"]
     return [name, f"{name} std", f"{name} n", f"{name} bold"]
 
 
 def _values(entry: Entry, column: Column) -> list[object]:
-    difference, summary = entry.difference, entry.summary
+    difference, verdict, summary = entry.difference, entry.verdict, entry.summary
+    if column.part == "verdict":
+        if verdict is None:
+            return ["", "", "", ""]
+        return [verdict.kind, *map(_blank, (verdict.low, verdict.high, verdict.more))]
     if column.part == "difference":
         if difference is None:
             return [entry.text or "", "", "", ""]

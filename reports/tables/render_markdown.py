@@ -21,7 +21,11 @@ def to_markdown(table: Table) -> str:
         lines += [_line(["" for _ in heads])] if index else []
         lines += [_line([_place(place) for place in line.places]) for line in group]
     notes = [f"- {joined(note, _STYLES).replace('</sup>', '</sup> ', 1)}" for note in text.notes]
-    return "\n".join([f"**{escape_markdown(table.title)}**", "", *lines, "", *notes]) + "\n"
+    result = [f"**{escape_markdown(table.result)}**", ""] if table.result else []
+    title = f"**{escape_markdown(table.title)}**"
+    if result:
+        title = escape_markdown(table.title)
+    return "\n".join([*result, title, "", *lines, "", *notes]) + "\n"
 
 
 def escape_markdown(text: str) -> str:

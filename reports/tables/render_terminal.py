@@ -34,7 +34,8 @@ def to_terminal(table: Table, width: int) -> RenderableType:
     parts = [_part(labels, chosen) for chosen in _fitting(labels, columns, width)]
     notes = [_note(note) for note in text.notes]
     between = [piece for part in parts for piece in (part, Text(""))]
-    return Group(Text(table.title, "bold"), *between, *notes)
+    result = [Text(table.result, "bold"), Text("")] if table.result else []
+    return Group(*result, Text(table.title, "" if result else "bold"), *between, *notes)
 
 
 def _fitting(

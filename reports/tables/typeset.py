@@ -132,6 +132,8 @@ def entry_place(entry: Entry, column: Column, row: Row) -> Place:
     sort = None if summary is None else summary.mean
     if entry.difference is not None:
         sort = entry.difference.mean
+    if entry.verdict is not None:
+        sort = entry.verdict.mean
     return Place((*fragments, *_marks(entry.marks)), sort=sort, words=words)
 
 

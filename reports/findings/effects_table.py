@@ -1,0 +1,69 @@
+"""Main effects and interactions as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ablations.analysis.effects import Effect, additivity
+from ablations.table_spec import TableSpec
+from benchmarks.figures import Figure
+from reports.findings.sentence import plain_names
+from reports.frame.statistics import Difference
+from reports.tables.labels import Names
+from reports.tables.model import Column, Entry, Label, Notes, Part, Row, Table
+from reports.tables.typeset import DASH
+
+_SAID = {"higher": "more", "lower": "less", "within": "nothing", "undecided": "undecided"}
+
+
+def effects_table(
+    found: Sequence[Effect], names: Names, figure: Figure, spec: TableSpec, seeds: int, stem: str
+) -> Table:
+    """A row an effect: its size with its interval, the corrected interval, what that says.
+
+    Args:
+        found: of :func:`reports.findings.runs.find_effects`.
+        figure: that they are of.
+        spec: for δ and the level.
+        seeds: of the runs.
+        stem: name of the table that it stands beside.
+    """
+    notes = Notes()
+    percent = f"{100 * spec.level:g} %"
+    notes.say(
+        "Main effect: mean with the value less mean without it, over all values of the other axes. "
+        "Interaction: gain of both together less the sum of their gains."
+    )
+    notes.say(
+        f"Over all runs, paired by seed, with {percent} t intervals; corrected: by Holm over the "
+        f"{len(found)} effects, from which follows what is said (nothing: within ±{spec.delta:g} "
+        f"{figure.label})."
+    )
+    notes.say(plain_names(additivity(found, delta=spec.delta), names))
+    parts: list[tuple[str, Part]] = [
+        (f"Effect ({figure.label})", "difference"),
+        ("Corrected", "difference"),
+        ("It brings", "verdict"),
+    ]
+    columns = tuple(Column(figure, label, 1, part) for label, part in parts)
+    rows = tuple(_row(effect, names, notes, seeds) for effect in found)
+    main = tuple(row for row, effect in zip(rows, found, strict=True) if len(effect.levels) == 1)
+    groups = tuple(group for group in (main, tuple(r for r in rows if r not in main)) if group)
+    title = "Main effects and interactions."
+    return Table(f"{stem}_effects", title, ("Effect of",), columns, groups, notes.all())
+
+
+def _row(effect: Effect, names: Names, notes: Notes, seeds: int) -> Row:
+    parts = [names.against(a, v, effect.references[a]) for a, v in effect.levels.items()]
+    marks: tuple[str, ...] = ()
+    if effect.aliases:
+        aliases = ", ".join(plain_names(alias, names) for alias in effect.aliases)
+        marks = (notes.mark(f"the design cannot tell it from {aliases}."),)
+    entries = [
+        Entry(text=DASH)
+        if bounds is None
+        else Entry(difference=Difference(seeds, effect.mean, *bounds))
+        for bounds in (effect.interval, effect.corrected)
+    ]
+    said = Entry(text=_SAID[effect.decision] if effect.corrected else DASH)
+    return Row((Label(" × ".join(parts)),), str(seeds), (*entries, said), effect.name, marks)

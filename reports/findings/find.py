@@ -1,0 +1,78 @@
+"""Everything that a grid answers, found once: its sentence and its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from ablations.analysis.effects import Effect
+from ablations.table_spec import TableSpec
+from reports.findings.effects_table import effects_table
+from reports.findings.runs import find_effects
+from reports.findings.sentence import effects_sentence, verdicts_sentence
+from reports.findings.variance import doubt_table
+from reports.frame.cells import frame_cells
+from reports.frame.runs import GridRuns
+from reports.tables.comparisons import compare, protocol_differences
+from reports.tables.labels import names_for
+from reports.tables.layout import figure_of, lay_out
+from reports.tables.model import Table
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the runs answer.
+
+    Attributes:
+        sentence: the result; empty where no cell has two seeds, or there is no baseline.
+        tables: of effects and of the sources of doubt, those that there are runs for.
+    """
+
+    sentence: str
+    tables: tuple[Table, ...]
+
+
+def find(
+    grid: GridRuns, frame: pd.DataFrame, spec: TableSpec, name: str, labels: Mapping[str, str]
+) -> Findings:
+    """What the grid answers, by the baseline, δ and level of ``spec``.
+
+    Args:
+        name: of the table that ``spec`` makes.
+        labels: what axes and values are called.
+    """
+    layout = lay_out(frame, spec, name)
+    cells = frame_cells(frame)
+    names = names_for(cells, labels)
+    figure = figure_of(layout.judged or "AP")
+    verdicts = compare(
+        figure,
+        cells,
+        protocol_differences(cells, figure.kind),
+        better=None,
+        baseline=layout.baseline,
+        level=spec.level,
+        delta=spec.delta,
+    ).verdicts
+    found = find_effects(cells, names, figure, spec, layout.baseline)
+    seeds = _common_seeds(frame, found)
+    sentence = ""
+    if layout.baseline is not None and any(v.kind != "none" for v in verdicts.values()):
+        if found:
+            sentence = effects_sentence(found, names, seeds, spec.delta)
+        else:
+            sentence = verdicts_sentence(verdicts, names, spec.delta)
+    tables: list[Table] = []
+    if found:
+        tables.append(effects_table(found, names, figure, spec, seeds, layout.name))
+    doubt = doubt_table(grid.runs, names, layout.baseline, spec.level, layout.name)
+    return Findings(sentence, (*tables, *([doubt] if doubt is not None else [])))
+
+
+def _common_seeds(frame: pd.DataFrame, found: list[Effect]) -> int:
+    """Seeds of the runs that effects rest on."""
+    if not found or "ap.AP" not in frame:
+        return 0
+    return int(frame[frame["ap.AP"].notna()]["seed"].nunique())

@@ -1,0 +1,64 @@
+"""The runs that an answer may rest on: of one figure, measured alike, a value a cell and seed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from ablations.analysis.effects import Effect, Run, effects
+from ablations.table_spec import TableSpec
+from benchmarks.figures import Figure
+from core.errors import UserError
+from reports.frame.cells import CellRows
+from reports.tables.comparisons import protocol_differences
+from reports.tables.labels import Names, field_value
+
+
+def comparable_runs(cells: Sequence[CellRows], names: Names, figure: Figure) -> list[Run]:
+    """One run a cell and seed that has the figure; none at all where cells were not measured
+    alike for no reason of the grid's.  Cells of mixed protocol are left out."""
+    if protocol_differences(cells, figure.kind)[1]:
+        return []
+    return [
+        Run({axis: field_value(cell, axis) for axis in names.axes}, seed, value)
+        for cell in cells
+        if not cell.mixed(figure.kind)
+        for seed, value in cell.values(figure).items()
+    ]
+
+
+def find_effects(
+    cells: Sequence[CellRows], names: Names, figure: Figure, spec: TableSpec, baseline: str | None
+) -> list[Effect]:
+    """Main effects and interactions of two axes, for crossed and fractional designs; empty for
+    others, whose main effects are the differences to the baseline, and where a single seed leaves
+    no error.
+
+    Args:
+        spec: for δ and the level.
+        baseline: the cell whose values the others are compared with; none: the first values.
+    """
+    runs = comparable_runs(cells, names, figure)
+    references = {
+        axis: field_value(cell, axis)
+        for cell in cells
+        if cell.name == baseline
+        for axis in names.axes
+    }
+    known = {axis: {run.settings[axis] for run in runs} for axis in names.axes}
+    references = {axis: value for axis, value in references.items() if value in known[axis]}
+    try:
+        found = effects(runs, references=references, delta=spec.delta, level=spec.level)
+    except UserError:
+        return []  # no runs yet, or none that share seeds
+    judged = any(effect.interval is not None for effect in found)
+    told = any(len(effect.levels) > 1 for effect in found)
+    axes = {axis for effect in found for axis in effect.levels}
+    return found if judged and len(axes) > 1 and (told or _balanced(runs)) else []
+
+
+def _balanced(runs: Sequence[Run]) -> bool:
+    """Whether every value of an axis is in equally many cells, as in a fractional design."""
+    cells = {tuple(run.settings.items()) for run in runs}
+    counts = [Counter(values) for values in zip(*cells, strict=True)]
+    return all(len(set(count.values())) == 1 for count in counts)
