@@ -59,11 +59,11 @@ def plan_grid(
     from rich.console import Console
 
     from launch.costs import costs_of, worth_counting
-    from launch.submit.plan import make_plan
-    from launch.watch.display import plan_table
+    from launch.plan_table import plan_table
+    from launch.submit.plan import plan_launch
 
     console, cells = Console(), asked.grid.cells
-    plan = make_plan(asked.store, asked.grid, asked.target, asked.rules)
+    plan = plan_launch(asked.store, asked.grid, asked.target, asked.rules)
     count = worth_counting(cells) if costs is None else costs
     with console.status("counting multiply-adds, once a model (--no-costs: not)") as status:
         known = costs_of(

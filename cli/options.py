@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,8 +15,8 @@ from core.errors import UserError
 
 if TYPE_CHECKING:
     from ablations.grid import Grid
+    from launch.executors.base import Target
     from launch.records.store import Manifest, Store
-    from launch.submit.plan import Target
     from launch.submit.retry import RetryRules
 
 Overrides = Annotated[
@@ -136,30 +136,20 @@ def make_target(executor: str | None, profile: str | None, jobs: int) -> Target:
     """Where cells are to run.
 
     Args:
-        executor: "inline", "local" or "slurm"; none: SLURM where there is one, else local.
-        profile: name or file; none: the default one on SLURM, else a GPU a cell if there are any.
+        executor: its name; none: SLURM where there is one, else local.
+        profile: name or file; none: the executor's own default.
         jobs: cells at a time, for the local executor.
 
     Raises:
         UserError: no such executor or profile.
     """
-    from core.config.overrides import unknown
-    from launch.executors import slurm_queries as slurm
-    from launch.executors.executors import visible_gpus
-    from launch.executors.profile import DEFAULT, load_profile, make_profile
-    from launch.records.journal import ExecutorName
-    from launch.submit.plan import Target
+    from launch.executors.base import Target
+    from launch.executors.table import find_executor
 
-    chosen = executor or ("slurm" if slurm.is_here() else "local")
-    names: tuple[ExecutorName, ...] = get_args(ExecutorName)
-    kind = next((name for name in names if name == chosen), None)
-    if kind is None:
-        raise UserError(unknown("executor", chosen, names))
     if jobs < 1:
         raise UserError(f"--jobs {jobs}: at least one cell at a time")
-    if profile is not None or kind == "slurm":
-        return Target(kind, load_profile(profile or DEFAULT), jobs)
-    return Target(kind, make_profile({"gpus": min(1, len(visible_gpus()))}), jobs)
+    chosen = find_executor(executor)
+    return Target(chosen, chosen.profile(profile), jobs)
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

@@ -6,16 +6,12 @@ seconds): a cell that starts, or gives a sign of life, sees it and stops.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from launch.executors import slurm_queries as slurm
-from launch.records.process import is_gone, myself
+from launch.executors.base import CellStatus, Executor, SubmissionError
+from launch.executors.table import EXECUTORS
 from launch.records.store import ManifestCell, Store
-from launch.watch.judge import CellStatus
 from launch.watch.survey import survey
 
 
@@ -38,25 +34,14 @@ def cancel(store: Store, cells: Sequence[ManifestCell]) -> Cancelled:
     active = tuple(c for c in cells if found.cells[c.signature].state.name in ("queued", "running"))
     for cell in active:
         store.run(cell.signature).mark_cancelled()
-    ids, problem = [], None
+    told: dict[str, list[CellStatus]] = {}
     for cell in active:
         status = found.cells[cell.signature]
-        if not _tell_process(status) and status.job_id:
-            ids.append(status.job_id)
-    try:
-        slurm.cancel(list(dict.fromkeys(ids)))
-    except slurm.SlurmError as error:
-        problem = str(error)
-    return Cancelled(active, problem)
-
-
-def _tell_process(status: CellStatus) -> bool:
-    """Ask a local process to stop; False if the cell is not that of one."""
-    holder: Mapping[str, object] = status.state.holder or {}
-    if holder.get("scheduler") == "slurm" or status.state.name != "running":
-        return False
-    here = holder.get("machine") == myself()["machine"]
-    if here and not is_gone(holder) and isinstance(pid := holder.get("pid"), int):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, signal.SIGTERM)
-    return True
+        told.setdefault(status.batch.executor if status.batch else "", []).append(status)
+    problems = []
+    for name, statuses in told.items():
+        try:
+            EXECUTORS.get(name, Executor()).cancel(statuses)
+        except SubmissionError as error:
+            problems.append(str(error))
+    return Cancelled(active, "; ".join(problems) or None)

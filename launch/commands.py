@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -10,22 +11,20 @@ from rich.console import Console
 
 from ablations.grid import Grid
 from core.errors import UserError
-from launch.executors import inline
+from launch.executors.base import Target
 from launch.executors.profile import make_profile
+from launch.executors.table import EXECUTORS
 from launch.records.failures import FailureGroup, group_failures
-from launch.records.journal import ExecutorName, Journal
+from launch.records.journal import Journal
 from launch.records.run_folder import RunFolder
 from launch.records.store import Manifest, Store
 from launch.records.summary import average_precision
-from launch.report_job import queue_report, report_command
 from launch.reproduce import grid_of_run
 from launch.rounds import comparison, next_round, standing, until_decided
 from launch.submit.follow import follow
 from launch.submit.launcher import Launched, launch, manifest_of
-from launch.submit.plan import SUBMITTED, Target
 from launch.submit.retry import RetryRules
-from launch.watch.display import status_lines, status_table, submitted_text
-from launch.watch.live import live_status
+from launch.watch.display import live_status, say, status_lines, status_table
 from launch.watch.status import cells_of, status_rows
 from launch.watch.survey import Survey, survey
 
@@ -47,10 +46,6 @@ class LaunchOptions:
     interval: float | None = None
 
 
-# a look costs the local executor some files, and SLURM a question to its controller
-INTERVAL_SECONDS: dict[ExecutorName, float] = {"inline": 2.0, "local": 2.0, "slurm": 30.0}
-
-
 def run_launch(
     store: Store, grid: Grid, target: Target, rules: RetryRules, options: LaunchOptions
 ) -> bool:
@@ -60,23 +55,59 @@ def run_launch(
         False if cells that were waited for have not got done.
     """
     console, only = Console(), _signatures(grid, options.cells)
-    if options.report and target.executor == "local":
+    executor = target.executor
+    if options.report:
         target = replace(target, then=report_command(store, grid.name))
     done = launch(store, grid, target, rules, only=only)
-    jobs = [job_id for _, job_id in done.batches if job_id]
-    console.print(submitted_text(done.plan, jobs), soft_wrap=True, highlight=False)
+    say(console, submitted_text(done))
     for problem in done.plan.problems:
-        console.print(f"! {problem}", style="yellow", soft_wrap=True, highlight=False, markup=False)
-    if target.executor == "inline":
-        return _run_inline(store, done, console)
-    if options.report and target.executor == "slurm":
-        console.print(f"report: job {queue_report(store, done)}, when all have ended")
+        say(console, f"! {problem}", "yellow")
+    if left := done.plan.left_text():
+        say(console, left, "yellow")
+    well, here = True, False
+    for batch, _ in done.batches:
+        for name, outcome in executor.run(Journal(store), batch):
+            say(console, f"{name}: {outcome}")
+            here, well = True, well and outcome in ("done", "done before")
+    waiting = _jobs(done)
+    if options.report:
+        batches = len(done.batches)
+        say(console, executor.report(Journal(store), grid.name, target, batches, waiting))
+    if here:
+        return well
     if options.wait:
-        return _wait(store, grid, target, rules, options, console)
-    active = any(c.action in ("queued", "running", *SUBMITTED) for c in done.plan.cells)
-    if active:
-        console.print(f"follow it: tevit status {grid.name} --watch", highlight=False)
+        return _wait(store, grid, target, rules, options, only, console)
+    if waiting:
+        say(console, f"follow it: tevit status {grid.name} --watch")
     return True
+
+
+def report_command(store: Store, grid: str) -> tuple[str, ...]:
+    """What makes the report of a grid."""
+    return (sys.executable, "-P", "-m", "cli", "report", grid, "--store", str(store.root))
+
+
+def submitted_text(done: Launched) -> str:
+    """What a launch did, in a line or two."""
+    plan, count = done.plan, len(done.submitted)
+    if not done.batches:
+        counted = ", ".join(f"{n} {action}" for action, n in plan.counts().items())
+        return f"{plan.grid.name}: nothing to submit ({counted})"
+    jobs = [job_id for _, job_id in done.batches]
+    text = f"{plan.grid.name}: {plan.target.executor.submitted_text(count, jobs)}"
+    if done.no_room:
+        wished = sum(len(batch.cells) for batch in plan.batches)
+        text += (
+            f"\n{wished - count} more cells found no room: {done.no_room}\n"
+            "Launch again when there is, or with --wait, which fills up as room comes."
+        )
+    return text
+
+
+def _jobs(done: Launched) -> list[str]:
+    """The jobs that run or are to run cells of the grid, those of earlier launches too."""
+    active = [c.status for c in done.plan.cells if c.action in ("queued", "running")]
+    return [job_id for _, job_id in done.batches] + [status.job_id or "" for status in active]
 
 
 def _signatures(grid: Grid, names: Collection[str]) -> set[str] | None:
@@ -89,15 +120,6 @@ def _signatures(grid: Grid, names: Collection[str]) -> set[str] | None:
         return None
     manifest = manifest_of(grid)
     return {manifest.cell(name).signature for name in names}
-
-
-def _run_inline(store: Store, launched: Launched, console: Console) -> bool:
-    well = True
-    for batch, _ in launched.batches:
-        for name, outcome in inline.run(Journal(store), batch):
-            console.print(f"{name}: {outcome}", highlight=False)
-            well = well and outcome in ("done", "done before")
-    return well
 
 
 def run_rounds(
@@ -117,7 +139,7 @@ def run_rounds(
         store,
         asked,
         lambda cells: run_launch(store, cells, target, rules, each),
-        lambda line: console.print(line, soft_wrap=True, highlight=False, markup=False),
+        lambda line: say(console, line),
     )
     if options.report:
         run_launch(store, next_round(asked, standing(store, asked)), target, rules, options)
@@ -130,26 +152,26 @@ def _wait(
     target: Target,
     rules: RetryRules,
     options: LaunchOptions,
+    only: Collection[str] | None,
     console: Console,
 ) -> bool:
-    manifest = store.manifest(grid.name)
-    interval = options.interval or INTERVAL_SECONDS[target.executor]
+    cells = [c for c in store.manifest(grid.name).cells if only is None or c.signature in only]
+    interval = options.interval or target.executor.watch_seconds
     with live_status(grid.name, console) as display:
 
         def show(found: Survey) -> None:
-            display(status_rows(store, manifest.cells, found), found.problems)
+            display(status_rows(store, cells, found), found.problems)
 
         try:
-            last = follow(store, grid, target, rules, interval=interval, show=show)
+            last = follow(store, grid, target, rules, interval=interval, only=only, show=show)
         except KeyboardInterrupt:
-            console.print(
+            say(
+                console,
                 f"the cells go on: tevit status {grid.name} --watch follows them, "
                 f"tevit cancel {grid.name} stops them",
-                soft_wrap=True,
-                highlight=False,
             )
             raise
-    rows = status_rows(store, manifest.cells, last)
+    rows = status_rows(store, cells, last)
     console.print(status_table(grid.name, rows, 60, last.problems))
     return all(row.state == "done" for row in rows)
 
@@ -179,8 +201,8 @@ def watch_status(store: Store, manifest: Manifest, interval: float, limit: int) 
 
 
 def _problems(found: Survey) -> list[str]:
-    strays = [f"job {job.id} of this store has no record: {job.name}" for job in found.strays]
-    return [*found.problems, *strays]
+    orphans = [f"job {job.id} of this store has no record: {job.name}" for job in found.orphans]
+    return [*found.problems, *orphans]
 
 
 def failure_groups(store: Store, manifest: Manifest) -> list[FailureGroup]:
@@ -203,7 +225,7 @@ def run_again(run: RunFolder, into: Store) -> bool:
     if into.run(run.signature).path == run.path:
         raise UserError(f"{into.root} is the run's own store; give another one with --into")
     grid = grid_of_run(run)
-    target = Target("inline", make_profile({"gpus": 0}))
+    target = Target(EXECUTORS["inline"], make_profile({"gpus": 0}))
     well = run_launch(into, grid, target, RetryRules(), LaunchOptions())
     again = into.run(grid.cells[0].signature)
     print(f"AP then {_percent(average_precision(run))}, now {_percent(average_precision(again))}")

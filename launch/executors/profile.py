@@ -30,6 +30,39 @@ from core.errors import UserError
 SHIPPED = Path(__file__).parents[1] / "profiles"
 DEFAULT = "default"
 
+SITE_FIELDS = ("partition", "account", "qos", "constraint")
+"""Fields that users also set for all of their jobs, by SBATCH_PARTITION and its like."""
+
+_LAUNCHERS_OWN = (
+    *("array", "comment", "dependency", "error", "export", "job_name", "no_requeue", "open_mode"),
+    *("output", "parsable", "requeue", "signal", "test_only", "wait", "wrap"),
+    *("a", "d", "e", "J", "o", "W"),
+)
+_OWN_FIELD = {
+    "partition": "partition",
+    "p": "partition",
+    "account": "account",
+    "A": "account",
+    "qos": "qos",
+    "q": "qos",
+    "constraint": "constraint",
+    "C": "constraint",
+    "nodes": "nodes",
+    "N": "nodes",
+    "time": "time",
+    "t": "time",
+    "mem": "memory",
+    "cpus_per_task": "cpus",
+    "c": "cpus",
+    "gpus": "gpus",
+    "G": "gpus",
+    "gpus_per_node": "gpus",
+    "ntasks": "gpus",
+    "n": "gpus",
+    "ntasks_per_node": "gpus",
+}
+"""Options of sbatch that have a field here."""
+
 _TIME = re.compile(r"(?:(?P<d>\d+)-)?(?P<h>\d+):(?P<m>\d+)(?::(?P<s>\d+))?")
 _MEMORY = re.compile(r"\d+(\.\d+)?[KMGT]", re.IGNORECASE)
 
@@ -68,6 +101,17 @@ class Shape(Strict):
         if value is None or _MEMORY.fullmatch(str(value)):
             return value
         raise ValueError("expected a number and a unit, such as 32G or 500M")
+
+    @field_validator("extra")
+    @classmethod
+    def _not_the_launchers(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for name in value:
+            option = name.strip("-").replace("-", "_")
+            if option in _LAUNCHERS_OWN:
+                raise ValueError(f"{name}: the launcher sets this option itself")
+            if option in _OWN_FIELD:
+                raise ValueError(f"{name}: use the field {_OWN_FIELD[option]}")
+        return value
 
     @property
     def tasks_per_node(self) -> int:

@@ -6,17 +6,20 @@ Every command may be missing, hang or fail: that is a :class:`SlurmError`, which
 from __future__ import annotations
 
 import functools
-import getpass
 import os
 import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
+from launch.executors.base import Job
 from launch.records.journal import JOB_PREFIX
 
-TIMEOUT_SECONDS = 60
+TIMEOUT_SECONDS = 60.0
+_SQUEUE = ("squeue", "-h", "-r", "-t", "all", "-o", "%F|%K|%T|%N|%r|%j|%k")
+# a user's own formats, filters and defaults of SLURM's commands
+_USERS_OWN = re.compile(r"(SQUEUE|SACCT|SCANCEL|SCONTROL)_|.*_FORMAT$")
+_COMPLAINT = re.compile(r"\b(error|fatal|invalid|unable|denied)\b", re.IGNORECASE)
 LIVE = {
     "PENDING": "queued",
     "CONFIGURING": "queued",
@@ -56,105 +59,102 @@ class SlurmError(Exception):
     """A command of SLURM is missing, failed or did not answer."""
 
 
-@dataclass(frozen=True)
-class SlurmJob:
-    """One task of a job array (or a single job), as SLURM sees it.
-
-    Attributes:
-        id: such as "123_4", or "123".
-        name: carries the batch's id.
-        index: task index; 0 for a single job.
-        state: SLURM's word, such as "PENDING".
-        node: where it runs or ran, or "".
-        reason: why it is pending, or how it ended (exit code).
-        comment: names the store that it was submitted from.
-        past: SLURM's controller no longer lists it.
-    """
-
-    id: str
-    name: str
-    index: int
-    state: str
-    node: str = ""
-    reason: str = ""
-    comment: str = ""
-    past: bool = False
-
-    @property
-    def batch(self) -> str:
-        """Id of the batch that it belongs to."""
-        return self.name.removeprefix(JOB_PREFIX)
-
-    @property
-    def array(self) -> str:
-        """The array's id, or the job's own."""
-        return self.id.partition("_")[0]
-
-    @property
-    def live(self) -> bool:
-        """Whether SLURM has not done with it."""
-        return not self.past and self.state not in ENDED
-
-
-def run_slurm(command: Sequence[str], timeout: float = TIMEOUT_SECONDS) -> str:
+def run_slurm(command: Sequence[str], *, question: bool = True) -> str:
     """Standard output of a SLURM command.
+
+    Args:
+        question: an answer that comes with a complaint, as ``squeue`` gives it with exit status 0
+            of a user whom it does not know, is no answer.
 
     Raises:
         SlurmError: missing, failed, or no answer in time.
     """
-    # the length at which task lists are cut off, and formats that a user may have set
-    environment = {k: v for k, v in os.environ.items() if not k.endswith("_FORMAT")}
-    environment["SLURM_BITSTR_LEN"] = "0"
+    environment = {k: v for k, v in os.environ.items() if not _USERS_OWN.match(k)}
+    environment["SLURM_BITSTR_LEN"] = "0"  # the length at which task lists are cut off
     try:
         done = subprocess.run(
             list(command),
             capture_output=True,
             text=True,
-            timeout=timeout,
+            errors="replace",
+            timeout=TIMEOUT_SECONDS,
             check=False,
             env=environment,
         )
     except FileNotFoundError:
         raise SlurmError(f"{command[0]}: not found on this machine") from None
     except subprocess.TimeoutExpired:
-        raise SlurmError(f"{command[0]}: no answer within {timeout:.0f} s") from None
+        raise SlurmError(f"{command[0]}: no answer within {TIMEOUT_SECONDS:.0f} s") from None
     except OSError as error:
         raise SlurmError(f"{command[0]}: {error.strerror}") from error
-    if done.returncode != 0:
-        message = done.stderr.strip() or f"exit status {done.returncode}"
-        raise SlurmError(f"{command[0]}: {message}")
+    complaint = done.stderr.strip()
+    doubtful = question and (_COMPLAINT.search(complaint) or (complaint and not done.stdout))
+    if done.returncode != 0 or doubtful:
+        raise SlurmError(f"{command[0]}: {complaint or f'exit status {done.returncode}'}")
     return done.stdout
 
 
-def queue(users: Iterable[str] = ()) -> list[SlurmJob]:
+def queue(uids: Iterable[int] = ()) -> list[Job]:
     """Every job of ours that SLURM knows, ended ones for as long as it remembers: one ``squeue``.
 
     Args:
-        users: whose jobs; none: this user's.
+        uids: whose jobs, by number, since names may lie (LOGNAME); this user's are always in.
 
     Raises:
         SlurmError: no answer.
     """
-    users = sorted(set(users) or {user_name()})
-    output = run_slurm(
-        ["squeue", "-h", "-r", "-t", "all", "-u", ",".join(users), "-o", "%F|%K|%T|%N|%r|%j|%k"]
-    )
-    return list(_parse_queue(output))
+    users = ",".join(str(uid) for uid in sorted({*uids, os.getuid()}))
+    return list(_parse_queue(run_slurm([*_SQUEUE, "-u", users])))
 
 
-def _parse_queue(output: str) -> Iterator[SlurmJob]:
+def queue_of(ids: Sequence[str]) -> list[Job]:
+    """What the controller lists of these jobs, asked by their ids; nothing for none.
+
+    Raises:
+        SlurmError: no answer.
+    """
+    if not ids:
+        return []
+    try:
+        return list(_parse_queue(run_slurm([*_SQUEUE, "-j", ",".join(ids)])))
+    except SlurmError as error:
+        if "invalid job id" in str(error).lower():
+            return []
+        raise
+
+
+def _parse_queue(output: str) -> Iterator[Job]:
     for line in output.splitlines():
         parts = line.strip().split("|", 6)
         if len(parts) != 7 or not parts[5].startswith(JOB_PREFIX):
             continue
         array, index, state, node, reason, name, comment = parts
-        if index.isdigit():
-            yield SlurmJob(f"{array}_{index}", name, int(index), state, node, reason, comment)
-        else:
-            yield SlurmJob(array, name, 0, state, node, reason, comment)
+        full = f"{array}_{index}" if index.isdigit() else array
+        yield _job(full, name, index, state, node, reason, comment)
 
 
-def accounting(ids: Iterable[str]) -> list[SlurmJob]:
+def _job(
+    job_id: str, name: str, index: str | int, state: str, node: str, reason: str, comment: str = ""
+) -> Job:
+    return Job(
+        id=job_id,
+        name=name,
+        batch=name.removeprefix(JOB_PREFIX),
+        index=int(index) if str(index).isdigit() else 0,
+        state=state,
+        node="" if node in ("None assigned", "(null)") else node,
+        reason=reason,
+        comment=comment,
+        live=state not in ENDED,
+    )
+
+
+def is_refused(job: Job) -> bool:
+    """Whether SLURM made the job only to refuse it: it failed without ever having had a node."""
+    return job.state == "FAILED" and not job.node
+
+
+def accounting(ids: Iterable[str]) -> list[Job]:
     """What the accounting database says of these jobs (arrays whole): one ``sacct``.
 
     Raises:
@@ -168,17 +168,15 @@ def accounting(ids: Iterable[str]) -> list[SlurmJob]:
     return list(_parse_accounting(output))
 
 
-def _parse_accounting(output: str) -> Iterator[SlurmJob]:
+def _parse_accounting(output: str) -> Iterator[Job]:
     for line in output.splitlines():
         parts = line.strip().split("|", 4)
         if len(parts) != 5 or not parts[4].startswith(JOB_PREFIX):
             continue
         job_id, state, exit_code, node, name = parts
-        word = state.partition(" ")[0]
         for array, index in expand_id(job_id):
             full = array if index is None else f"{array}_{index}"
-            node = "" if node == "None assigned" else node
-            yield SlurmJob(full, name, index or 0, word, node, exit_code)
+            yield _job(full, name, index or 0, state.partition(" ")[0], node, exit_code)
 
 
 def expand_id(text: str) -> list[tuple[str, int | None]]:
@@ -208,7 +206,7 @@ def cancel(ids: Sequence[str], chunk: int = 500) -> None:
         SlurmError: SLURM refuses; what comes before in ``ids`` is cancelled.
     """
     for start in range(0, len(ids), chunk):
-        run_slurm(["scancel", *ids[start : start + chunk]])
+        run_slurm(["scancel", *ids[start : start + chunk]], question=False)
 
 
 @functools.cache
@@ -242,11 +240,6 @@ def cluster_name() -> str | None:
         return settings().get("ClusterName")
     except SlurmError:
         return None
-
-
-def user_name() -> str:
-    """Whose jobs are ours."""
-    return getpass.getuser()
 
 
 def is_here() -> bool:

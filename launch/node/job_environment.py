@@ -6,17 +6,18 @@ import os
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 REQUEUE_SECONDS = 60
+_REQUEUE = {"slurm": ("scontrol", "requeue")}
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class JobEnvironment:
     """A task's place.
 
     Attributes:
-        scheduler: "slurm", "local" (submitit's local executor), or None (this process).
+        scheduler: by submitit's name, such as "slurm" or "local"; None: just this process.
         job_id: such as "123_4", or None.
         restarts: how often the scheduler has started the job again.
         rank: of the tasks of the job, 0 leads.
@@ -25,7 +26,7 @@ class Surroundings:
         node: the scheduler's name of the node, or None.
     """
 
-    scheduler: Literal["slurm", "local"] | None = None
+    scheduler: str | None = None
     job_id: str | None = None
     restarts: int = 0
     rank: int = 0
@@ -34,23 +35,26 @@ class Surroundings:
     node: str | None = None
 
     @classmethod
-    def detect(cls, environment: Mapping[str, str] = os.environ) -> Surroundings:
+    def detect(cls, environment: Mapping[str, str] = os.environ) -> JobEnvironment:
         """What the environment variables of submitit and SLURM say."""
         executor = environment.get("SUBMITIT_EXECUTOR")
-        if executor == "slurm":
-            return cls._slurm(environment)
-        if executor == "local":
-            return cls(
-                scheduler="local",
-                job_id=environment.get("SUBMITIT_LOCAL_JOB_ID"),
-                rank=int(environment.get("SUBMITIT_LOCAL_GLOBALID", 0)),
-                tasks=int(environment.get("SUBMITIT_LOCAL_NTASKS", 1)),
-                local_rank=int(environment.get("SUBMITIT_LOCAL_LOCALID", 0)),
-            )
-        return cls()
+        if executor is None:
+            return cls()
+        known = {"slurm": cls._slurm, "local": cls._local}
+        return known[executor](environment) if executor in known else cls(executor)
 
     @classmethod
-    def _slurm(cls, environment: Mapping[str, str]) -> Surroundings:
+    def _local(cls, environment: Mapping[str, str]) -> JobEnvironment:
+        return cls(
+            scheduler="local",
+            job_id=environment.get("SUBMITIT_LOCAL_JOB_ID"),
+            rank=int(environment.get("SUBMITIT_LOCAL_GLOBALID", 0)),
+            tasks=int(environment.get("SUBMITIT_LOCAL_NTASKS", 1)),
+            local_rank=int(environment.get("SUBMITIT_LOCAL_LOCALID", 0)),
+        )
+
+    @classmethod
+    def _slurm(cls, environment: Mapping[str, str]) -> JobEnvironment:
         array, index = (environment.get(f"SLURM_ARRAY_{x}_ID") for x in ("JOB", "TASK"))
         return cls(
             scheduler="slurm",
@@ -61,6 +65,14 @@ class Surroundings:
             local_rank=int(environment.get("SLURM_LOCALID", 0)),
             node=environment.get("SLURMD_NODENAME"),
         )
+
+    @property
+    def requeue_command(self) -> tuple[str, ...]:
+        """What has the scheduler start the job again; empty: it cannot.
+
+        One that can also warns before it ends a job.
+        """
+        return (*_REQUEUE[self.scheduler], str(self.job_id)) if self.scheduler in _REQUEUE else ()
 
     def facts(self) -> dict[str, Any]:
         """For the claim on the run folder."""
@@ -79,15 +91,11 @@ class Surroundings:
 
 
 def requeue() -> str | None:
-    """Have SLURM start this job again; None, or why it will not."""
-    job_id = Surroundings.detect().job_id
+    """Have the scheduler start this job again; None, or why it will not."""
+    command = JobEnvironment.detect().requeue_command
     try:
         done = subprocess.run(
-            ["scontrol", "requeue", str(job_id)],
-            capture_output=True,
-            text=True,
-            timeout=REQUEUE_SECONDS,
-            check=False,
+            command, capture_output=True, text=True, timeout=REQUEUE_SECONDS, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)

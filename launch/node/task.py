@@ -6,11 +6,13 @@ consistent or visibly incomplete afterwards.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
+import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +22,7 @@ from benchmarks.measurements import NAMES
 from core.errors import UserError
 from core.files import read_json, write_json
 from launch.node import stop
-from launch.node.job_environment import Surroundings, requeue
-from launch.node.output import output_to
+from launch.node.job_environment import JobEnvironment, requeue
 from launch.records import failures, lease
 from launch.records.process import myself
 from launch.records.run_folder import DONE_BUT_FOR, RunFolder, timestamp
@@ -32,7 +33,10 @@ logger = logging.getLogger(__name__)
 CellFunction = Callable[..., bool]
 """``function(run, attempt=n, should_stop=callable, leader=bool) -> finished``."""
 
-RUN_CELL = "launch.node.job:run_cell"
+RUN_CELL = "launch.job:run_cell"
+"""What a cell does, by the name that records have carried from the beginning."""
+
+_MOVED = {RUN_CELL: "launch.node.job:run_cell"}
 EXIT_REQUEUED = 75  # "temporary failure" in sysexits.h; the scheduler starts the job again
 _VERDICT_SECONDS = 90.0
 
@@ -60,7 +64,7 @@ class CellTask:
 
     def __call__(self) -> str:
         """Run the cell; says what became of it (the run folder says it, too)."""
-        run, where = RunFolder(Path(self.folder)), Surroundings.detect()
+        run, where = RunFolder(Path(self.folder)), JobEnvironment.detect()
         signals = stop.install()  # submitit has set its own in the meantime
         for reason in ("lost", "cancelled"):
             signals.withdraw(reason)  # of the cell before, in this process
@@ -91,7 +95,7 @@ def resolve(function: str) -> CellFunction:
     Raises:
         UserError: no such module or function.
     """
-    module, _, name = function.partition(":")
+    module, _, name = _MOVED.get(function, function).partition(":")
     try:
         found: CellFunction = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
@@ -99,7 +103,7 @@ def resolve(function: str) -> CellFunction:
     return found
 
 
-def _lead(task: CellTask, run: RunFolder, where: Surroundings, signals: stop.Stop) -> str:
+def _lead(task: CellTask, run: RunFolder, where: JobEnvironment, signals: stop.Stop) -> str:
     if run.is_done(run.measure()):
         return "done before"
     if run.cancelled():
@@ -111,17 +115,17 @@ def _lead(task: CellTask, run: RunFolder, where: Surroundings, signals: stop.Sto
         logger.warning("%s: not run, it is %s", run.path, held)
         return "held by another"
     failures.reserve_room(run)
-    if where.scheduler == "slurm":
+    if where.requeue_command:
         signals.after("warned", task.patience, lambda: _requeue_overdue(task, run, claim))
     try:
-        with _heartbeat(claim, run, signals), output_to(run, claim.number, where):
+        with _heartbeat(claim, run, signals), _output_to(run, claim.number, where):
             return _work(task, run, where, signals, claim)
     finally:
         failures.release_room(run)
 
 
 def _work(
-    task: CellTask, run: RunFolder, where: Surroundings, signals: stop.Stop, claim: lease.Lease
+    task: CellTask, run: RunFolder, where: JobEnvironment, signals: stop.Stop, claim: lease.Lease
 ) -> str:
     """Call the cell's function until it is finished or has to stop for good."""
     started = time.monotonic()
@@ -138,7 +142,7 @@ def _work(
             logger.warning("error after the request to stop (%s)", signals.reason, exc_info=True)
         if finished:
             return _publish(run, claim)
-        if signals.reason == "terminated" and where.scheduler == "slurm":
+        if signals.reason == "terminated" and where.requeue_command:
             # the job is either about to be killed, or to be warned and moved
             signals.wait_for_another("terminated", _VERDICT_SECONDS)
             if signals.reason == "terminated":
@@ -185,13 +189,13 @@ def wall_seconds(run: RunFolder) -> tuple[float, int]:
 def _stopped(
     task: CellTask,
     run: RunFolder,
-    where: Surroundings,
+    where: JobEnvironment,
     signals: stop.Stop,
     claim: lease.Lease,
     seconds: float,
 ) -> str:
     reason = signals.reason
-    if reason == "warned" and where.scheduler == "slurm":
+    if reason == "warned" and where.requeue_command:
         _requeue(claim, warning_means(task, seconds))
         sys.exit(EXIT_REQUEUED)
     if reason != "lost":
@@ -235,12 +239,12 @@ def _fail(run: RunFolder, claim: lease.Lease, error: BaseException, rank: int = 
     failures.with_room(run, lambda: claim.end({"outcome": outcome, "cause": cause}))
 
 
-def _follow(task: CellTask, run: RunFolder, where: Surroundings, signals: stop.Stop) -> str:
+def _follow(task: CellTask, run: RunFolder, where: JobEnvironment, signals: stop.Stop) -> str:
     """A rank other than 0: works along once rank 0 of the same start has the lease."""
     claim = _leaders_claim(run, where)
     if claim is None:
         return "not led"
-    with output_to(run, claim.number, where):
+    with _output_to(run, claim.number, where):
         try:
             resolve(task.function)(run, attempt=claim.number, should_stop=signals, leader=False)
         except BaseException as error:
@@ -252,7 +256,7 @@ def _follow(task: CellTask, run: RunFolder, where: Surroundings, signals: stop.S
 
 
 def _leaders_claim(
-    run: RunFolder, where: Surroundings, seconds: float = 600.0
+    run: RunFolder, where: JobEnvironment, seconds: float = 600.0
 ) -> lease.Lease | None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -289,3 +293,37 @@ def _heartbeat(
             signals.ask("cancelled")
 
     return lease.beating(claim, each)
+
+
+@contextlib.contextmanager
+def _output_to(run: RunFolder, attempt: int, where: JobEnvironment) -> Iterator[None]:
+    """Send everything that is printed, also by C code, to the run's own log.
+
+    Each task has a log of its own; inline nothing is redirected, since the user is watching.
+    """
+    if where.scheduler is None:
+        yield
+        return
+    log = run.log(attempt)
+    if where.rank:
+        log = log.with_suffix(f".rank{where.rank}.log")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    saved = os.dup(1), os.dup(2)
+    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    try:
+        _point_output_to(handle, handle)
+        yield
+    finally:
+        _point_output_to(*saved)
+        for descriptor in (handle, *saved):
+            os.close(descriptor)
+
+
+def _point_output_to(out: int, err: int) -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError as error:  # a full disk must not hide what happened
+            logger.debug("output lost: %s", error)
+    os.dup2(out, 1)
+    os.dup2(err, 2)

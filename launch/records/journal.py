@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from core.errors import UserError
 from core.files import read_json, write_json
@@ -24,8 +24,6 @@ from launch.records.store import Store
 
 JOB_PREFIX = "tevit-"
 
-ExecutorName = Literal["inline", "local", "slurm"]
-
 
 @dataclass(frozen=True)
 class Batch:
@@ -33,6 +31,7 @@ class Batch:
 
     Attributes:
         id: unique; part of the job's name.
+        executor: its name, see :mod:`launch.executors.table`.
         signatures: run folder of each task, by task index.
         names: the cells' names, likewise.
         parameters: what the executor was given.
@@ -43,7 +42,7 @@ class Batch:
 
     id: str
     grid: str
-    executor: ExecutorName
+    executor: str
     signatures: tuple[str, ...]
     names: tuple[str, ...]
     function: str
@@ -69,13 +68,22 @@ class Journal:
         """Folder of the batches."""
         return self.store.journal / "batches"
 
+    @property
+    def lock(self) -> Path:
+        """Folder of the lease that one launcher at a time holds while it submits."""
+        return self.store.journal / "lock"
+
+    def file(self, batch: Batch) -> Path:
+        """The record of a batch."""
+        return self.folder / f"{batch.id}.json"
+
     def submitit_folder(self, batch: str) -> Path:
         """Where submitit keeps a batch's files: one folder each, so that ids never clash."""
         return self.store.journal / "submitit" / batch
 
     def begin(self, batch: Batch) -> None:
         """Record ``batch`` before it is submitted."""
-        write_json(self.folder / f"{batch.id}.json", asdict(batch))
+        write_json(self.file(batch), asdict(batch))
 
     def submitted(self, batch: str, job_id: str, *, adopted: bool = False) -> None:
         """Record the job that the scheduler made of ``batch``."""
@@ -114,6 +122,15 @@ class Journal:
     def is_settled(self, batch: str) -> bool:
         """Whether it is known what became of the submission."""
         return self.is_void(batch) or (self.folder / f"{batch}.job.json").exists()
+
+    def submitting(self, batch: Batch) -> bool:
+        """Whether the launcher of ``batch`` is still at it."""
+        if self.is_settled(batch.id):
+            return False
+        claim = lease.latest(self.lock)
+        if claim is None or not claim.alive():
+            return False
+        return claim.holder.get("token") == batch.launcher.get("token")
 
     def ids(self) -> set[str]:
         """Every batch."""

@@ -101,6 +101,11 @@ class Store:
         """Folder of the launcher's own records."""
         return self.root / "launch"
 
+    @property
+    def job_comment(self) -> str:
+        """What jobs of the store carry as their comment."""
+        return f"tevit:{self.root}"
+
     def run(self, signature: str) -> RunFolder:
         """The run folder of ``signature``, which need not exist."""
         return RunFolder(self.runs / signature)

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from ablations.grid import Grid
+from launch.executors.base import SubmissionError, Target
 from launch.records.store import Store
 from launch.submit.launcher import launch
-from launch.submit.plan import SUBMITTED, Target, make_plan, wanted
+from launch.submit.plan import SUBMITTED, plan_launch, wanted
 from launch.submit.retry import RetryRules
 from launch.watch.survey import Survey, survey
+
+REFUSALS = 3
+"""In a row, with nothing queued or running, after which following gives up."""
+
+LONGEST_PAUSE_SECONDS = 600.0
 
 
 def follow(
@@ -22,40 +28,62 @@ def follow(
     rules: RetryRules,
     *,
     interval: float,
+    only: Collection[str] | None = None,
     show: Callable[[Survey], None] = lambda found: None,
 ) -> Survey:
     """Wait until no cell is queued or running; retry by the rules meanwhile.
 
     Args:
-        interval: seconds between two looks; each asks the scheduler once for all cells.
+        interval: seconds between two looks; each asks the scheduler once for all cells. After
+            each retry, and each refusal to take one, the next look is twice as far.
+        only: signatures of the runs that matter; none: all.
         show: called with what each look found.
 
     Returns:
         The last look.
+
+    Raises:
+        SubmissionError: a retry was refused time and again, and nothing else goes on.
     """
     # whoever cancels a cell while we wait means it; a measurement just failed would fail again
     rules = replace(rules, causes=rules.causes - {"cancelled"}, measurements=False)
+    needed = {s: m for s, m in wanted(grid).items() if only is None or s in only}
     retries: Counter[str] = Counter()
+    pause, refusals = interval, 0
     while True:
-        found = survey(store, wanted(grid), record=True)
+        found = survey(store, needed, record=True)
         show(found)
-        active = [s for s in found.cells.values() if s.state.name in ("queued", "running")]
-        if retry(store, grid, target, rules, retries):
-            continue
-        if not active:
+        active = any(s.state.name in ("queued", "running") for s in found.cells.values())
+        try:
+            again = _retry(store, grid, target, rules, retries, needed)
+            refusals = 0
+        except SubmissionError:
+            again, refusals = True, refusals + 1
+            if not active and refusals == REFUSALS:
+                raise
+        if not active and not again:
             return found
-        time.sleep(interval)
+        time.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE_SECONDS) if again else interval
 
 
-def retry(
-    store: Store, grid: Grid, target: Target, rules: RetryRules, retries: Counter[str]
+def _retry(
+    store: Store,
+    grid: Grid,
+    target: Target,
+    rules: RetryRules,
+    retries: Counter[str],
+    only: Collection[str],
 ) -> bool:
-    """Submit what the rules try again, each cell at most ``rules.limit`` times."""
-    plan = make_plan(store, grid, target, rules)
-    again = {c.cell.signature for c in plan.cells if c.action in SUBMITTED}
+    """Submit what is missing or tried again, each cell at most ``rules.limit`` times.
+
+    Returns:
+        Whether there was anything to submit, be there room for it or not.
+    """
+    plan = plan_launch(store, grid, target, rules, only=only)
+    again = {c.cell.signature for c in plan.cells if c.action in SUBMITTED} & set(only)
     again = {signature for signature in again if retries[signature] < rules.limit}
     if not again:
         return False
-    retries.update(again)
-    launch(store, grid, target, rules, only=again)
+    retries.update(launch(store, grid, target, rules, only=again).submitted)
     return True

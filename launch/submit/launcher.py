@@ -3,7 +3,7 @@
 One launcher at a time submits (a lease, not a lock: a dead launcher does not block the next).
 Each batch goes through the same steps, each of which leaves a record:
 
-    1. the batch is written to the journal          killed here: void, the cells are free again
+    1. the batch is written to the journal          killed here: withdrawn, the cells are free again
     2. its cells are marked as queued               killed here: the same
     3. the scheduler takes it                       killed here: found by the job's name, adopted
     4. the job's id is written to the journal
@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +26,21 @@ from ablations.cell import Cell
 from ablations.grid import Grid
 from ablations.signature import SCHEMA
 from core.errors import UserError
-from launch.executors import slurm_queries as slurm
-from launch.executors.executors import SubmissionError, start_local, submit_slurm
+from launch.executors.base import (
+    BatchPlan,
+    NoRoomError,
+    SubmissionError,
+    Target,
+    UndecidedError,
+)
 from launch.records import lease
 from launch.records.journal import Batch, Journal, new_batch_id
 from launch.records.process import myself
 from launch.records.run_folder import timestamp
 from launch.records.store import Manifest, ManifestCell, Store
-from launch.submit.plan import BatchPlan, Plan, Target, make_plan, wanted
+from launch.submit.plan import LaunchPlan, plan_launch, wanted
 from launch.submit.retry import RetryRules
-from launch.watch.facts import ask
-from launch.watch.settle import launcher_lock, void
+from launch.watch.cell_state import withdraw
 
 logger = logging.getLogger(__name__)
 
@@ -52,10 +56,17 @@ class Launched:
     Attributes:
         plan: what it had decided.
         batches: what it submitted, each with the job's id ("" where there is none).
+        no_room: what the scheduler said when it took no more, if it did not take all.
     """
 
-    plan: Plan
+    plan: LaunchPlan
     batches: tuple[tuple[Batch, str], ...]
+    no_room: str | None = None
+
+    @property
+    def submitted(self) -> set[str]:
+        """Signatures of the runs that were submitted."""
+        return {signature for batch, _ in self.batches for signature in batch.signatures}
 
 
 def launch(
@@ -68,7 +79,7 @@ def launch(
 ) -> Launched:
     """Submit every cell of ``grid`` that is missing, or that the rules try again.
 
-    Inline batches are only prepared: :func:`launch.executors.inline.run` runs them.
+    What runs in this process is only prepared: the executor's ``run`` runs it.
 
     Args:
         only: signatures of the runs that may be submitted; none: all.
@@ -79,17 +90,29 @@ def launch(
     """
     journal = Journal(store)
     with only_launcher(store, target) as (claim, launcher):
-        plan = make_plan(store, grid, target, rules, only=only, record=True)
+        plan = plan_launch(store, grid, target, rules, only=only, record=True)
         unknown = sum(not c.status.certain for c in plan.cells)
         if unknown:
             logger.warning("of %d cells it is not known whether they run: launch again", unknown)
         _write_folders(store, grid, plan)
-        submitted = []
-        for part in plan.batches:
+        submitted: list[tuple[Batch, str]] = []
+        waiting, no_room = list(reversed(plan.batches)), None
+        while waiting and no_room is None:
             if not claim.held():
                 raise UserError("another launcher has taken over: launch again")
-            submitted.append(_submit(journal, plan, part, launcher))
-    return Launched(plan, tuple(submitted))
+            part = waiting.pop()
+            try:
+                submitted.append(_submit(journal, plan, part, launcher))
+            except NoRoomError as error:
+                if len(part.cells) == 1:
+                    no_room = str(error)
+                else:  # as many as there is room for
+                    half = len(part.cells) // 2
+                    waiting.append(replace(part, cells=part.cells[half:]))
+                    waiting.append(replace(part, cells=part.cells[:half]))
+    if no_room and not submitted:
+        raise NoRoomError(no_room)
+    return Launched(plan, tuple(submitted), no_room)
 
 
 @contextlib.contextmanager
@@ -104,11 +127,9 @@ def only_launcher(
     Raises:
         UserError: another launcher took longer than ``patience`` seconds.
     """
-    cluster = slurm.cluster_name() if target.executor == "slurm" else None
-    launcher = myself(
-        token=secrets.token_hex(8), cluster=cluster, command=sys.argv, folder=str(Path.cwd())
-    )
-    folder, deadline = launcher_lock(store), time.monotonic() + patience
+    launcher = myself(token=secrets.token_hex(8), command=sys.argv, folder=str(Path.cwd()))
+    launcher |= {"cluster": None, **target.executor.facts()}
+    folder, deadline = Journal(store).lock, time.monotonic() + patience
     while True:
         try:
             claim = lease.acquire(folder, launcher)
@@ -118,6 +139,8 @@ def only_launcher(
                 raise UserError(f"another launcher is at work on {store.root}: {held}") from held
             logger.info("waiting for another launcher (%s)", held)
             time.sleep(0.2)
+        except OSError as error:
+            raise UserError(f"the store {store.root} cannot be written: {error}") from error
     try:
         with lease.beating(claim):
             yield claim, launcher
@@ -146,7 +169,7 @@ def manifest_of(grid: Grid) -> Manifest:
     )
 
 
-def _write_folders(store: Store, grid: Grid, plan: Plan) -> None:
+def _write_folders(store: Store, grid: Grid, plan: LaunchPlan) -> None:
     """The manifest, and a folder for every run that does not have all that the grid wants.
 
     Cells that are queued or running already learn here what else is to be measured.
@@ -169,12 +192,12 @@ def _write_folders(store: Store, grid: Grid, plan: Plan) -> None:
 
 
 def _submit(
-    journal: Journal, plan: Plan, part: BatchPlan, launcher: Mapping[str, Any]
+    journal: Journal, plan: LaunchPlan, part: BatchPlan, launcher: Mapping[str, Any]
 ) -> tuple[Batch, str]:
     batch = Batch(
         id=new_batch_id(),
         grid=plan.grid.name,
-        executor=plan.target.executor,
+        executor=plan.target.executor.name,
         signatures=tuple(cell.signature for cell in part.cells),
         names=tuple(cell.name for cell in part.cells),
         function=plan.target.function,
@@ -187,31 +210,35 @@ def _submit(
         lambda task: journal.store.run(task[1]).mark_queued(batch.id, task[0]),
         list(enumerate(batch.signatures)),
     )
-    if batch.executor == "slurm":
-        job_id = _submit_slurm(journal, batch, plan.target)
-    else:
-        job_id = str(start_local(journal, batch)) if batch.executor == "local" else ""
+    try:
+        job_id = plan.target.executor.submit(journal, batch, plan.target)
+    except SubmissionError as error:
+        job_id = _made_all_the_same(journal, batch, plan.target, error)
     journal.submitted(batch.id, job_id)
     return batch, job_id
 
 
-def _submit_slurm(journal: Journal, batch: Batch, target: Target) -> str:
-    """Submit; after a refusal, see by the job's name whether there is a job all the same."""
+def _made_all_the_same(
+    journal: Journal, batch: Batch, target: Target, error: SubmissionError
+) -> str:
+    """After a refusal: the id of the job that there may be, as an answer can get lost.
+
+    Raises:
+        SubmissionError: there is none, and the batch is withdrawn; or that is not known.
+    """
+    executor = target.executor
     try:
-        return submit_slurm(journal, batch, target.profile.python)
-    except SubmissionError as error:
-        facts = ask(journal, [batch], [])
-        made = facts.of_batch(batch.id)
-        if made:
-            logger.warning("%s; but SLURM lists the job %s: adopted", error, made[0].array)
-            return made[0].array
-        if facts.answered:
-            void(journal, batch, str(error))
-            raise
+        job_id = executor.made(journal, batch, executor.ask(journal, [batch], ()))
+    except UndecidedError:
         raise SubmissionError(
             f"{error}\nSLURM does not answer, so whether it made a job is not known; "
             "the next launch will find out"
         ) from error
+    if job_id is None:
+        withdraw(journal, batch, str(error))
+        raise error
+    logger.warning("%s; but SLURM lists the job %s: adopted", error, job_id)
+    return job_id
 
 
 def in_parallel(action: Callable[[Any], None], items: Iterable[Any]) -> None:

@@ -1,50 +1,25 @@
 """What a launch would do: each cell's fate, and the jobs to submit; nothing is changed by it.
 
-``tevit plan`` stops here, ``tevit launch`` goes on with :func:`launch.submit.launcher.commit`.
+``tevit plan`` stops here, ``tevit launch`` goes on with :func:`launch.submit.launcher.launch`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from ablations.cell import Cell
 from ablations.grid import Grid
-from core.errors import UserError
-from launch.executors import slurm_queries as slurm
-from launch.executors.executors import deal_gpus, slurm_parameters, task_settings, visible_gpus
-from launch.executors.profile import Profile, Shape
-from launch.node.task import RUN_CELL
-from launch.records.journal import ExecutorName
+from launch.executors.base import BatchPlan, CellStatus, Job, Target
 from launch.records.store import Store
-from launch.submit.retry import RetryRules
-from launch.watch.judge import CellStatus
-from launch.watch.survey import store_comment, survey
+from launch.submit.retry import RetryRules, option
+from launch.watch.survey import survey
 
 Action = Literal["new", "resume", "retry", "queued", "running", "done", "failed", "stopped"]
 
 SUBMITTED: tuple[Action, ...] = ("new", "resume", "retry")
 """Actions that mean that the cell is submitted."""
-
-
-@dataclass(frozen=True)
-class Target:
-    """Where the cells are to run.
-
-    Attributes:
-        executor: "inline", "local" or "slurm".
-        profile: what a cell asks for.
-        jobs: cells at a time, for the local executor.
-        function: what a cell calls.
-        then: a command to run when all have ended (local executor).
-    """
-
-    executor: ExecutorName
-    profile: Profile
-    jobs: int = 1
-    function: str = RUN_CELL
-    then: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,22 +41,12 @@ class CellPlan:
 
 
 @dataclass(frozen=True)
-class BatchPlan:
-    """Cells to be submitted together, and what with."""
-
-    shape: Shape
-    cells: tuple[Cell, ...]
-    parameters: Mapping[str, Any]
-    settings: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Plan:
+class LaunchPlan:
     """What a launch of ``grid`` would do.
 
     Attributes:
         problems: what the user should know, such as what could not be found out.
-        strays: live jobs that belong to the store and that no record knows.
+        orphans: live jobs that belong to the store and that no record knows.
     """
 
     grid: Grid
@@ -89,7 +54,7 @@ class Plan:
     cells: tuple[CellPlan, ...]
     batches: tuple[BatchPlan, ...]
     problems: Sequence[str] = ()
-    strays: Sequence[slurm.SlurmJob] = ()
+    orphans: Sequence[Job] = ()
 
     def counts(self) -> dict[Action, int]:
         """How many runs have each action; cells that share a run count once."""
@@ -99,8 +64,17 @@ class Plan:
                 counts[cell.action] = counts.get(cell.action, 0) + 1
         return counts
 
+    def left_text(self) -> str | None:
+        """What is left although it has not got done, and the option that would try it again."""
+        left = [c for c in self.cells if c.first and c.action in ("failed", "stopped")]
+        if not left:
+            return None
+        causes = sorted({option(c.status.state.cause or "error") for c in left})
+        again = " ".join(f"--retry {cause}" for cause in causes)
+        return f"{len(left)} failed runs are left as they are; to try them again: {again}"
 
-def make_plan(
+
+def plan_launch(
     store: Store,
     grid: Grid,
     target: Target,
@@ -108,7 +82,7 @@ def make_plan(
     *,
     only: Collection[str] | None = None,
     record: bool = False,
-) -> Plan:
+) -> LaunchPlan:
     """Decide about every cell of ``grid``.
 
     Args:
@@ -131,19 +105,32 @@ def make_plan(
         for c in cells
         if c.first and c.action in SUBMITTED and (only is None or c.cell.signature in only)
     ]
-    batches = _batches(store, target, chosen)
-    problems = [*found.problems, *_disturbed(target, batches), *_toy_data(batches)]
-    problems += _left_out(store, grid)
-    return Plan(grid, target, tuple(cells), batches, problems, found.strays)
+    problems = list(found.problems)
+    batches = target.executor.plan(store, target, chosen, problems) if chosen else []
+    problems += [*_toy_data(chosen), *_left_out(store, grid), *_outdated(store, target, cells)]
+    return LaunchPlan(grid, target, tuple(cells), tuple(batches), problems, found.orphans)
 
 
-def _disturbed(target: Target, batches: Sequence[BatchPlan]) -> list[str]:
-    """Speeds that are measured while the neighbours compute."""
-    cells = [cell for batch in batches for cell in batch.cells]
-    together = target.executor == "local" and any(len(b.parameters["gpus"]) > 1 for b in batches)
-    if not together or not any("fps" in cell.measure for cell in cells):
+def _outdated(store: Store, target: Target, cells: Sequence[CellPlan]) -> list[str]:
+    """Cells that wait with other resources than the profile asks for by now."""
+    waiting = {c.cell.signature: c.status.batch for c in cells if c.action == "queued" and c.first}
+    ours = [c.cell for c in cells if waiting.get(c.cell.signature) is not None]
+    changed: set[str] = set()
+    count = 0
+    for part in target.executor.plan(store, target, ours, []) if ours else ():
+        for cell in part.cells:
+            batch = waiting[cell.signature]
+            if batch is not None and batch.executor == target.executor.name:
+                names = target.executor.changed(batch.parameters, part.parameters)
+                changed.update(names)
+                count += bool(names)
+    if not changed:
         return []
-    return ["cells that run at the same time share the CPU, so their fps suffers: use --jobs 1"]
+    return [
+        f"{count} cells are queued with other resources than are asked for now "
+        f"({', '.join(sorted(changed))}): they keep theirs, unless they are cancelled "
+        "(tevit cancel) and launched again"
+    ]
 
 
 def _left_out(store: Store, grid: Grid) -> list[str]:
@@ -158,9 +145,9 @@ def _left_out(store: Store, grid: Grid) -> list[str]:
     ]
 
 
-def _toy_data(batches: Sequence[BatchPlan]) -> list[str]:
+def _toy_data(cells: Iterable[Cell]) -> list[str]:
     """Full-size models that would be trained on the small generated frames."""
-    data = [cell.config.data for batch in batches for cell in batch.cells]
+    data = [cell.config.data for cell in cells]
     if any(d.root == "synthetic" and min(d.test_size) > 2 * min(d.synthetic.size) for d in data):
         return [
             "data.root=synthetic, small generated videos, for models made for larger ones: "
@@ -189,68 +176,3 @@ def _decide(store: Store, cell: Cell, status: CellStatus, rules: RetryRules) -> 
     if state.name == "failed":
         return "retry", f"failed: {state.cause}"
     return "resume", state.cause or "unfinished"
-
-
-def _batches(store: Store, target: Target, cells: list[Cell]) -> tuple[BatchPlan, ...]:
-    """One batch a resource shape, and as many as the site's array limit asks for."""
-    if not cells:
-        return ()
-    if target.executor != "slurm":
-        return (_batch_here(target, cells),)
-    if not slurm.is_here():
-        raise UserError(
-            "this machine has no SLURM (sbatch and srun are not found); "
-            "use --executor local or --executor inline"
-        )
-    groups: dict[str, list[Cell]] = {}
-    shapes: dict[str, Shape] = {}
-    for cell in cells:
-        shape = target.profile.shape(cell.config) if target.profile.rules else target.profile
-        key = shape.model_dump_json() if target.profile.rules else ""
-        shapes[key] = shape
-        groups.setdefault(key, []).append(cell)
-    limit = target.profile.max_array_size or _site_limit()
-    return tuple(
-        _batch(store, target, shapes[key], group[k : k + limit])
-        for key, group in groups.items()
-        for k in range(0, len(group), limit)
-    )
-
-
-def _check_shares(cells: Sequence[Cell], tasks: int) -> None:
-    """Refuse, before anything is submitted, what every task would refuse when it starts."""
-    for cell in cells:
-        train = cell.config.train
-        if "ap" in cell.measure and train.clips % (tasks * train.accumulate):
-            raise UserError(
-                f"cell {cell.name}: train.clips={train.clips} cannot be shared out among {tasks} "
-                f"processes (one a GPU) with train.accumulate={train.accumulate}; use a multiple "
-                f"of {tasks * train.accumulate}, or another number of gpus in the profile"
-            )
-
-
-def _batch(store: Store, target: Target, shape: Shape, cells: list[Cell]) -> BatchPlan:
-    _check_shares(cells, shape.nodes * shape.tasks_per_node)
-    parameters = slurm_parameters(target.profile, shape, store_comment(store))
-    return BatchPlan(shape, tuple(cells), parameters, task_settings(target.profile, shape))
-
-
-def _batch_here(target: Target, cells: list[Cell]) -> BatchPlan:
-    parameters: dict[str, Any] = {}
-    if target.executor == "local":
-        gpus = visible_gpus()
-        lanes = deal_gpus(gpus, min(target.jobs, len(cells)), target.profile.gpus)
-        _check_shares(cells, max(1, *map(len, lanes)))
-        parameters["gpus"] = lanes
-        parameters["then"] = list(target.then)
-    return BatchPlan(target.profile, tuple(cells), parameters, {})
-
-
-def _site_limit() -> int:
-    try:
-        return slurm.largest_array()
-    except slurm.SlurmError as error:
-        raise UserError(
-            f"SLURM does not answer: {error}. Without a cluster use --executor local; where the "
-            "controller is only busy, try again or set max_array_size in the profile"
-        ) from error

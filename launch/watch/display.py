@@ -1,18 +1,22 @@
-"""Plans, states and failures as people read them on a terminal."""
+"""States and failures as people read them on a terminal, once or while they change."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Literal
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from launch.costs import Costs
 from launch.records.failures import CAUSES, FailureGroup
-from launch.submit.plan import SUBMITTED, BatchPlan, Plan
 from launch.watch.status import StatusRow, counts, duration, most_telling
+
+LINES = 20  # of a look, where there is no terminal
+REPEAT_SECONDS = 60.0
 
 STYLES = {
     "new": "cyan",
@@ -27,64 +31,19 @@ STYLES = {
 }
 
 
-def plan_table(plan: Plan, costs: Mapping[str, Costs], limit: int) -> RenderableType:
-    """Cells, jobs and totals of a plan; at most ``limit`` cells."""
-    headings = ("cell", "run", "what", "why", "parameters", "multiply-adds/frame")
-    rows: list[list[RenderableType]] = []
-    for cell in plan.cells[:limit]:
-        cost = costs.get(cell.cell.signature, Costs())
-        what = Text(cell.action, STYLES[cell.action])
-        note = cell.note if cell.first else f"{cell.note} (run of another cell)".strip()
-        numbers = (millions(cost.parameters), billions(cost.multiply_adds))
-        rows.append([cell.cell.name, cell.cell.signature[:8], what, note, *numbers])
-    title = Text(plan.grid.name, "bold")
-    parts: list[RenderableType] = [title, Text(plan.grid.description)]
-    parts += [_table(headings, rows, right=headings[4:]), *_more(len(plan.cells), limit)]
-    parts += _jobs(plan)
-    parts += [Text(f"! {problem}", "yellow") for problem in plan.problems]
-    parts += [_stray(job.id, job.name) for job in plan.strays]
-    return Group(*parts)
-
-
-def _jobs(plan: Plan) -> list[RenderableType]:
-    summary = ", ".join(f"{n} {action}" for action, n in plan.counts().items()) or "no cells"
-    lines: list[RenderableType] = [Text(f"runs: {summary}", "bold")]
-    if not plan.batches:
-        lines.append(Text("nothing to submit"))
-    for batch in plan.batches:
-        count = f"{len(batch.cells)} cell" + "s" * (len(batch.cells) != 1)
-        lines.append(Text(f"{count}: {_place(plan, batch)}"))
-    left = sum(c.first and c.action in ("failed", "stopped") for c in plan.cells)
-    if left:
-        lines.append(Text(f"{left} failed runs are left as they are (see --retry)", "yellow"))
-    return lines
-
-
-def _place(plan: Plan, batch: BatchPlan) -> str:
-    """Where the cells of a batch would run."""
-    if plan.target.executor == "inline":
-        return "in this process, one after the other"
-    if plan.target.executor == "local":
-        lanes = batch.parameters["gpus"]
-        gpus = "; ".join(",".join(lane) for lane in lanes if lane)
-        return f"on this machine, {len(lanes)} at a time, " + (f"GPUs {gpus}" if gpus else "no GPU")
-    hidden = ("comment", "srun_args", "stderr_to_stdout")
-    shown = {name: value for name, value in batch.parameters.items() if name not in hidden}
-    kind = "a job array" if len(batch.cells) > 1 else "a job"
-    return f"{kind} with " + ", ".join(f"{name}={value}" for name, value in shown.items())
-
-
-def _table(
+def plain_table(
     headings: Sequence[str], rows: Sequence[Sequence[RenderableType]], right: Collection[str]
 ) -> Table:
-    """A table without the columns that are empty in every row."""
+    """A table without the columns that are empty in every row; texts stand as they are."""
     table = Table()
     kept = [k for k, _ in enumerate(headings) if any(str(row[k]) for row in rows)]
     for k in kept:
         justify: Literal["right", "left"] = "right" if headings[k] in right else "left"
         table.add_column(headings[k], justify=justify, overflow="fold")
     for row in rows:
-        table.add_row(*(row[k] for k in kept))
+        # a name such as [1,-1,2,-2] is neither markup nor an emoji
+        texts = (Text(cell) if isinstance(cell := row[k], str) else cell for k in kept)
+        table.add_row(*texts)
     return table
 
 
@@ -94,9 +53,9 @@ def status_table(
     """The cells' states; at most ``limit`` of them, the most telling first."""
     headings = ("cell", "state", "step", "loss", "AP", "left", "host", "job", "why")
     shown = [_cells(row) for row in most_telling(list(rows), limit)]
-    table = _table(headings, shown, right=("step", "loss", "AP", "left"))
+    table = plain_table(headings, shown, right=("step", "loss", "AP", "left"))
     total = ", ".join(f"{n} {state}" for state, n in counts(rows).items())
-    parts: list[RenderableType] = [Text(title, "bold"), table, *_more(len(rows), limit)]
+    parts: list[RenderableType] = [Text(title, "bold"), table, *more_rows(len(rows), limit)]
     return Group(
         *parts, Text(total, "bold"), *(Text(f"! {problem}", "yellow") for problem in problems)
     )
@@ -145,34 +104,74 @@ def _indented(text: str) -> str:
     return "\n".join(f"    {line}" for line in text.rstrip().splitlines())
 
 
-def _more(count: int, limit: int) -> list[RenderableType]:
+def more_rows(count: int, limit: int) -> list[RenderableType]:
+    """A line on the rows beyond ``limit``, if there are any."""
     return [Text(f"... and {count - limit:,} more (--all)", "dim")] if count > limit else []
 
 
-def _stray(job_id: str, name: str) -> Text:
-    return Text(
-        f"! job {job_id} ({name}) belongs to this store, but there is no record of it: "
-        f"scancel {job_id}, if nobody wants it",
-        "yellow",
-    )
+Show = Callable[[Sequence[StatusRow], Sequence[str]], None]
+"""Shows one look at the cells, and what is wrong as a whole."""
 
 
-def millions(count: int | None) -> str:
-    """``161.8 M``, or nothing."""
-    return "" if count is None else f"{count / 1e6:.1f} M"
+def say(console: Console, line: str, style: str | None = None) -> None:
+    """Print a line as it stands: names hold brackets and colons that mean something to rich."""
+    console.print(Text(line, style or ""), soft_wrap=True, highlight=False)
 
 
-def billions(count: int | None) -> str:
-    """``35.49 G``, or nothing."""
-    return "" if count is None else f"{count / 1e9:.2f} G"
+@contextmanager
+def live_status(title: str, console: Console, limit: int = 40) -> Iterator[Show]:
+    """A table that changes in place on a terminal; lines of what changed elsewhere.
+
+    Args:
+        title: the grid's name.
+        limit: cells in the table.
+    """
+    if not console.is_terminal:
+        yield ChangeLog(console).show
+        return
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+
+        def show(rows: Sequence[StatusRow], problems: Sequence[str]) -> None:
+            live.update(status_table(title, rows, limit, problems), refresh=True)
+
+        yield show
 
 
-def submitted_text(plan: Plan, jobs: Sequence[str]) -> str:
-    """One line on what a launch did."""
-    count = sum(c.first and c.action in SUBMITTED for c in plan.cells)
-    if not jobs:
-        counted = ", ".join(f"{n} {action}" for action, n in plan.counts().items())
-        return f"{plan.grid.name}: nothing to submit ({counted})"
-    ids = ", ".join(jobs[:8]) + (" ..." if len(jobs) > 8 else "")
-    word = {"slurm": "SLURM jobs", "local": "local dispatcher, process", "inline": ""}
-    return f"{plan.grid.name}: {count} cells submitted ({word[plan.target.executor]} {ids})"
+class ChangeLog:
+    """A line for each cell whose state changed, and now and then for those that run."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.states: dict[str, str] = {}
+        self.problems: frozenset[str] = frozenset()
+        self.told = time.monotonic()
+
+    def show(self, rows: Sequence[StatusRow], problems: Sequence[str]) -> None:
+        """Print what is new since the last call."""
+        changed = [row for row in rows if self.states.get(row.name, "queued") != row.state]
+        self.states = {row.name: row.state for row in rows}
+        if time.monotonic() > self.told + REPEAT_SECONDS:
+            changed += [row for row in rows if row.state == "running" and row not in changed]
+            self.told = time.monotonic()
+        lines = [_line(row) for row in changed[:LINES]]
+        if len(changed) > LINES:
+            lines.append(", ".join(f"{n} {state}" for state, n in counts(rows).items()))
+        lines += [f"! {problem}" for problem in problems if problem not in self.problems]
+        self.problems = frozenset(problems)
+        for line in lines:
+            say(self.console, line)
+
+
+def _line(row: StatusRow) -> str:
+    parts = [f"{row.name}: {row.state}"]
+    if row.cause:
+        parts.append(f"({row.cause})")
+    if row.step is not None:
+        parts.append(f"step {row.step}/{row.steps}")
+    if row.loss is not None:
+        parts.append(f"loss {row.loss:.3f}")
+    if row.ap is not None:
+        parts.append(f"AP {100 * row.ap:.1f}")
+    if row.state == "running" and row.seconds_left:
+        parts.append(f"{duration(row.seconds_left)} left")
+    return "  ".join(parts)

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from core.errors import UserError
+from launch.executors.table import EXECUTORS
 from launch.records.journal import Journal
 from launch.records.store import Store
-from launch.watch.judge import task_id
 
 POLL_SECONDS = 0.5
 
@@ -43,13 +43,9 @@ def _scheduler_log(store: Store, signature: str) -> Path | None:
         batch = journal.read(str(submission["batch"]))
     except UserError:
         return None
-    folder = journal.submitit_folder(batch.id)
-    if batch.executor == "slurm":
-        job_id = task_id(journal, batch, int(submission["index"]))
-        path = folder / f"{job_id}_0_log.out"
-    else:
-        path = folder / "dispatcher.log"
-    return path if path.exists() else None
+    executor = EXECUTORS.get(batch.executor)
+    path = executor.log(journal, batch, int(submission["index"])) if executor else None
+    return path if path and path.exists() else None
 
 
 def follow_log(

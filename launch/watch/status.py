@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from launch.executors.base import CellStatus
 from launch.records import lease
 from launch.records.run_folder import RunFolder
 from launch.records.store import Manifest, ManifestCell, Store
 from launch.records.summary import summary
-from launch.watch.judge import CellStatus
 from launch.watch.survey import Survey
 
 ORDER = ("running", "failed", "interrupted", "queued", "new", "done")

@@ -12,13 +12,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from core.errors import UserError
-from launch.executors import slurm_queries as slurm
+from launch.executors.base import Answers, CellStatus, Evidence, Job
+from launch.executors.table import EXECUTORS
 from launch.records.journal import Batch, Journal
 from launch.records.run_folder import RunState
 from launch.records.store import Store
-from launch.watch.facts import Facts, ask
-from launch.watch.judge import Case, CellStatus, judge, task_id, write_down
-from launch.watch.settle import settle
+from launch.watch.cell_state import adopt_orphans, cell_status, gone, write_down
 
 NEW = RunState("new")
 
@@ -29,12 +28,12 @@ class Survey:
 
     Attributes:
         cells: signature to status.
-        strays: live jobs of this store that no record of ours knows.
+        orphans: live jobs of this store that no record of ours knows.
         problems: what could not be found out.
     """
 
     cells: Mapping[str, CellStatus]
-    strays: Sequence[slurm.SlurmJob] = ()
+    orphans: Sequence[Job] = ()
     problems: Sequence[str] = ()
 
 
@@ -54,34 +53,44 @@ def survey(store: Store, cells: Mapping[str, Iterable[str]], *, record: bool = F
     }
     batches = _batches(journal, states.values())
     unsettled = journal.unsettled() if record else []
-    wanted = [_task(state) for state in states.values() if _is_open(state)]
-    asked = [batches[name] for name in {name for name, _ in wanted} if name in batches]
-    facts = ask(journal, [*asked, *unsettled], wanted)
-    with _best_effort(facts):
-        settle(journal, unsettled, facts)
+    tasks = [_task(state) for state in states.values() if _is_open(state)]
+    asked = {name: batches[name] for name, _ in tasks if name in batches}
+    asked |= {batch.id: batch for batch in unsettled}
+    answers = {
+        name: executor.ask(journal, [b for b in asked.values() if b.executor == name], tasks)
+        for name, executor in EXECUTORS.items()
+    }
+    problems = [problem for answer in answers.values() for problem in answer.problems]
+    with _best_effort(problems):
+        adopt_orphans(journal, unsettled, answers)
     statuses = {}
     for signature, state in states.items():
-        if not _is_open(state):
-            statuses[signature] = CellStatus(state, _job_id(journal, state, batches))
-            continue
+        run, needed = store.run(signature), tuple(cells[signature])
         batch = batches.get(_task(state)[0])
-        case = Case(journal, store.run(signature), tuple(cells[signature]), state, batch, facts)
-        statuses[signature] = judge(case)
-        if record:
-            with _best_effort(facts):
-                write_down(case, statuses[signature])
-    return Survey(statuses, _strays(journal, facts), tuple(facts.problems))
+        if not _is_open(state):
+            statuses[signature] = CellStatus(state, _job_id(journal, state, batch), batch=batch)
+        elif batch is None:
+            statuses[signature] = gone(run, needed, state)
+        else:
+            answer = answers.get(batch.executor, Answers())
+            evidence = Evidence(journal, run, needed, state, batch, answer)
+            statuses[signature] = cell_status(evidence)
+            if record:
+                with _best_effort(problems):
+                    write_down(evidence, statuses[signature])
+    jobs = [job for answer in answers.values() for job in answer.jobs.values()]
+    return Survey(statuses, _orphans(journal, jobs), tuple(problems))
 
 
 @contextmanager
-def _best_effort(facts: Facts) -> Iterator[None]:
+def _best_effort(problems: list[str]) -> Iterator[None]:
     """Looking must work where nothing can be written: a colleague's store, a full disk."""
     try:
         yield
     except OSError as error:
         problem = f"not written down: {error}"
-        if problem not in facts.problems:
-            facts.problems.append(problem)
+        if problem not in problems:
+            problems.append(problem)
 
 
 def _is_open(state: RunState) -> bool:
@@ -107,23 +116,15 @@ def _batches(journal: Journal, states: Iterable[RunState]) -> dict[str, Batch]:
     return found
 
 
-def _job_id(journal: Journal, state: RunState, batches: Mapping[str, Batch]) -> str | None:
+def _job_id(journal: Journal, state: RunState, batch: Batch | None) -> str | None:
     if state.holder and state.holder.get("job_id"):
         return str(state.holder["job_id"])
-    name, index = _task(state)
-    return task_id(journal, batches[name], index) if name in batches else None
+    executor = EXECUTORS.get(batch.executor) if batch else None
+    return executor.job_id(journal, batch, _task(state)[1]) if executor and batch else None
 
 
-def _strays(journal: Journal, facts: Facts) -> list[slurm.SlurmJob]:
+def _orphans(journal: Journal, jobs: Sequence[Job]) -> list[Job]:
     """Jobs that carry this store's name, but that it has no record of."""
-    known = journal.ids() if facts.jobs else set()
-    return [
-        job
-        for job in facts.jobs.values()
-        if job.live and job.comment == store_comment(journal.store) and job.batch not in known
-    ]
-
-
-def store_comment(store: Store) -> str:
-    """What jobs of ``store`` carry as their comment."""
-    return f"tevit:{store.root}"
+    known = journal.ids() if jobs else set()
+    ours = journal.store.job_comment
+    return [job for job in jobs if job.live and job.comment == ours and job.batch not in known]

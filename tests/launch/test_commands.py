@@ -14,10 +14,11 @@ from cli.options import make_target
 from core.errors import UserError
 from core.files import write_json
 from launch import commands as session
+from launch.commands import report_command
+from launch.executors import base
 from launch.records.journal import Journal
 from launch.records.store import Store
-from launch.report_job import report_command
-from launch.submit import follow, plan
+from launch.submit import follow
 
 GRID = """
 name: small
@@ -43,9 +44,9 @@ def tevit(store, grid_file, monkeypatch, fake_slurm, signals, quick):
     monkeypatch.setenv("TEVIT_RUNS", str(store.root))
     monkeypatch.setenv("TEVIT_CACHE", str(store.root / "cache"))
     monkeypatch.setenv("COLUMNS", "200")
-    original = plan.Target.__init__
+    original = base.Target.__init__
     monkeypatch.setattr(
-        plan.Target,
+        base.Target,
         "__init__",
         lambda self, *a, **k: original(self, *a, **{"function": TOY, **k}),
     )
@@ -150,7 +151,7 @@ def test_the_report_is_queued_behind_all_jobs_of_the_grid(tevit, grid_file, stor
     report = fake_slurm.jobs["102"]
     assert report["options"]["dependency"] == "afterany:100:101"
     assert "gpus-per-node" not in report["options"]
-    assert report_command(store, "small")[1:4] == ("-m", "cli", "report")
+    assert report_command(store, "small")[1:5] == ("-P", "-m", "cli", "report")
     assert Journal(store).unsettled() == []
 
 
@@ -233,7 +234,7 @@ def test_a_fault_in_the_grid_submits_nothing(tevit, grid_file, fake_slurm):
 
 
 def test_targets(fake_slurm, monkeypatch, tmp_path):
-    assert make_target(None, None, 1).executor == "slurm"
+    assert make_target(None, None, 1).executor.name == "slurm"
     assert make_target("local", None, 3).jobs == 3
     with pytest.raises(UserError, match="unknown executor pbs; valid executors: inline"):
         make_target("pbs", None, 1)
@@ -241,7 +242,7 @@ def test_targets(fake_slurm, monkeypatch, tmp_path):
         make_target("local", None, 0)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
-    assert make_target(None, None, 1).executor == "local"
+    assert make_target(None, None, 1).executor.name == "local"
     assert make_target(None, None, 1).profile.gpus == 1
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert make_target(None, None, 1).profile.gpus == 0

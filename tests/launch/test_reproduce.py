@@ -9,14 +9,14 @@ from toy_grids import TOY, toy_grid
 
 from core.errors import UserError
 from core.files import write_json
-from launch.executors import inline
+from launch.executors.base import Target
+from launch.executors.inline import Inline
 from launch.executors.profile import make_profile
 from launch.node.provenance import diff_path, write_provenance
 from launch.records import lease, process
 from launch.records.journal import Journal
 from launch.reproduce import grid_of_run, latest_provenance, recipe
 from launch.submit.launcher import launch
-from launch.submit.plan import Target
 from launch.submit.retry import RetryRules
 
 THEN = {
@@ -150,9 +150,9 @@ def test_provenance_names_job_submission_and_seed(store, toys, signals, monkeypa
     monkeypatch.setattr("benchmarks.machine.environment.environment", lambda: copy.deepcopy(THEN))
     monkeypatch.setenv("SLURM_JOB_ID", "77")
     grid = toys(toy_grid(1))
-    target = Target("inline", make_profile({"gpus": 0}), function=TOY)
+    target = Target(Inline(), make_profile({"gpus": 0}), function=TOY)
     launched = launch(store, grid, target, RetryRules())
-    list(inline.run(Journal(store), launched.batches[0][0]))
+    list(Inline().run(Journal(store), launched.batches[0][0]))
     run = store.run(grid.cells[0].signature)
     write_provenance(run, 1)
     record = json.loads(run.provenance(1).read_text())

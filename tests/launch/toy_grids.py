@@ -5,8 +5,9 @@ from __future__ import annotations
 from ablations.cell import Cell
 from ablations.grid import Grid
 from core import preset
+from launch.executors.base import Target
 from launch.executors.profile import make_profile
-from launch.submit.plan import Target
+from launch.executors.slurm import Slurm
 
 TOY = "toy_cells:count_steps"
 
@@ -23,4 +24,4 @@ def toy_grid(count=3, name="toys", measure=("ap",)):
 
 def slurm_target(**profile):
     values = {"gpus": 0, "time": 60, **profile}
-    return Target("slurm", make_profile(values), function=TOY)
+    return Target(Slurm(), make_profile(values), function=TOY)

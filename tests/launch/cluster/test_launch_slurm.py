@@ -13,9 +13,10 @@ from toy_grids import slurm_target, toy_grid
 
 from core.errors import UserError
 from launch.executors.profile import make_profile
+from launch.executors.slurm import Slurm
 from launch.records import lease
 from launch.submit.launcher import launch
-from launch.submit.plan import make_plan
+from launch.submit.plan import plan_launch
 from launch.submit.retry import RetryRules, parse_rules
 
 pytestmark = pytest.mark.usefixtures("fake_slurm", "quick")
@@ -171,14 +172,12 @@ def test_while_a_batch_is_being_submitted_others_leave_it_alone(store, toys, go,
         seen.extend(look(grid, notes=True))
         return "100"
 
-    from launch.submit import launcher
-
-    original = launcher.submit_slurm
-    launcher.submit_slurm = watch
+    original = Slurm.submit
+    Slurm.submit = watch
     try:
         go(grid)
     finally:
-        launcher.submit_slurm = original
+        Slurm.submit = original
     assert seen == ["being submitted"]
 
 
@@ -188,7 +187,7 @@ def test_planning_changes_nothing(store, toys, go, fake_slurm):
     fake_slurm.task(100, state="TIMEOUT")
     before = sorted((p, p.stat().st_mtime_ns) for p in store.root.rglob("*"))
     fake_slurm.forget_calls()
-    plan = make_plan(store, grid, slurm_target(), RetryRules())
+    plan = plan_launch(store, grid, slurm_target(), RetryRules())
     assert [(c.action, c.note) for c in plan.cells] == [
         ("resume", "timeout"),
         ("new", ""),
@@ -204,10 +203,13 @@ def test_planning_changes_nothing(store, toys, go, fake_slurm):
 def test_without_slurm_the_plan_says_so(store, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(UserError, match="use --executor local"):
-        make_plan(store, toy_grid(1), slurm_target(), RetryRules())
+        plan_launch(store, toy_grid(1), slurm_target(), RetryRules())
 
 
-def test_the_array_limit_must_be_known(store, fake_slurm):
+def test_a_plan_without_an_answering_cluster_says_that_its_limits_are_unknown(store, fake_slurm):
     fake_slurm.set(down=True)
-    with pytest.raises(UserError, match="max_array_size"):
-        make_plan(store, toy_grid(1), slurm_target(), RetryRules())
+    plan = plan_launch(store, toy_grid(1), slurm_target(), RetryRules())
+    assert [len(batch.cells) for batch in plan.batches] == [1]
+    assert "SLURM does not answer, so the site's limits are unknown" in plan.problems[0]
+    with pytest.raises(UserError, match="Unable to contact slurm controller"):
+        launch(store, toy_grid(1), slurm_target(), RetryRules())

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,13 +17,14 @@ from toy_cells import expected_ap, write_toy
 from toy_grids import TOY, toy_grid
 
 from core.files import read_json_lines
-from launch import report_job
 from launch.executors import slurm_queries as slurm
+from launch.executors.base import Target
 from launch.executors.profile import make_profile
+from launch.executors.slurm import Slurm
 from launch.records import lease
 from launch.records.journal import Journal
 from launch.submit.launcher import launch
-from launch.submit.plan import Target, wanted
+from launch.submit.plan import wanted
 from launch.submit.retry import RetryRules, parse_rules
 from launch.watch.survey import survey
 
@@ -35,7 +37,7 @@ class Study:
     def __init__(self, store, count, **profile):
         self.store, self.grid = store, toy_grid(count)
         values = {"gpus": 0, "cpus": 1, "memory": "300M", "time": 30, **profile}
-        self.target = Target("slurm", make_profile(values), function=TOY)
+        self.target = Target(Slurm(), make_profile(values), function=TOY)
 
     def run(self, k=0):
         return self.store.run(self.grid.cells[k].signature)
@@ -277,16 +279,17 @@ LAUNCH = """
 import os, sys
 from pathlib import Path
 from test_real_slurm import Study
-from launch import launcher
+from launch.executors.slurm import Slurm
+from launch.submit import launcher
 from launch.records.store import Store
 if sys.argv[2] == "dies":
-    real, calls = launcher.submit_slurm, []
+    real, calls = Slurm.submit, []
     def submit(*arguments):
         if calls:
             os.kill(os.getpid(), 9)
         calls.append(1)
         return real(*arguments)
-    launcher.submit_slurm = submit
+    Slurm.submit = submit
 study = Study(Store(Path(sys.argv[1])), 4, max_array_size=2)
 print(sum(len(batch.signatures) for batch, _ in study.launch().batches))
 """
@@ -350,22 +353,23 @@ def test_two_gpus_are_two_tasks(study):
     assert cell.steps() == [1, 2, 3, 4]
 
 
-def test_the_report_follows_the_last_cell_however_it_ended(study, tmp_path, monkeypatch):
+def test_the_report_follows_the_last_cell_however_it_ended(study, tmp_path):
     note = tmp_path / "note"
     code = f"import pathlib; pathlib.Path({str(note)!r}).write_text('made')"
-    monkeypatch.setattr(report_job, "report_command", lambda *_: (sys.executable, "-c", code))
     grid = study(3)
+    grid.target = replace(grid.target, then=(sys.executable, "-c", code))
     grid.toy(0, steps=6, sleep=0.5)
     grid.toy(1, raise_at=1)
     grid.toy(2)
-    report = report_job.queue_report(grid.store, grid.launch())
+    jobs = [job_id for _, job_id in grid.launch().batches]
+    report = Slurm().report(Journal(grid.store), "toys", grid.target, 1, jobs)
     grid.wait(["done", ("failed", "error"), "done"])
-    wait_for(note.exists, 60, f"job {report}")
+    wait_for(note.exists, 60, report)
     assert note.stat().st_mtime > grid.run(0).done_path.stat().st_mtime
 
 
 def test_an_impossible_request_is_refused_with_slurms_words(study):
-    from launch.executors.executors import SubmissionError
+    from launch.executors.base import SubmissionError
 
     grid = study(2, partition="nowhere")
     grid.toy(0)

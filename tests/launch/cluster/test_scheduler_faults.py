@@ -9,7 +9,7 @@ import pytest
 from toy_grids import toy_grid
 
 from launch.executors import slurm_queries as slurm
-from launch.executors.executors import SubmissionError
+from launch.executors.base import SubmissionError
 from launch.records import lease
 from launch.records.journal import Journal
 from launch.records.process import myself
@@ -217,7 +217,7 @@ def test_jobs_of_this_store_without_a_record_are_named(store, toys, go, fake_slu
     other = toys(toy_grid(3, "other"))
     go(other)
     found = survey(store, wanted(other))
-    assert [job.id for job in found.strays] == ["100_0", "100_1"]
+    assert [job.id for job in found.orphans] == ["100_0", "100_1"]
 
 
 def test_a_heartbeat_outlives_a_lost_node(store, toys, go, look, fake_slurm):

@@ -18,14 +18,18 @@ from toy_grids import TOY, toy_grid
 from ablations.grid import load_grid
 from core.errors import UserError
 from launch.cancel import cancel
-from launch.executors import executors, inline
-from launch.executors.dispatcher import is_dispatched
+from launch.executors import local
+from launch.executors.base import Target
+from launch.executors.inline import Inline
+from launch.executors.local import is_dispatched
 from launch.executors.profile import make_profile
+from launch.executors.slurm import outside_of_jobs
+from launch.executors.table import find_executor
 from launch.records import lease
 from launch.records.journal import Journal
 from launch.submit.follow import follow
 from launch.submit.launcher import launch
-from launch.submit.plan import Target, make_plan, wanted
+from launch.submit.plan import plan_launch, wanted
 from launch.submit.retry import RetryRules, parse_rules
 from launch.watch.survey import survey
 
@@ -38,7 +42,7 @@ def no_gpus(monkeypatch):
 
 
 def target(executor="local", jobs=2, gpus=0, **more):
-    return Target(executor, make_profile({"gpus": gpus}), jobs, TOY, **more)
+    return Target(find_executor(executor), make_profile({"gpus": gpus}), jobs, TOY, **more)
 
 
 @pytest.fixture
@@ -181,7 +185,7 @@ def test_a_command_follows_the_last_cell(store, toys, look, tmp_path):
 def test_each_lane_has_gpus_of_its_own(store, toys, look, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-aa,GPU-bb,GPU-cc")
     grid = toys(toy_grid(2), steps=5, sleep=0.1)
-    plan = make_plan(store, grid, target(gpus=1), RetryRules())
+    plan = plan_launch(store, grid, target(gpus=1), RetryRules())
     assert plan.batches[0].parameters["gpus"] == [["GPU-aa"], ["GPU-bb"]]
     launch(store, grid, target(gpus=1), RetryRules())
     runs = [store.run(s) for s in runs_of(grid)]
@@ -224,29 +228,29 @@ def test_a_cell_on_two_gpus_is_two_processes(store, toys, look, monkeypatch):
     ],
 )
 def test_dealing_gpus(gpus, jobs, per_cell, lanes):
-    assert executors.deal_gpus(gpus, jobs, per_cell) == lanes
+    assert local.deal_gpus(gpus, jobs, per_cell) == lanes
 
 
 def test_too_few_gpus_are_named():
     with pytest.raises(UserError, match="needs 4 GPUs, but only 2"):
-        executors.deal_gpus(["0", "1"], 1, 4)
+        local.deal_gpus(["0", "1"], 1, 4)
 
 
 def test_visible_gpus(monkeypatch, tmp_path):
-    assert executors.visible_gpus({"CUDA_VISIBLE_DEVICES": "0, 2"}) == ["0", "2"]
-    assert executors.visible_gpus({"CUDA_VISIBLE_DEVICES": "-1"}) == []
-    assert executors.visible_gpus({"CUDA_VISIBLE_DEVICES": ""}) == []
+    assert local.visible_gpus({"CUDA_VISIBLE_DEVICES": "0, 2"}) == ["0", "2"]
+    assert local.visible_gpus({"CUDA_VISIBLE_DEVICES": "-1"}) == []
+    assert local.visible_gpus({"CUDA_VISIBLE_DEVICES": ""}) == []
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert executors.visible_gpus({}) == []
+    assert local.visible_gpus({}) == []
     (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho 0\necho 1\n")
     (tmp_path / "nvidia-smi").chmod(0o755)
-    assert executors.visible_gpus({}) == ["0", "1"]
+    assert local.visible_gpus({}) == ["0", "1"]
 
 
 def test_inside_a_job_sbatch_does_not_see_it(monkeypatch):
     for name in ("SLURM_JOB_ID", "SBATCH_PARTITION", "SLURM_CONF"):
         monkeypatch.setenv(name, "x")
-    with executors.outside_of_jobs():
+    with outside_of_jobs():
         assert os.environ["SLURM_CONF"] == "x"
         assert "SLURM_JOB_ID" not in os.environ
         assert "SBATCH_PARTITION" not in os.environ
@@ -261,7 +265,7 @@ def test_inline_cells_run_here_and_failures_do_not_stop_the_others(store, toys, 
     (store.run(runs_of(grid)[0]).path / "toy.json").write_text('{"raise_at": 1}')
     launched = launch(store, grid, target("inline"), RetryRules())
     assert look(grid) == [("queued", None)] * 3
-    outcomes = dict(inline.run(Journal(store), launched.batches[0][0]))
+    outcomes = dict(Inline().run(Journal(store), launched.batches[0][0]))
     assert list(outcomes.values()) == ["failed: step 1 went wrong", "done", "done"]
     assert look(grid) == [("failed", "error"), ("done", None), ("done", None)]
     assert store.run(runs_of(grid)[1]).state().holder["pid"] == os.getpid()
@@ -274,23 +278,25 @@ def test_an_inline_launch_that_was_killed_can_be_launched_again(store, toys, sig
     code = f"""
 from pathlib import Path
 from toy_grids import TOY, toy_grid
-from launch import inline, journal, launcher, plan, profile, retry, store
+from launch.executors import base as plan, inline, profile
+from launch.records import journal, store
+from launch.submit import launcher, retry
 where = store.Store(Path({str(store.root)!r}))
-target = plan.Target("inline", profile.make_profile({{"gpus": 0}}), 1, TOY)
+target = plan.Target(inline.Inline(), profile.make_profile({{"gpus": 0}}), 1, TOY)
 launched = launcher.launch(where, toy_grid(2), target, retry.RetryRules())
-for outcome in inline.run(journal.Journal(where), launched.batches[0][0]):
+for outcome in inline.Inline().run(journal.Journal(where), launched.batches[0][0]):
     import os; os.kill(os.getpid(), 9)
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
     assert look(grid) == [("done", None), ("interrupted", "lost")]
     launched = launch(store, grid, target("inline"), RetryRules())
-    assert [o for _, o in inline.run(Journal(store), launched.batches[0][0])] == ["done"]
+    assert [o for _, o in Inline().run(Journal(store), launched.batches[0][0])] == ["done"]
 
 
 def test_two_inline_launches_do_not_run_a_cell_twice(store, toys, signals):
     grid = toys(toy_grid(1))
     first = launch(store, grid, target("inline"), RetryRules())
-    outcomes = inline.run(Journal(store), first.batches[0][0])
+    outcomes = Inline().run(Journal(store), first.batches[0][0])
     assert launch(store, grid, target("inline"), RetryRules()).batches == ()
     assert [outcome for _, outcome in outcomes] == ["done"]
 
@@ -300,11 +306,13 @@ def test_ctrl_c_lets_the_present_cell_write_its_checkpoint_and_starts_no_other(s
     code = f"""
 from pathlib import Path
 from toy_grids import TOY, toy_grid
-from launch import inline, journal, launcher, plan, profile, retry, store
+from launch.executors import base as plan, inline, profile
+from launch.records import journal, store
+from launch.submit import launcher, retry
 where = store.Store(Path({str(store.root)!r}))
-target = plan.Target("inline", profile.make_profile({{"gpus": 0}}), 1, TOY)
+target = plan.Target(inline.Inline(), profile.make_profile({{"gpus": 0}}), 1, TOY)
 launched = launcher.launch(where, toy_grid(2), target, retry.RetryRules())
-print(list(inline.run(journal.Journal(where), launched.batches[0][0])))
+print(list(inline.Inline().run(journal.Journal(where), launched.batches[0][0])))
 """
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     run = store.run(runs_of(grid)[0])
@@ -316,43 +324,39 @@ print(list(inline.run(journal.Journal(where), launched.batches[0][0])))
 
 
 def test_lanes_share_the_cores_unless_the_user_decided(monkeypatch):
-    from launch.executors import dispatcher
-
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
-    assert dispatcher._threads(1) == {}
-    assert dispatcher._threads(3) == {"OMP_NUM_THREADS": "2"}
-    assert dispatcher._threads(20) == {"OMP_NUM_THREADS": "1"}
+    assert [local.cpu_threads(lanes) for lanes in (1, 3, 20)] == [8, 2, 1]
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
-    assert dispatcher._threads(3) == {}
+    assert local.cpu_threads(3) == 5
 
 
 def test_speeds_measured_side_by_side_are_warned_of(store):
     grid = toy_grid(2, measure=("flops", "fps"))
-    assert "use --jobs 1" in make_plan(store, grid, target(jobs=2), RetryRules()).problems[0]
-    assert make_plan(store, grid, target(jobs=1), RetryRules()).problems == []
-    assert make_plan(store, toy_grid(2), target(jobs=2), RetryRules()).problems == []
+    assert "use --jobs 1" in plan_launch(store, grid, target(jobs=2), RetryRules()).problems[0]
+    assert plan_launch(store, grid, target(jobs=1), RetryRules()).problems == []
+    assert plan_launch(store, toy_grid(2), target(jobs=2), RetryRules()).problems == []
 
 
 def test_what_will_spoil_the_figures_is_said_before(store):
     grid = toy_grid(2, measure=("fps",))
-    (problem,) = make_plan(store, grid, target(), RetryRules()).problems[:1]
+    (problem,) = plan_launch(store, grid, target(), RetryRules()).problems[:1]
     assert "share the CPU" in problem
 
 
 def test_full_size_models_on_the_toy_data_are_named(store):
     full = load_grid("components")
-    (problem,) = make_plan(store, full, target("inline"), RetryRules()).problems
+    (problem,) = plan_launch(store, full, target("inline"), RetryRules()).problems
     assert "add data.root=PATH" in problem
     tiny = load_grid("components", scale="tiny")
-    assert make_plan(store, tiny, target("inline"), RetryRules()).problems == []
+    assert plan_launch(store, tiny, target("inline"), RetryRules()).problems == []
 
 
 def test_cells_that_a_grid_no_longer_has_are_named_and_their_manifest_kept(store):
     before, now = toy_grid(3), toy_grid(1)
     launch(store, before, target("inline"), RetryRules())
-    assert make_plan(store, before, target("inline"), RetryRules()).problems == []
-    (problem,) = make_plan(store, now, target("inline"), RetryRules()).problems
+    assert plan_launch(store, before, target("inline"), RetryRules()).problems == []
+    (problem,) = plan_launch(store, now, target("inline"), RetryRules()).problems
     assert problem.startswith("2 cells of toys as it was launched before are not in it now")
     assert "--name" in problem
     launch(store, now, target("inline"), RetryRules())

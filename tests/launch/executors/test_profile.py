@@ -7,7 +7,8 @@ from toy_grids import toy_grid
 from core import preset
 from core.config.yaml_file import YamlError
 from core.errors import UserError
-from launch.executors.executors import slurm_parameters, task_settings
+from launch.executors.base import Target
+from launch.executors.local import Local
 from launch.executors.profile import (
     Profile,
     ProfileError,
@@ -17,7 +18,8 @@ from launch.executors.profile import (
     minutes,
     shipped_profiles,
 )
-from launch.submit.plan import Target, make_plan
+from launch.executors.slurm import Slurm, slurm_parameters, task_settings
+from launch.submit.plan import plan_launch
 from launch.submit.retry import RetryRules
 
 
@@ -124,7 +126,7 @@ def test_what_submitit_is_given():
     assert given["gpus_per_node"] == "a100:4"
     assert given["ntasks_per_node"] == 4
     assert given["additional_parameters"] == {"requeue": True, "exclude": "n7"}
-    assert given["setup"] == ["module load x"]
+    assert given["setup"] == ["set -e", "module load x", "set +e"]
     assert "qos" not in given
     assert task_settings(profile, profile) == {"patience": 72.0, "minutes": 60}
 
@@ -153,12 +155,12 @@ def test_clips_that_cannot_be_shared_out_are_a_fault_before_anything_is_submitte
     store, fake_slurm, monkeypatch
 ):
     grid = toy_grid(2)  # four clips a step
-    target = Target("slurm", make_profile({"gpus": 3}))
+    target = Target(Slurm(), make_profile({"gpus": 3}))
     with pytest.raises(UserError, match=r"cell a=x,s0: train.clips=4 .* among 3 processes"):
-        make_plan(store, grid, target, RetryRules())
-    assert make_plan(store, grid, Target("slurm", make_profile({"gpus": 4})), RetryRules())
+        plan_launch(store, grid, target, RetryRules())
+    assert plan_launch(store, grid, Target(Slurm(), make_profile({"gpus": 4})), RetryRules())
     costs = toy_grid(2, measure=("flops",))
-    assert make_plan(store, costs, target, RetryRules())
+    assert plan_launch(store, costs, target, RetryRules())
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")
     with pytest.raises(UserError, match="among 3 processes"):
-        make_plan(store, grid, Target("local", make_profile({"gpus": 3})), RetryRules())
+        plan_launch(store, grid, Target(Local(), make_profile({"gpus": 3})), RetryRules())

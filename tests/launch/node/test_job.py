@@ -15,6 +15,8 @@ from core import preset
 from core.config.overrides import override
 from core.errors import UserError
 from core.files import read_json_lines, write_json
+from launch.executors.base import Target
+from launch.executors.local import Local
 from launch.executors.profile import make_profile
 from launch.node import job
 from launch.node.job import run_cell
@@ -23,7 +25,6 @@ from launch.records import lease, process
 from launch.records.failures import group_failures
 from launch.submit.follow import follow
 from launch.submit.launcher import launch
-from launch.submit.plan import Target
 from launch.submit.retry import RetryRules
 
 
@@ -352,7 +353,7 @@ def test_a_real_cell_on_two_processes_scores_like_on_one(store, signals, monkeyp
     config = override(preset("tiny"), {**TINY, "train.clips": 2})
     cell = Cell("c", config, {"a": "x"}, ("ap",))
     grid = Grid("two", "", (cell,), {"a": ("x",)}, ("ap",), None)
-    target = Target("local", make_profile({"gpus": 2}))
+    target = Target(Local(), make_profile({"gpus": 2}))
     launch(store, grid, target, RetryRules())
     found = follow(store, grid, target, RetryRules(), interval=0.5)
     assert {s.state.name for s in found.cells.values()} == {"done"}

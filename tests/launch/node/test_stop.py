@@ -56,7 +56,7 @@ def run_python(code, *, expect=0):
 
 PRELUDE = """
 import os, sys, time, signal, ctypes, threading
-from launch import stop
+from launch.node import stop
 signals = stop.install()
 print("ready", flush=True)
 """

@@ -11,7 +11,7 @@ from toy_grids import TOY
 
 from launch.node import job_environment as surroundings
 from launch.node import task
-from launch.node.job_environment import Surroundings
+from launch.node.job_environment import JobEnvironment
 from launch.node.task import CellTask
 from launch.records import lease, process
 
@@ -50,7 +50,7 @@ def test_a_failing_follower_leaves_the_failure(make_run, signals, monkeypatch):
 
 def test_a_follower_without_a_leader_gives_up(make_run, monkeypatch):
     run = make_run()
-    where = Surroundings(scheduler="slurm", job_id="77", rank=1, tasks=2)
+    where = JobEnvironment(scheduler="slurm", job_id="77", rank=1, tasks=2)
     assert task._leaders_claim(run, where, seconds=0.3) is None
     lease.acquire(run.state_folder, process.myself(job_id="77", restarts=1))  # another start
     assert task._leaders_claim(run, where, seconds=0.3) is None
@@ -62,7 +62,7 @@ def test_a_follower_without_a_leader_gives_up(make_run, monkeypatch):
 
 
 def test_surroundings_are_read_from_the_environment():
-    assert Surroundings.detect({}) == Surroundings()
+    assert JobEnvironment.detect({}) == JobEnvironment()
     array = SLURM | {
         "SLURM_ARRAY_JOB_ID": "70",
         "SLURM_ARRAY_TASK_ID": "3",
@@ -72,9 +72,9 @@ def test_surroundings_are_read_from_the_environment():
         "SLURM_LOCALID": "1",
         "SLURMD_NODENAME": "n2",
     }
-    assert Surroundings.detect(array) == Surroundings("slurm", "70_3", 2, 1, 4, 1, "n2")
+    assert JobEnvironment.detect(array) == JobEnvironment("slurm", "70_3", 2, 1, 4, 1, "n2")
     local = {"SUBMITIT_EXECUTOR": "local", "SUBMITIT_LOCAL_JOB_ID": "9"}
-    assert Surroundings.detect(local) == Surroundings("local", "9")
+    assert JobEnvironment.detect(local) == JobEnvironment("local", "9")
 
 
 @pytest.mark.parametrize(
@@ -94,4 +94,6 @@ def test_requeue_asks_scontrol(tmp_path, monkeypatch, script, problem):
 
 def test_without_scontrol_requeue_says_so(monkeypatch):
     monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("SUBMITIT_EXECUTOR", "slurm")
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
     assert "scontrol" in surroundings.requeue()

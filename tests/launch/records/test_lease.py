@@ -82,7 +82,7 @@ def test_a_holder_that_died_just_now_is_watched_until_it_is_stale(tmp_path):
 def test_a_dead_process_of_this_machine_is_replaced_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr(lease, "BEAT_SECONDS", 1000)
     code = (
-        "import sys; from pathlib import Path; from launch import lease, process;"
+        "import sys; from pathlib import Path; from launch.records import lease, process;"
         "lease.acquire(Path(sys.argv[1]), process.myself())"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)

@@ -10,12 +10,14 @@ import pytest
 from toy_grids import TOY, toy_grid
 
 from core.errors import UserError
+from launch.executors.base import Target
 from launch.executors.profile import make_profile
+from launch.executors.slurm import Slurm
 from launch.records import lease
+from launch.records.journal import Journal
 from launch.records.process import myself
 from launch.submit import launcher
-from launch.submit.plan import Target, wanted
-from launch.watch.settle import launcher_lock
+from launch.submit.plan import wanted
 from launch.watch.survey import survey
 
 pytestmark = pytest.mark.usefixtures("fake_slurm", "quick")
@@ -39,28 +41,29 @@ sys.path.insert(0, {here!r})
 from toy_grids import TOY, toy_grid
 from pathlib import Path
 import os
-from launch import launcher
+from launch.submit import launcher
 from launch.records.store import Store
-from launch.submit.plan import Target
+from launch.executors.base import Target
+from launch.executors.slurm import Slurm
 from launch.executors.profile import make_profile
 from launch.submit.retry import RetryRules
 {sabotage}
 grid = toy_grid(4)
 profile = make_profile({{"gpus": 0, "time": 60, "max_array_size": 2}})
 launched = launcher.launch(
-    Store(Path(sys.argv[1])), grid, Target("slurm", profile, function=TOY), RetryRules()
+    Store(Path(sys.argv[1])), grid, Target(Slurm(), profile, function=TOY), RetryRules()
 )
 print([job_id for _, job_id in launched.batches])
 """
 
 DEATHS = {
-    "before the first submission": "launcher.submit_slurm = lambda *_: os.kill(os.getpid(), 9)",
+    "before the first submission": "Slurm.submit = lambda *_: os.kill(os.getpid(), 9)",
     "after it, before its record": """
-real = launcher.submit_slurm
+real = Slurm.submit
 def submit(*a):
     real(*a)
     os.kill(os.getpid(), 9)
-launcher.submit_slurm = submit
+Slurm.submit = submit
 """,
     "before the pickles are in place": """
 from submitit.core.utils import JobPaths
@@ -71,13 +74,13 @@ def move(self, path, name, keep_as_symlink=False):
 JobPaths.move_temporary_file = move
 """,
     "between two submissions": """
-real, calls = launcher.submit_slurm, []
+real, calls = Slurm.submit, []
 def submit(*a):
     if calls:
         os.kill(os.getpid(), 9)
     calls.append(1)
     return real(*a)
-launcher.submit_slurm = submit
+Slurm.submit = submit
 """,
     "while marking cells": """
 from launch.records.run_folder import RunFolder
@@ -123,8 +126,8 @@ def test_two_launchers_at_once_submit_every_cell_once(store, toys, look, fake_sl
 
 
 def test_a_launcher_waits_for_a_live_one_and_gives_up_in_time(store, monkeypatch):
-    slurm_target = Target("slurm", make_profile({"gpus": 0}), function=TOY)
-    held = lease.acquire(launcher_lock(store), myself() | {"machine": "another"})
+    slurm_target = Target(Slurm(), make_profile({"gpus": 0}), function=TOY)
+    held = lease.acquire(Journal(store).lock, myself() | {"machine": "another"})
     with (
         lease.beating(held),
         pytest.raises(UserError, match="another launcher"),

@@ -4,8 +4,8 @@ import io
 
 from rich.console import Console
 
-from launch.watch import live
-from launch.watch.live import ChangeLog, live_status
+from launch.watch import display
+from launch.watch.display import ChangeLog, live_status
 from launch.watch.status import StatusRow
 
 
@@ -39,7 +39,7 @@ def test_a_failure_is_told_with_its_cause_and_a_problem_once():
 
 
 def test_now_and_then_those_that_run_are_told_again(monkeypatch):
-    monkeypatch.setattr(live, "REPEAT_SECONDS", -1.0)
+    monkeypatch.setattr(display, "REPEAT_SECONDS", -1.0)
     running = row("a", "running", step=3, steps=9, seconds_left=61.0)
     assert shown([running], [running]) == ["a: running  step 3/9  0:01:01 left"] * 2
 
@@ -49,7 +49,7 @@ def test_many_changes_are_summed_up():
     log = ChangeLog(Console(file=out, width=40))
     log.show([row(f"c{k}", "running") for k in range(100)], [])
     lines = out.getvalue().splitlines()
-    assert len(lines) == live.LINES + 1
+    assert len(lines) == display.LINES + 1
     assert lines[-1] == "100 running"
 
 

@@ -11,20 +11,24 @@ from toy_grids import TOY, toy_grid
 from core.errors import UserError
 from core.files import append_line, write_json
 from launch.cancel import cancel
+from launch.commands import submitted_text
+from launch.executors.base import Target
+from launch.executors.inline import Inline
+from launch.executors.local import Local
 from launch.executors.profile import make_profile
+from launch.executors.slurm import Slurm
+from launch.plan_table import plan_table
 from launch.records import lease, process
 from launch.records.failures import FailureGroup
 from launch.records.summary import last_line, summary
 from launch.submit.launcher import launch, manifest_of
-from launch.submit.plan import Target, make_plan
+from launch.submit.plan import plan_launch
 from launch.submit.retry import RetryRules
 from launch.watch import logs
 from launch.watch.display import (
     failure_text,
-    plan_table,
     status_lines,
     status_table,
-    submitted_text,
 )
 from launch.watch.status import cells_of, counts, duration, most_telling, status_rows
 from launch.watch.survey import survey
@@ -37,7 +41,7 @@ def shown(renderable, width=200):
 
 
 def slurm_target():
-    return Target("slurm", make_profile({"gpus": 0, "partition": "main"}), function=TOY)
+    return Target(Slurm(), make_profile({"gpus": 0, "partition": "main"}), function=TOY)
 
 
 @pytest.fixture
@@ -147,32 +151,32 @@ def test_durations(seconds, text):
 
 
 def test_a_plan_shows_cells_jobs_and_what_is_left_alone(store, fake_slurm, mixed):
-    text = shown(plan_table(make_plan(store, mixed, slurm_target(), RetryRules()), {}, 60))
+    text = shown(plan_table(plan_launch(store, mixed, slurm_target(), RetryRules()), {}, 60))
     for word in ("running", "not tried again after: out of memory", "resume", "timeout", "new"):
         assert word in text
     assert "runs: 1 running, 1 failed, 1 done, 1 resume, 1 new" in text
     assert "2 cells: a job array with" in text
     assert "partition=main" in text
-    assert "1 failed runs are left as they are (see --retry)" in text
+    assert "1 failed runs are left as they are; to try them again: --retry out-of-memory" in text
 
 
 def test_plans_for_this_machine_say_where(store, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
-    plan = make_plan(store, toy_grid(3), Target("local", make_profile({}), 2), RetryRules())
+    plan = plan_launch(store, toy_grid(3), Target(Local(), make_profile({}), 2), RetryRules())
     assert "3 cells: on this machine, 2 at a time, GPUs 0; 1" in shown(plan_table(plan, {}, 60))
-    plan = make_plan(store, toy_grid(1), Target("inline", make_profile({})), RetryRules())
+    plan = plan_launch(store, toy_grid(1), Target(Inline(), make_profile({})), RetryRules())
     assert "1 cell: in this process, one after the other" in shown(plan_table(plan, {}, 60))
     assert "... and 2 more" in shown(
-        plan_table(make_plan(store, toy_grid(3), plan.target, RetryRules()), {}, 1)
+        plan_table(plan_launch(store, toy_grid(3), plan.target, RetryRules()), {}, 1)
     )
 
 
 def test_what_a_launch_did_in_a_line(store, fake_slurm):
     grid = toy_grid(2)
     done = launch(store, grid, slurm_target(), RetryRules())
-    assert submitted_text(done.plan, ["100"]) == "toys: 2 cells submitted (SLURM jobs 100)"
+    assert submitted_text(done) == "toys: 2 cells submitted (SLURM jobs 100)"
     again = launch(store, grid, slurm_target(), RetryRules())
-    assert submitted_text(again.plan, []) == "toys: nothing to submit (2 queued)"
+    assert submitted_text(again) == "toys: nothing to submit (2 queued)"
 
 
 def test_failures_are_shown_with_a_whole_traceback(tmp_path):

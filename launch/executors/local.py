@@ -1,0 +1,253 @@
+"""Cells as processes of this machine, N at a time, each with GPUs of its own.
+
+A batch is worked through by a process of its own, the dispatcher, which survives the launcher:
+``python -m launch.executors.local ROOT BATCH``.  It holds a lease with a heartbeat, so that
+others can tell whether cells that wait are still going to run.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from ablations.cell import Cell
+from core.errors import UserError
+from launch.executors.base import (
+    Answers,
+    BatchPlan,
+    CellStatus,
+    Evidence,
+    Executor,
+    Target,
+    check_shares,
+    nothing_to_wait_for,
+    tasks_of,
+    worker_command,
+)
+from launch.executors.profile import Profile, load_profile, make_profile
+from launch.node import stop
+from launch.records import lease
+from launch.records.journal import Batch, Journal
+from launch.records.process import myself
+from launch.records.store import Store
+
+POLL_SECONDS = 0.1
+FOREVER_MINUTES = 60 * 24 * 365
+STARTING_SECONDS = 60.0
+
+
+class OnThisMachine(Executor):
+    """What inline and local have in common: somebody here works through the batch, or not."""
+
+    def profile(self, name: str | None) -> Profile:
+        """The named profile; none: a GPU a cell if there are any."""
+        return load_profile(name) if name else make_profile({"gpus": min(1, len(visible_gpus()))})
+
+    def made(self, journal: Journal, batch: Batch, answers: Answers) -> str | None:
+        """Whether somebody has begun to work through it."""
+        return "" if is_dispatched(journal, batch.id) else None
+
+    def status(self, evidence: Evidence) -> CellStatus | None:
+        """A cell that waits needs somebody alive; of all others the folder knows best."""
+        state, batch = evidence.state, evidence.batch
+        alive = is_dispatched(evidence.journal, batch.id)
+        if alive is None:  # not yet begun
+            alive = time.time() - batch.created < STARTING_SECONDS
+        if state.name == "queued" and not alive and not evidence.submitting:
+            return None
+        holder = state.holder if state.name == "running" else None
+        return CellStatus(state, (holder or {}).get("job_id"))
+
+    def log(self, journal: Journal, batch: Batch, index: int) -> Path | None:
+        """The dispatcher's."""
+        return journal.submitit_folder(batch.id) / "dispatcher.log"
+
+
+class Local(OnThisMachine):
+    """N processes at a time, which go on when the terminal is closed."""
+
+    name: ClassVar[str] = "local"
+    takes_jobs: ClassVar[bool] = True
+
+    def plan(
+        self, store: Store, target: Target, cells: Sequence[Cell], problems: list[str]
+    ) -> list[BatchPlan]:
+        """One batch, with the GPUs of each of the places where one cell at a time runs."""
+        lanes = deal_gpus(visible_gpus(), min(target.jobs, len(cells)), target.profile.gpus)
+        check_shares(cells, max(1, *map(len, lanes)))
+        if len(lanes) > 1 and any("fps" in cell.measure for cell in cells):
+            problems.append(
+                "cells that run at the same time share the CPU, so their fps suffers: use --jobs 1"
+            )
+        return [BatchPlan(tuple(cells), {"gpus": lanes, "then": list(target.then)})]
+
+    def place(self, batch: BatchPlan) -> str:
+        """Lanes and GPUs."""
+        lanes = batch.parameters["gpus"]
+        gpus = "; ".join(",".join(lane) for lane in lanes if lane)
+        return f"on this machine, {len(lanes)} at a time, " + (f"GPUs {gpus}" if gpus else "no GPU")
+
+    def submitted_text(self, count: int, jobs: Sequence[str]) -> str:
+        """With the dispatcher's process id."""
+        return f"{count} cells submitted (local dispatcher, process {', '.join(jobs)})"
+
+    def submit(self, journal: Journal, batch: Batch, target: Target) -> str:
+        """Start the dispatcher, which survives this process; returns its process id."""
+        folder = journal.submitit_folder(batch.id)
+        folder.mkdir(parents=True, exist_ok=True)
+        module = ("-P", "-m", "launch.executors.local")
+        with (folder / "dispatcher.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, *module, str(journal.store.root), batch.id],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return str(process.pid)
+
+    def report(
+        self, journal: Journal, grid: str, target: Target, batches: int, waiting: Sequence[str]
+    ) -> str:
+        """By the dispatcher."""
+        if batches:
+            return "report: by the dispatcher, when all have ended"
+        if waiting:
+            return f"report: nobody was started who could make it; in the end: tevit report {grid}"
+        raise nothing_to_wait_for(grid)
+
+
+# --- the dispatcher
+
+
+@dataclass
+class Lane:
+    """A place where one cell at a time runs, with the GPUs that belong to it."""
+
+    executor: Any
+    job: Any = None
+
+    def free(self) -> bool:
+        """Whether the next cell can start here."""
+        return self.job is None or self.job.done()
+
+
+def lease_folder(journal: Journal, batch: str) -> Path:
+    """Where whoever works through a batch shows that it is alive."""
+    return journal.store.journal / "dispatch" / batch
+
+
+def is_dispatched(journal: Journal, batch: str) -> bool | None:
+    """Whether somebody is at work on ``batch``; None: nobody has begun."""
+    claim = lease.latest(lease_folder(journal, batch))
+    return None if claim is None else claim.alive()
+
+
+def dispatch(journal: Journal, batch: Batch, *, poll: float = POLL_SECONDS) -> None:
+    """Run every cell of ``batch``; returns when the last one has ended.
+
+    Told to stop (SIGTERM), it starts no further cell and waits for those that run.
+    """
+    signals = stop.install()
+    claim = lease.acquire(lease_folder(journal, batch.id), myself())
+    with lease.beating(claim):
+        dealt = batch.parameters["gpus"]
+        lanes = [_lane(journal, batch, gpus, cpu_threads(len(dealt))) for gpus in dealt]
+        for task in tasks_of(journal, batch):
+            lane = _next_lane(lanes, signals, poll)
+            if lane is None:
+                break
+            if not journal.store.run(Path(task.folder).name).cancelled():
+                lane.job = lane.executor.submit(task)
+        while not all(lane.free() for lane in lanes):
+            time.sleep(poll)
+        if batch.parameters.get("then") and not signals():
+            subprocess.run(batch.parameters["then"], check=False)
+    claim.end({"outcome": "done"})
+
+
+def cpu_threads(lanes: int) -> int:
+    """Threads that each of ``lanes`` cells at a time may compute with.
+
+    Left alone, each cell takes all cores, and cells that share cores this way are many times
+    slower than cells that have their own.
+    """
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return int(given) if given.isdigit() else max(1, len(os.sched_getaffinity(0)) // lanes)
+
+
+def _lane(journal: Journal, batch: Batch, gpus: list[str], threads: int) -> Lane:
+    import submitit
+
+    # submitit's own dealing knows numbers only, but a GPU may be named by its UUID
+    visible = f"CUDA_VISIBLE_DEVICES={shlex.quote(','.join(gpus))}"
+    python = f"env {visible} OMP_NUM_THREADS={threads} {worker_command(journal, batch)}"
+    executor = submitit.LocalExecutor(journal.submitit_folder(batch.id), python=python)
+    executor.update_parameters(
+        timeout_min=FOREVER_MINUTES, tasks_per_node=max(1, len(gpus)), stderr_to_stdout=True
+    )
+    executor._throttling = 0.0  # it is meant for schedulers
+    return Lane(executor)
+
+
+def _next_lane(lanes: list[Lane], signals: stop.Stop, poll: float) -> Lane | None:
+    while not signals():
+        for lane in lanes:
+            if lane.free():
+                return lane
+        time.sleep(poll)
+    return None
+
+
+def visible_gpus(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """Names of the GPUs that this process may use, without importing torch."""
+    given = environment.get("CUDA_VISIBLE_DEVICES")
+    if given is not None:
+        return [name.strip() for name in given.split(",") if name.strip() not in ("", "-1")]
+    try:
+        listing = subprocess.run(
+            ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return listing.stdout.split() if listing.returncode == 0 else []
+
+
+def deal_gpus(gpus: list[str], jobs: int, per_cell: int) -> list[list[str]]:
+    """The GPUs of each of ``jobs`` lanes; fewer lanes where there are not enough GPUs.
+
+    Raises:
+        UserError: a cell needs more GPUs than there are.
+    """
+    if not gpus or per_cell == 0:
+        return [[] for _ in range(jobs)]
+    if per_cell > len(gpus):
+        raise UserError(f"a cell needs {per_cell} GPUs, but only {len(gpus)} are visible here")
+    lanes = min(jobs, len(gpus) // per_cell)
+    return [gpus[k * per_cell : (k + 1) * per_cell] for k in range(lanes)]
+
+
+def main(arguments: list[str]) -> None:
+    """Run the batch that the arguments name."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the terminal may close
+    root, batch_id = arguments
+    journal = Journal(Store(Path(root)))
+    dispatch(journal, journal.read(batch_id))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,354 @@
+"""Cells as tasks of SLURM's job arrays, one array for each resource shape, through submitit."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from ablations.cell import Cell
+from core.errors import UserError
+from launch.executors import slurm_queries as queries
+from launch.executors.base import (
+    Answers,
+    BatchPlan,
+    CellStatus,
+    Evidence,
+    Executor,
+    Job,
+    NoRoomError,
+    SubmissionError,
+    Target,
+    UndecidedError,
+    check_shares,
+    nothing_to_wait_for,
+    tasks_of,
+    worker_command,
+)
+from launch.executors.profile import SITE_FIELDS, Profile, Shape
+from launch.records.journal import Batch, Journal, new_batch_id
+from launch.records.process import myself
+from launch.records.run_folder import RunState
+from launch.records.store import Store
+
+MANY_TIMEOUTS = 10**6  # how often a cell may resume is the retry rules' business
+USUAL_ARRAY_LIMIT = 1000
+_NO_ROOM = ("submit limit", "submitjob", "maxsubmit", "job/user limit", "job count limit")
+_HIDDEN = ("comment", "srun_args", "stderr_to_stdout")
+
+
+class Slurm(Executor):
+    """A cluster's scheduler."""
+
+    name: ClassVar[str] = "slurm"
+    watch_seconds: ClassVar[float] = 30.0  # each look is a question to the controller
+
+    # --- before anything is submitted
+
+    def is_here(self) -> bool:
+        """Whether this machine can submit jobs."""
+        return queries.is_here()
+
+    def facts(self) -> dict[str, Any]:
+        """The cluster's name."""
+        return {"cluster": queries.cluster_name()}
+
+    def plan(
+        self, store: Store, target: Target, cells: Sequence[Cell], problems: list[str]
+    ) -> list[BatchPlan]:
+        """One array a resource shape, and as many as the site's array limit asks for."""
+        if not self.is_here():
+            raise UserError(
+                "this machine has no SLURM (sbatch and srun are not found); "
+                "use --executor local or --executor inline"
+            )
+        profile = target.profile
+        groups: dict[str, list[Cell]] = {}
+        shapes: dict[str, Shape] = {}
+        for cell in cells:
+            shape = profile.shape(cell.config) if profile.rules else profile
+            key = shape.model_dump_json() if profile.rules else ""
+            shapes[key] = shape
+            groups.setdefault(key, []).append(cell)
+        limit = profile.max_array_size or _site_limit(problems)
+        batches = []
+        for key, group in groups.items():
+            shape = shapes[key]
+            check_shares(group, shape.nodes * shape.tasks_per_node)
+            parameters = slurm_parameters(profile, shape, store.job_comment)
+            settings = task_settings(profile, shape)
+            batches += [
+                BatchPlan(tuple(group[k : k + limit]), parameters, settings)
+                for k in range(0, len(group), limit)
+            ]
+        problems += from_environment_said(list(shapes.values()))
+        return batches
+
+    def changed(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+        """Resources and options."""
+        names = [name for name in {**before, **now} if name not in _HIDDEN]
+        return [name for name in names if before.get(name) != now.get(name)]
+
+    def place(self, batch: BatchPlan) -> str:
+        """With every option that matters."""
+        shown = {name: value for name, value in batch.parameters.items() if name not in _HIDDEN}
+        kind = "a job array" if len(batch.cells) > 1 else "a job"
+        return f"{kind} with " + ", ".join(f"{name}={value}" for name, value in shown.items())
+
+    def submitted_text(self, count: int, jobs: Sequence[str]) -> str:
+        """With the jobs' ids."""
+        ids = ", ".join(jobs[:8]) + (" ..." if len(jobs) > 8 else "")
+        return f"{count} cells submitted (SLURM jobs {ids})"
+
+    # --- submitting
+
+    def submit(self, journal: Journal, batch: Batch, target: Target) -> str:
+        """As one job array."""
+        import submitit
+
+        folder = journal.submitit_folder(batch.id)
+        python = worker_command(journal, batch, target.profile.python)
+        with _submission():
+            executor = submitit.SlurmExecutor(folder, max_num_timeout=MANY_TIMEOUTS, python=python)
+            executor.update_parameters(**batch.parameters, job_name=batch.job_name)
+            jobs = executor.submit_array(tasks_of(journal, batch))
+        return str(jobs[0].job_id).partition("_")[0]
+
+    def report(
+        self, journal: Journal, grid: str, target: Target, batches: int, waiting: Sequence[str]
+    ) -> str:
+        """A job of its own behind all of the grid's, those of earlier launches too."""
+        import submitit
+
+        arrays = {job.partition("_")[0] for job in waiting}
+        behind = sorted({job for job in arrays if job.isdigit()}, key=int)
+        if not behind:
+            raise nothing_to_wait_for(grid)
+        shape = target.profile.report_shape
+        batch = Batch(
+            id=new_batch_id(),
+            grid=grid,
+            executor=self.name,
+            signatures=(),
+            names=(),
+            function="report",
+            parameters=slurm_parameters(target.profile, shape, journal.store.job_comment),
+            launcher=myself(command=sys.argv),
+        )
+        journal.begin(batch)
+        dependency = "afterany:" + ":".join(behind)
+        try:
+            with _submission():
+                executor = submitit.SlurmExecutor(
+                    journal.submitit_folder(batch.id), python=f"{sys.executable} -P"
+                )
+                executor.update_parameters(
+                    **batch.parameters, job_name=batch.job_name, dependency=dependency
+                )
+                job = executor.submit(submitit.helpers.CommandFunction([*target.then]))
+        except SubmissionError as error:
+            journal.void(batch.id, str(error))
+            raise
+        journal.submitted(batch.id, str(job.job_id))
+        return f"report: job {job.job_id}, when all have ended"
+
+    # --- afterwards
+
+    def ask(
+        self, journal: Journal, batches: Sequence[Batch], tasks: Collection[tuple[str, int]]
+    ) -> Answers:
+        """One ``squeue`` for all, and one ``sacct`` for the tasks that it has forgotten.
+
+        What the accounting calls alive although the queue does not list it, the controller is
+        asked for by its id: the database may believe in a job that the controller has lost.
+        """
+        if not batches:
+            return Answers()
+        try:
+            uids = {uid for b in batches if (uid := b.launcher.get("uid")) is not None}
+            jobs = {(job.batch, job.index): job for job in queries.queue(uids)}
+        except queries.SlurmError as error:
+            return Answers(problems=[str(error)])
+        answers = Answers(jobs, answered=True)
+        ours = {batch.id for batch in batches}
+        forgotten = {task for task in tasks if task[0] in ours and task not in jobs}
+        ids = sorted({job_id for name, _ in forgotten if (job_id := journal.job_id(name))})
+        try:
+            # a job id may have been used again after the controller lost it: the name decides
+            past = {
+                (job.batch, job.index): job
+                for job in queries.accounting(ids)
+                if (job.batch, job.index) not in jobs
+            }
+            doubtful = {job.array for task, job in past.items() if job.live and task in forgotten}
+            listed = {(job.batch, job.index): job for job in queries.queue_of(sorted(doubtful))}
+            for task, job in past.items():
+                jobs[task] = listed.get(task) or replace(job, live=False)
+        except queries.SlurmError as error:
+            answers.problems.append(str(error))
+        return answers
+
+    def made(self, journal: Journal, batch: Batch, answers: Answers) -> str | None:
+        """The job of the batch's name, but one that SLURM made only to refuse it."""
+        jobs = answers.of_batch(batch.id)
+        if taken := [job for job in jobs if not queries.is_refused(job)]:
+            return taken[0].array
+        if not jobs and not (answers.answered and _on_this_cluster(batch)):
+            raise UndecidedError
+        return None
+
+    def status(self, evidence: Evidence) -> CellStatus | None:
+        """What SLURM has not done with nobody else may run."""
+        job, state = evidence.job, evidence.state
+        if job is not None:
+            return _live(state, job) if job.live else None
+        if evidence.submitting:
+            return CellStatus(state, None, "being submitted")
+        job_id = self.job_id(evidence.journal, evidence.batch, evidence.index)
+        if not evidence.answers.answered:
+            return CellStatus(state, job_id, "SLURM does not answer", certain=False)
+        if not _on_this_cluster(evidence.batch):
+            cluster = evidence.batch.launcher.get("cluster")
+            return CellStatus(state, job_id, f"submitted on cluster {cluster}", certain=False)
+        return None
+
+    def ended(self, evidence: Evidence) -> str | None:
+        """By the job's final state."""
+        return queries.ENDED.get(evidence.job.state) if evidence.job else None
+
+    def job_id(self, journal: Journal, batch: Batch, index: int) -> str | None:
+        """``123_4``, or ``123`` where one cell is all of the job."""
+        job_id = journal.job_id(batch.id)
+        return f"{job_id}_{index}" if job_id and len(batch.signatures) > 1 else job_id
+
+    def cancel(self, cells: Iterable[CellStatus]) -> None:
+        """By ``scancel``."""
+        try:
+            queries.cancel(list(dict.fromkeys(cell.job_id for cell in cells if cell.job_id)))
+        except queries.SlurmError as error:
+            raise SubmissionError(str(error)) from error
+
+    def log(self, journal: Journal, batch: Batch, index: int) -> Path | None:
+        """What the job's script and its steps wrote."""
+        job_id = self.job_id(journal, batch, index)
+        return journal.submitit_folder(batch.id) / f"{job_id}_0_log.out" if job_id else None
+
+
+def _live(state: RunState, job: Job) -> CellStatus:
+    if queries.LIVE.get(job.state) == "queued":
+        if state.name == "running":
+            return CellStatus(state, job.id, "requeued, but the former copy still works")
+        note = "" if job.reason == "None" else job.reason
+        return CellStatus(replace(state, name="queued"), job.id, note)
+    if state.name == "running":
+        return CellStatus(state, job.id)
+    if not state.certain and job.state != "COMPLETING":
+        note = "suspended" if job.state == "SUSPENDED" else "no sign of life"
+        return CellStatus(replace(state, name="running", cause=None), job.id, note)
+    note = "ending" if job.state == "COMPLETING" else "starting"
+    return CellStatus(replace(state, name="queued"), job.id, note)
+
+
+def _on_this_cluster(batch: Batch) -> bool:
+    """Whether the SLURM that answers here is the one that ``batch`` was given to."""
+    there, here = batch.launcher.get("cluster"), queries.cluster_name()
+    return there is None or here is None or there == here
+
+
+def _site_limit(problems: list[str]) -> int:
+    try:
+        return queries.largest_array()
+    except queries.SlurmError as error:
+        problems.append(
+            f"SLURM does not answer, so the site's limits are unknown: {error}. "
+            "Without a cluster use --executor local"
+        )
+        return USUAL_ARRAY_LIMIT
+
+
+def slurm_parameters(profile: Profile, shape: Shape, comment: str) -> dict[str, Any]:
+    """What submitit's SLURM executor is given for cells of ``shape``.
+
+    Args:
+        comment: what tells the store's jobs from others.
+    """
+    site = {name: getattr(shape, name) for name in SITE_FIELDS} | from_environment(shape)
+    gpus = f"{shape.gpu_type}:{shape.gpus}" if shape.gpu_type else shape.gpus
+    # a line of the setup that fails must not leave the cell to run in half an environment
+    setup = ["set -e", *profile.setup, "set +e"] if profile.setup else None
+    parameters = {
+        "comment": comment,
+        **site,
+        "nodes": shape.nodes,
+        "gpus_per_node": gpus if shape.gpus else None,
+        "ntasks_per_node": shape.tasks_per_node,
+        "cpus_per_task": shape.cpus,
+        "mem": shape.memory,
+        "time": shape.time,
+        "signal_delay_s": profile.signal_delay,
+        "array_parallelism": profile.array_parallelism,
+        "setup": setup,
+        "stderr_to_stdout": True,
+        # a task that fails ends its peers, which would wait for it
+        "srun_args": ["--kill-on-bad-exit=1"],
+        "additional_parameters": {"requeue": True, **shape.extra},
+    }
+    return {name: value for name, value in parameters.items() if value is not None}
+
+
+def task_settings(profile: Profile, shape: Shape) -> dict[str, Any]:
+    """What a task has to know of its job's limits."""
+    return {"patience": 0.6 * profile.signal_delay, "minutes": shape.time}
+
+
+def from_environment(shape: Shape, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """What the user's SBATCH_PARTITION and its like add where the profile says nothing."""
+    return {
+        name: value
+        for name in SITE_FIELDS
+        if getattr(shape, name) is None and (value := environment.get(f"SBATCH_{name.upper()}"))
+    }
+
+
+def from_environment_said(
+    shapes: Sequence[Shape], environment: Mapping[str, str] = os.environ
+) -> list[str]:
+    """A line for each SBATCH variable: whether it is used."""
+    used = {f"SBATCH_{name.upper()}" for s in shapes for name in from_environment(s, environment)}
+    return [
+        f"{name}={value} in the environment is "
+        + ("used: the profile does not say" if name in used else "not used: the profile counts")
+        for name, value in sorted(environment.items())
+        if name.startswith("SBATCH_")
+    ]
+
+
+@contextlib.contextmanager
+def _submission() -> Iterator[None]:
+    """Call submitit in the block; what SLURM says against it comes as one of our errors."""
+    try:
+        with outside_of_jobs():
+            yield
+    except (RuntimeError, OSError) as error:
+        message = f"SLURM did not take the jobs: {str(error).strip()}"
+        full = any(words in message.lower() for words in _NO_ROOM)
+        raise (NoRoomError if full else SubmissionError)(message) from error
+
+
+@contextlib.contextmanager
+def outside_of_jobs() -> Iterator[None]:
+    """Hide that this process may itself run in a SLURM job: sbatch would inherit its options."""
+    keep = {"SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_CLUSTERS", "SLURM_BITSTR_LEN"}
+    hidden = {
+        name: os.environ.pop(name)
+        for name in list(os.environ)
+        if name.startswith(("SLURM_", "SBATCH_", "SRUN_", "SUBMITIT_")) and name not in keep
+    }
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
