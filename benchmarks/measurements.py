@@ -1,64 +1,21 @@
 """Every measurement that a cell of a grid can ask for, one entry each.
 
 The grid file's ``measure:``, the cell's job and the reports read this list, so a new measurement
-is a function that makes its record and an entry here.  The entries import what they run only when
-they run: reading the list costs nothing.
+is a file with an entry and its line in the list.  The entries import what they run only when they
+run: reading the list costs nothing.
 """
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+from benchmarks.measurement import Inputs, Measurement
 from core.config.schema import Config
 
 RESAMPLES = 1000
 BOOTSTRAP_SEED = 0
 """The same for all cells: two that met the same draws of videos can be compared in pairs."""
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What a measurement may read.
-
-    Attributes:
-        name: of the model, for its record.
-        checkpoint: trained weights, where the model has been trained.
-        predictions: results on the held-out videos, for measurements that need them.
-    """
-
-    name: str
-    config: Config
-    checkpoint: Path
-    predictions: Path
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """One kind of record: how it is made, and how its protocol is told.
-
-    Attributes:
-        name: in a grid's ``measure:``; the record is ``results/<name>.json``.
-        title: heading of its protocol.
-        label: what the notes below a table say that a protocol belongs to.
-        run: makes the record: JSON types, with ``figures`` and ``protocol``.
-        needs_predictions: the model is trained and the held-out videos are predicted first.
-        early: cheap and independent of the weights, so it is done before the training.
-        phrases: the best known protocol fields in words: a template and the fields that fill it.
-        varied_by: protocol field to the switches that are expected to change it.
-    """
-
-    name: str
-    title: str
-    label: str
-    run: Callable[[Inputs], dict[str, Any]]
-    needs_predictions: bool = False
-    early: bool = False
-    phrases: tuple[tuple[str, ...], ...] = ()
-    varied_by: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def scored_part(config: Config) -> Any:

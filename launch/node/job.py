@@ -12,7 +12,8 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.measurements import MEASUREMENTS, Inputs, Measurement, scored_part
+from benchmarks.measurement import Inputs, Measurement
+from benchmarks.measurements import MEASUREMENTS, scored_part
 from core.config.schema import Config
 from core.errors import UserError
 from core.files import write_json

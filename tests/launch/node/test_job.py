@@ -10,7 +10,8 @@ import pytest
 from ablations.cell import Cell
 from ablations.grid import Grid
 from benchmarks import measurements
-from benchmarks.measurements import MEASUREMENTS, Inputs
+from benchmarks.measurement import Inputs
+from benchmarks.measurements import MEASUREMENTS
 from core import preset
 from core.config.overrides import override
 from core.errors import UserError
