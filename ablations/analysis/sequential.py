@@ -164,7 +164,8 @@ def _note(limits: Limits, look: int, cells: int) -> str:
         f"Seeds were added one by one to undecided cells, {limits.first} to at most {limits.most} "
         f"(look {look} of at most {len(limits.looks)}); the intervals hold at level "
         f"{limits.level:.0%} for all looks together (alpha spending after Lan and DeMets, Pocock's "
-        f"function, bounds of the paired t statistic), with Holm's correction over {cells} cells."
+        f"function, bounds of the paired t statistic)"
+        + (f", with Holm's correction over {cells} cells." if cells > 1 else ".")
     )
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from typer.testing import CliRunner
 
 from ablations.grid import build_grid
+from cli import app
 from core.errors import UserError
 from core.files import write_json
+from launch import commands
 from launch.rounds import comparison, next_round, standing, until_decided
 
 LIMITS = {"first": 3, "most": 6, "until": 1.0}
@@ -126,3 +129,41 @@ def test_a_round_has_every_cell_with_the_seeds_that_it_has_got(store):
 def test_what_rounds_need_is_asked_for_before_anything_runs(keys, message):
     with pytest.raises(UserError, match=message):
         comparison(grid(**keys))
+
+
+@pytest.fixture
+def command(store, tmp_path, monkeypatch):
+    """``command("--report")``: output and exit code of a launch until decided, its runs made up."""
+    path, run, asked = tmp_path / "q.yaml", Runner(store, figure), []
+    text = "base: tiny\naxes: {head.queries: [5, 10, 20]}\nmeasure: [ap]\n"
+    path.write_text(f"{text}table: {{baseline: {{head.queries: 5}}}}\nseeds: {LIMITS}\n")
+
+    def run_launch(_store, grid, _target, _rules, options):
+        asked.append((options.wait, options.report, len(grid.cells)))
+        return run(grid)
+
+    monkeypatch.setattr(commands, "run_launch", run_launch)
+
+    def invoke(*words):
+        words = ("launch", path, "--until-decided", "--executor", "inline", *words)
+        result = CliRunner().invoke(app, [*map(str, words), "--store", str(store.root)])
+        return result, asked
+
+    return invoke
+
+
+def test_the_command_waits_for_each_round_and_reports_after_the_last(command):
+    result, asked = command("--report")
+    assert result.exit_code == 0
+    assert asked == [
+        (True, False, 9), (True, False, 11), (True, False, 13), (True, False, 15),
+        (False, True, 15),
+    ]  # fmt: skip
+    assert "4 seeds for head.queries=20\n" in result.output
+    assert "for all looks together" in result.output
+
+
+def test_rounds_of_some_cells_are_refused(command):
+    result, asked = command("--cell", "5,s0")
+    assert "leave out --cell" in str(result.exception)
+    assert asked == []
