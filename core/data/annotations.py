@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from core.data.dataset import Track, Video, VideoDataset
+from core.data.images import MOST_PIXELS
 from core.data.rle import Box, Ints, Rle, boxes_of, compress, mask_areas
 from core.errors import UserError
 from core.files import read_json
 
 T = TypeVar("T")
-
-MOST_PIXELS = 2**31 - 1
-"""Of a frame: run lengths have 32 bits."""
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,8 @@ TURNS = {
     8: Turn.ROTATE_90,
 }
 """What shows an image upright, by its EXIF orientation."""
+MOST_PIXELS = 50_000_000
+"""Of a frame, more than of 8K video: a damaged header may say anything."""
 SIDES_SWAPPED = (5, 6, 7, 8)
 
 
@@ -37,12 +39,23 @@ def opened(path: Path) -> Iterator[Image.Image]:
     """
     try:
         with Image.open(path) as image:
+            check_pixels(image.width, image.height, path)
             yield image
     except UserError:
         raise
     except Exception as error:  # a broken file makes Pillow raise whatever its parsers meet
         reason = str(error) or type(error).__name__
         raise UserError(f"{path}: cannot be read as an image: {reason}") from error
+
+
+def check_pixels(width: int, height: int, path: Path) -> None:
+    """Refuse a frame that would fill the memory.
+
+    Raises:
+        UserError: it is larger than any video's.
+    """
+    if width * height > MOST_PIXELS:
+        raise UserError(f"{path}: cannot be read as an image: {width}x{height} is too large")
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:

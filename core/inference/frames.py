@@ -19,7 +19,7 @@ from torch import Tensor
 
 from core.config.schema import DataConfig
 from core.data.dataset import Video
-from core.data.images import opened, upright_pixels, upright_size
+from core.data.images import check_pixels, opened, upright_pixels, upright_size
 from core.data.transforms import (
     Size,
     normalise,
@@ -33,8 +33,6 @@ from core.errors import UserError
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 MOVIES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
-MOST_PIXELS = 100_000_000
-"""Of a movie's frame: a damaged header may say anything."""
 NO_DECODER = "decoding video files needs PyAV: pip install 'tevit-ablations[video]' (or: av)"
 
 
@@ -141,9 +139,7 @@ class MovieFrames:
                         continue
                     for frame in frames:
                         count += 1
-                        if frame.width * frame.height > MOST_PIXELS:
-                            size = f"{frame.width}x{frame.height}"
-                            raise UserError(f"{self.path}: frames of {size} are too large")
+                        check_pixels(frame.width, frame.height, self.path)
                         pixels = frame.to_ndarray(format="rgb24")
                         # quarter turns against the clock, as the file says that players do
                         turned = np.rot90(pixels, round(frame.rotation / 90))

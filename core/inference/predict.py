@@ -96,7 +96,7 @@ def predict_videos(
         stitcher = Stitcher(config.inference.match_threshold, config.inference.top_k)
         length = 0
         for clip in group:
-            with _memory_told(clip, config):
+            with _memory_told(video_id, config):
                 stitcher.add(_tracks_of(model, clip, config))
             length = clip.start + len(clip.frames)
         ids = category_ids or {label: label + 1 for label in range(model.config.head.classes)}
@@ -157,13 +157,14 @@ def _prepared(sources: Iterable[tuple[int, Frames]], config: Config) -> Iterator
     inference = config.inference
     length = inference.clip_length if inference.mode == "near_online" else None
     for video_id, frames in sources:
-        for start, images in clips_of(frames, length, inference.stride):
-            prepared, size = prepare(images, config.data)
-            yield _Clip(video_id, frames.size, start, prepared, size)
+        with _memory_told(video_id, config):
+            for start, images in clips_of(frames, length, inference.stride):
+                prepared, size = prepare(images, config.data)
+                yield _Clip(video_id, frames.size, start, prepared, size)
 
 
 @contextmanager
-def _memory_told(clip: _Clip, config: Config) -> Iterator[None]:
+def _memory_told(video_id: int, config: Config) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -172,10 +173,11 @@ def _memory_told(clip: _Clip, config: Config) -> Iterator[None]:
         if not known and "allocate memory" not in str(error):
             raise
         near_online = config.inference.mode == "near_online"
-        advice = "a smaller inference.clip_length" if near_online else "inference.mode=near_online"
+        which = f"a clip of video {video_id}" if near_online else f"video {video_id} as one clip"
+        less = "a smaller inference.clip_length" if near_online else "inference.mode=near_online"
         raise UserError(
-            f"video {clip.video_id}: a clip of {len(clip.frames)} frames does not fit into memory; "
-            f"{advice} needs less, or a smaller data.test_size"
+            f"{which} does not fit into memory: {less} needs less, and so does a smaller "
+            "data.test_size"
         ) from error
 
 

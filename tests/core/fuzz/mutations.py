@@ -54,10 +54,10 @@ def edited_trees(draw, tree):
             parent, key = node, draw(st.sampled_from(keys))
             node = node[key]
         if key is None:
-            return draw(values)
+            return copy.deepcopy(draw(values))
         action = draw(st.sampled_from(["change", "change", "change", "remove", "double"]))
         if action == "change":
-            parent[key] = draw(values)
+            parent[key] = copy.deepcopy(draw(values))
         elif action == "remove":
             del parent[key]
         elif isinstance(parent, list):

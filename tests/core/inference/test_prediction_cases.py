@@ -298,19 +298,24 @@ def test_weights_with_nan_in_box_or_mask_layers_only(layer, what):
     [torch.OutOfMemoryError("CUDA out of memory"), MemoryError(),
      RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate")],
 )  # fmt: skip
-def test_a_video_too_long_for_memory_names_the_mode_that_needs_less(monkeypatch, error):
+@pytest.mark.parametrize("where", ["model", "frames"])
+def test_a_video_too_long_for_memory_names_the_mode_that_needs_less(monkeypatch, error, where):
     model = build_model(TINY).eval()
 
     def full(*_):
         raise error
 
-    monkeypatch.setattr(model, "detect", full)
-    with pytest.raises(
-        UserError, match=r"clip of 3 frames does not fit .*inference\.mode=near_online"
-    ):
+    if where == "model":
+        monkeypatch.setattr(model, "detect", full)
+    else:
+        monkeypatch.setattr("core.inference.predict.prepare", full)
+    message = (
+        r"video 3 as one clip does not fit into memory: inference\.mode=near_online needs less"
+    )
+    with pytest.raises(UserError, match=message):
         predict_video(model, Noise(3), TINY, video_id=3)
     online = override(TINY, {"inference.mode": "near_online"})
-    with pytest.raises(UserError, match=r"a smaller inference\.clip_length needs less"):
+    with pytest.raises(UserError, match=r"a clip of video 3 .*a smaller inference\.clip_length"):
         predict_video(model, Noise(3), online, video_id=3)
 
 
