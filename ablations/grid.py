@@ -22,7 +22,7 @@ from ablations.analysis.limits import Limits
 from ablations.cell import Cell, Measurement
 from ablations.expand import cells_of, draft
 from ablations.grid_file import Fault, GridError, GridSpec, read_spec
-from ablations.tables import table_faults
+from ablations.table_spec import table_faults
 from core.config.overrides import unknown
 from core.config.yaml_file import read_yaml
 

@@ -1,18 +1,27 @@
-"""What a table shows, as a user writes it: the ``table:`` key of a grid, or a file of its own."""
+"""What a table shows, as a user writes it: the ``table:`` key of a grid, or a file of its own.
+
+The key is checked with the grid, so that a typo is refused before training and not after.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
+from ablations.axes import Axis, label_text
+from ablations.grid_file import Fault
 from benchmarks.figures import FIGURES
-from core.config.overrides import unknown
+from benchmarks.measurements import NAMES
+from core.config.overrides import field_names, unknown
 from core.config.strict import Strict, fault_text, root_faults
 from core.config.yaml_file import read_yaml
 from core.errors import UserError
+
+_DERIVED = ("method", "backbone", "cell", "seed")
+_COLLECTED = (*NAMES, "run", "axis")
 
 
 class TableError(UserError):
@@ -109,9 +118,84 @@ def _as_text(value: Any) -> Any:
         return {_as_text(key): _as_text(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_as_text(item) for item in value]
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value) if isinstance(value, int | float) else value
+    return value if isinstance(value, str) else label_text(value)
+
+
+def table_faults(
+    table: Any, origin: str, axes: Sequence[Axis], combinations: Sequence[Mapping[str, str]]
+) -> list[Fault]:
+    """What is wrong with a grid's ``table``: found before anything is trained, not after.
+
+    Args:
+        table: one specification, a list of them, or none.
+        origin: where it stands in the grid.
+        combinations: axis to label, of every cell.
+    """
+    if table is None:
+        return []
+    if isinstance(table, Mapping) and set(table) == {"tables"}:
+        table = table["tables"]
+    faults: list[Fault] = []
+    for k, item in enumerate(table if isinstance(table, list) else [table]):
+        where = f"{origin}[{k}]" if isinstance(table, list) else origin
+        if not isinstance(item, Mapping):
+            faults.append(Fault(where, f"expected a mapping of table keys, not {item!r:.80}"))
+            continue
+        try:
+            spec = TableSpec.model_validate(dict(item))
+        except ValidationError as error:
+            faults += [Fault(where, line) for line in _explain(error)]
+        else:
+            known = {axis.name: axis for axis in axes}
+            faults += _figure_faults(spec, where)
+            faults += _name_faults(spec, where, known)
+            faults += _baseline_faults(spec, where, known, combinations)
+    return faults
+
+
+def _figure_faults(spec: TableSpec, origin: str) -> Iterator[Fault]:
+    asked = {"columns": [c.figure for c in spec.columns or ()], "decimals": [*spec.decimals]}
+    for key, figures in asked.items():
+        for name in figures:
+            collected = name.partition(".")[0] in _COLLECTED and "." in name
+            if name not in FIGURES and not collected and name not in field_names():
+                message = f"{unknown('figure', name, FIGURES)}, or any column of the collected CSV"
+                yield Fault(f"{origin}.{key}", message)
+
+
+def _name_faults(spec: TableSpec, origin: str, axes: Mapping[str, Axis]) -> Iterator[Fault]:
+    names = {
+        "rows": spec.rows or (),
+        "across": (spec.across,) if spec.across else (),
+        "group": (spec.group,) if spec.group else (),
+        "order": spec.order,
+        "checks": spec.checks,
+        "baseline": spec.baseline if isinstance(spec.baseline, dict) else {},
+    }
+    for key, mentioned in names.items():
+        for name in mentioned:
+            if name not in (*axes, *_DERIVED, *field_names()):
+                yield Fault(f"{origin}.{key}", unknown("axis", name, axes))
+            elif name in axes and isinstance(mentioned, Mapping):
+                wanted = mentioned[name]
+                for label in wanted if isinstance(wanted, tuple) else (wanted,):
+                    if label not in axes[name].labels:
+                        where = f"{origin}.{key}.{name}"
+                        yield Fault(where, unknown("label", label, axes[name].labels))
+
+
+def _baseline_faults(
+    spec: TableSpec,
+    origin: str,
+    axes: Mapping[str, Axis],
+    combinations: Sequence[Mapping[str, str]],
+) -> Iterator[Fault]:
+    wanted = spec.baseline
+    if isinstance(wanted, dict) and wanted.keys() <= axes.keys():
+        found = [labels for labels in combinations if wanted.items() <= labels.items()]
+        if len(found) != 1:
+            count = "no cell" if not found else f"{len(found)} cells"
+            yield Fault(f"{origin}.baseline", f"{wanted} is {count} of the grid; it must be one")
 
 
 def parse_specs(value: Any, source: str | Path) -> list[TableSpec]:

@@ -401,6 +401,11 @@ def test_a_scale_that_drops_an_excluded_label() -> None:
         ([{"rows": ["x"]}], "table[0].rows: unknown axis x"),
         ({"tables": [{"rows": ["x"]}]}, "table[0].rows: unknown axis x"),
         ("components", "table: expected a mapping of table keys, not 'components'"),
+        ({"row": ["x"]}, "table: unknown field row (did you mean rows?); valid fields: name, ti"),
+        ({"level": 95}, "table: level=95: Input should be less than 1"),
+        ({"columns": ["mAP"]}, "table.columns: unknown figure mAP (did you mean AP?); valid"),
+        ({"decimals": {"PA": 1}}, "table.decimals: unknown figure PA; valid figures: AP, AP50"),
+        ([{}, {"columns": [{"figure": "AP", "digits": 1}]}], "table[1]: unknown field columns.0."),
     ],
 )
 def test_tables(table: Any, message: str) -> None:
@@ -417,6 +422,7 @@ def test_tables(table: Any, message: str) -> None:
         {"baseline": {"head.kind": "stqi", "head.queries": 5}, "labels": {"x": "y"}},
         {"baseline": {"train.lr": 0.001}},
         {"order": {"head.queries": [20, 5]}},
+        {"columns": ["AP", "ap.recorded", "train.steps", {"figure": "fps", "decimals": 0}]},
     ],
 )
 def test_tables_that_fit(table: Any) -> None:
