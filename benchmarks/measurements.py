@@ -11,32 +11,24 @@ import gc
 from typing import Any
 
 from benchmarks.measurement import Inputs, Measurement
-from core.config.schema import Config
 
 RESAMPLES = 1000
 BOOTSTRAP_SEED = 0
 """The same for all cells: two that met the same draws of videos can be compared in pairs."""
 
 
-def scored_part(config: Config) -> Any:
-    """The part of the dataset that is scored."""
-    from core.data.split import make_split
-    from core.data.youtube_vis import load_dataset
-
-    dataset = load_dataset(config.data)
-    return dataset.subset(make_split(dataset, config.data).heldout)
-
-
 def _ap(inputs: Inputs) -> dict[str, Any]:
-    from benchmarks.ap.bootstrap import bootstrap
-    from benchmarks.ap.evaluate import ap_record, evaluate
-    from benchmarks.ap.protocol import ap_protocol
+    from benchmarks.ap.score import heldout_videos, score
 
-    heldout = scored_part(inputs.config)
-    result = evaluate(heldout, inputs.predictions)
-    drawn = bootstrap(result, RESAMPLES, seed=BOOTSTRAP_SEED)
-    protocol = ap_protocol(inputs.config, heldout, inputs.checkpoint)
-    return ap_record(result, protocol, drawn.to_dict())
+    heldout = heldout_videos(inputs.config)
+    return score(
+        inputs.config,
+        heldout,
+        inputs.checkpoint,
+        inputs.predictions,
+        resamples=RESAMPLES,
+        seed=BOOTSTRAP_SEED,
+    ).record
 
 
 def _flops(inputs: Inputs) -> dict[str, Any]:

@@ -85,9 +85,11 @@ def ask_for(
         UserError: a fault in the grid, the overrides, the seeds, the profile or the rules.
     """
     from ablations.grid import load_grid
+    from ablations.table_spec import parse_specs
     from core.config.overrides import parse_assignments
     from launch.records.store import Store
     from launch.submit.retry import parse_rules
+    from reports.tables.published import choose, load_published
 
     chosen = load_grid(
         grid,
@@ -96,6 +98,8 @@ def ask_for(
         seeds=None if seeds is None else parse_seeds(seeds),
         name=name,
     )
+    for table in parse_specs(chosen.table, grid):
+        choose(table.published, load_published())
     target = make_target(executor, profile, jobs)
     return Asked(Store.default(store), chosen, target, parse_rules(retry or (), max_attempts))
 

@@ -114,26 +114,18 @@ def evaluate_model(
 
     from rich.console import Console
 
-    from benchmarks.ap.bootstrap import bootstrap
-    from benchmarks.ap.evaluate import ap_record, evaluate
-    from benchmarks.ap.protocol import ap_protocol
+    from benchmarks.ap.score import heldout_videos, score
     from benchmarks.ap.table import print_ap
     from core.config.load import load_config
-    from core.data.split import make_split
-    from core.data.youtube_vis import load_dataset
     from core.files import write_json
     from core.inference.predict import predict_dataset
 
     chosen = load_config(config, [*(overrides or []), *([f"data.root={data}"] if data else [])])
-    dataset = load_dataset(chosen.data)
-    heldout = dataset.subset(make_split(dataset, chosen.data).heldout)
+    heldout = heldout_videos(chosen)
     with tempfile.TemporaryDirectory() as temporary:
         path = (out or Path(temporary)) / "predictions.json"
         predict_dataset(chosen, checkpoint, heldout, path)
-        result = evaluate(heldout, path)
-    drawn = bootstrap(result, resamples, seed=chosen.seed) if resamples else None
+        found = score(chosen, heldout, checkpoint, path, resamples=resamples, seed=chosen.seed)
     if out is not None:
-        protocol = ap_protocol(chosen, heldout, checkpoint)
-        record = ap_record(result, protocol, drawn.to_dict() if drawn else None)
-        write_json(out / "ap.json", record)
-    print_ap(result, drawn, Console())
+        write_json(out / "ap.json", found.record)
+    print_ap(found.result, found.drawn, Console())

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.measurement import Inputs, Measurement
-from benchmarks.measurements import MEASUREMENTS, scored_part
+from benchmarks.measurements import MEASUREMENTS
 from core.config.schema import Config
 from core.errors import UserError
 from core.files import write_json
@@ -159,6 +159,7 @@ def _checkpoint(run: RunFolder) -> Path:
 
 
 def _predict(run: RunFolder, config: Config) -> None:
+    from benchmarks.ap.score import heldout_videos
     from core.inference.predict import predict_dataset
 
-    predict_dataset(config, _checkpoint(run), scored_part(config), run.predictions)
+    predict_dataset(config, _checkpoint(run), heldout_videos(config), run.predictions)

@@ -44,3 +44,10 @@ def test_plan_and_launch_take_the_same_options_of_a_grid():
     shared = [*inspect.signature(ask_for).parameters]
     for command in (plan_grid, launch_grid):
         assert [*inspect.signature(command).parameters][: len(shared)] == shared
+
+
+def test_an_unknown_published_entry_is_refused_before_anything_runs(tmp_path):
+    path = tmp_path / "g.yaml"
+    path.write_text("base: tiny\ntable: {published: [tevit_2021]}\n")
+    with pytest.raises(UserError, match=r"unknown entry 'tevit_2021'.*; valid entries: "):
+        ask_for(str(path), store=tmp_path)

@@ -2,14 +2,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 import types
 
 import pytest
 
 from ablations.cell import Cell
 from ablations.grid import Grid
-from benchmarks import measurements
+from benchmarks.ap import score
 from benchmarks.measurement import Inputs
 from benchmarks.measurements import MEASUREMENTS
 from core import preset
@@ -262,30 +261,20 @@ def test_every_measurement_of_a_grid_is_known():
 def test_resamples_are_drawn_alike_for_all_cells(make_run, monkeypatch):
     """Paired comparisons of cells need the same draws, whatever the cell's seed."""
     seen = []
-    ap = types.ModuleType("benchmarks.ap.evaluate")
-    ap.evaluate = lambda truth, predictions: "result"
-    ap.ap_record = lambda result, protocol, drawn: {"protocol": protocol, "bootstrap": drawn}
-    boot = types.ModuleType("benchmarks.ap.bootstrap")
 
-    class Drawn:
-        def to_dict(self):
-            return {}
-
-    def bootstrap(result, resamples, *, seed):
+    def resampled(result, resamples, *, seed):
         seen.append((resamples, seed))
-        return Drawn()
+        return types.SimpleNamespace(to_dict=dict)
 
-    boot.bootstrap = bootstrap
-    monkeypatch.setitem(sys.modules, "benchmarks.ap.evaluate", ap)
-    monkeypatch.setitem(sys.modules, "benchmarks.ap.bootstrap", boot)
-    heldout = types.SimpleNamespace(ground_truth=dict)
-    monkeypatch.setattr(measurements, "scored_part", lambda config: heldout)
-    monkeypatch.setattr("benchmarks.ap.protocol.ap_protocol", lambda *_: {"seed": 5})
+    monkeypatch.setattr(score, "heldout_videos", lambda config: None)
+    monkeypatch.setattr(score, "evaluate", lambda heldout, predictions: None)
+    monkeypatch.setattr(score, "bootstrap", resampled)
+    monkeypatch.setattr(score, "ap_protocol", lambda *_: {"seed": 5})
+    monkeypatch.setattr(score, "ap_record", lambda result, protocol, drawn: {"p": protocol})
     run = make_run()
-    write_json(run.predictions, [])
     config = override(run.config(), {"seed": 5})
-    MEASUREMENTS["ap"].run(Inputs("x", config, run.checkpoint, run.predictions))
-    assert seen == [(1000, 0)]
+    record = MEASUREMENTS["ap"].run(Inputs("x", config, run.checkpoint, run.predictions))
+    assert seen == [(1000, 0)] and record == {"p": {"seed": 5}}
 
 
 TINY = {

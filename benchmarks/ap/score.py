@@ -1,0 +1,56 @@
+"""Predictions of the held-out videos to a record of AP, for `tevit eval` and a cell's job."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.ap.bootstrap import Bootstrap, bootstrap
+from benchmarks.ap.evaluate import ApResult, ap_record, evaluate
+from benchmarks.ap.protocol import ap_protocol
+from core.config.schema import Config
+from core.data.dataset import VideoDataset
+from core.data.split import make_split
+from core.data.youtube_vis import load_dataset
+
+
+@dataclass(frozen=True)
+class Score:
+    """What predictions are worth; ``drawn``: its resamples over videos, if asked for."""
+
+    result: ApResult
+    drawn: Bootstrap | None
+    record: dict[str, Any]
+
+
+def heldout_videos(config: Config) -> VideoDataset:
+    """The part of the config's dataset that is scored."""
+    dataset = load_dataset(config.data)
+    return dataset.subset(make_split(dataset, config.data).heldout)
+
+
+def score(
+    config: Config,
+    heldout: VideoDataset,
+    checkpoint: Path,
+    predictions: Path,
+    *,
+    resamples: int,
+    seed: int,
+) -> Score:
+    """Score the results in ``predictions``.
+
+    Args:
+        heldout: as :func:`heldout_videos` gives it.
+        checkpoint: whose predictions they are, for the protocol.
+        resamples: over videos; 0: no intervals.
+        seed: of the resamples.
+
+    Raises:
+        UserError: the results do not belong to these videos, or have faults.
+    """
+    result = evaluate(heldout, predictions)
+    drawn = bootstrap(result, resamples, seed=seed) if resamples else None
+    protocol = ap_protocol(config, heldout, checkpoint)
+    return Score(result, drawn, ap_record(result, protocol, drawn.to_dict() if drawn else None))
