@@ -29,6 +29,8 @@ CAUSES = {
 }
 """Every cause, with what it means."""
 
+MEASUREMENT_FAILED = "the other figures are there; the next launch tries these again"
+
 _MEMORY = re.compile(
     r"out of memory|can't allocate memory|cannot allocate memory|exceeded memory limit"
     r"|oom.?kill|exceeded job memory",

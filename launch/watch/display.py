@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from launch.records.failures import CAUSES, FailureGroup
+from launch.records.failures import CAUSES, MEASUREMENT_FAILED, FailureGroup
 from launch.watch.status import StatusRow, counts, duration, most_telling
 
 LINES = 20  # of a look, where there is no terminal
@@ -89,7 +89,12 @@ def failure_text(groups: Sequence[FailureGroup]) -> RenderableType:
     parts: list[RenderableType] = []
     for group in groups:
         count = f"{len(group.cells)} cell" + "s" * (len(group.cells) != 1)
-        parts.append(Text(f"{count}: {group.cause} ({CAUSES.get(group.cause, '')})", "bold red"))
+        parts.append(
+            Text(
+                f"{count}: {group.cause} ({CAUSES.get(group.cause, MEASUREMENT_FAILED)})",
+                "bold red",
+            )
+        )
         parts.append(Text(f"  {group.last_line}", "red"))
         names = ", ".join(group.cells[:8])
         more = f", and {len(group.cells) - 8} more" if len(group.cells) > 8 else ""

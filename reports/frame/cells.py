@@ -10,6 +10,7 @@ import pandas as pd
 
 from benchmarks.figures import Figure
 from benchmarks.measurements import NAMES
+from launch.records.run_folder import DONE_BUT_FOR
 from reports.frame.protocol import Differences, mixed_within
 
 FINISHED = "done"
@@ -57,8 +58,13 @@ class CellRows:
 
     @property
     def finished(self) -> int:
-        """Seeds whose run is done."""
-        return int((self.rows["state"] == FINISHED).sum())
+        """Seeds whose run is done, be it without a measurement that failed."""
+        return int(self._done.sum())
+
+    @property
+    def _done(self) -> pd.Series:
+        known = self.rows.get("cause", pd.Series("", self.rows.index)).fillna("").astype(str)
+        return (self.rows["state"] == FINISHED) | known.str.startswith(DONE_BUT_FOR)
 
     @property
     def complete(self) -> bool:
@@ -68,7 +74,7 @@ class CellRows:
     @property
     def state(self) -> str:
         """``done``, or the most urgent state among its seeds."""
-        states = set(self.rows["state"])
+        states = set(self.rows["state"][~self._done])
         urgent = next((state for state in _URGENCY if state in states), FINISHED)
         unknown = sorted(states - {FINISHED, *_URGENCY})
         return unknown[0] if urgent == FINISHED and unknown else urgent
@@ -81,6 +87,8 @@ class CellRows:
 
 def _one_seed(row: pd.Series) -> str:
     cause = row.get("cause")
+    if isinstance(cause, str) and cause.startswith(DONE_BUT_FOR):
+        return f"seed {row['seed']} {cause}"
     reason = f" ({cause})" if isinstance(cause, str) and cause else ""
     return f"seed {row['seed']} {row['state']}{reason}"
 

@@ -171,7 +171,7 @@ def _row(
         else:
             entries.append(_value(cell, column.figure, comparison, notes))
     seeds = ", ".join(dict.fromkeys(map(_seeds, cells.values())))
-    marks = [notes.mark(f"{c.unfinished()}.") for c in cells.values() if not c.complete]
+    marks = [notes.mark(f"{c.unfinished()}.") for c in cells.values() if c.unfinished()]
     cell_names = " | ".join(cell.name for cell in cells.values())
     return Row(labels, seeds, tuple(entries), cell_names, tuple(dict.fromkeys(marks)))
 

@@ -145,6 +145,24 @@ def test_a_draw_with_an_unfinished_cell_is_not_being_behind_it(table):
     assert "is ahead" not in notes(built)
 
 
+def test_a_measurement_that_failed_costs_its_own_figure_alone(make):
+    grid = make(ap=lambda axes, seed: 0.2 + 0.1 * (axes["head"] == "stqi") + seed / 1000)
+    for run in grid.runs:
+        if (run.cell, run.seed) == (BOTH, 2):
+            run.folder.result("fps").rename(run.folder.failed_result("fps"))
+    runs = read_runs(Store(grid.source.parents[1]), "components")
+    (failed,) = [run for run in runs.runs if run.cause]
+    assert (failed.state, failed.cause) == ("interrupted", "done but for fps")
+    built = build_table(collect(runs), TableSpec(columns=["AP", "fps"]), {}, name="x")
+    (row,) = [row for row in built.rows if row.cell == BOTH]
+    assert row.seeds == "3"
+    ap, fps = (entry(built, BOTH, key) for key in ("AP", "fps"))
+    assert (ap.summary.n, ap.bold) == (3, True)
+    assert (fps.summary.n, fps.bold) == (2, False)
+    assert "seed 2 done but for fps." in notes(built)
+    assert "FPS of 2 of 3 seeds." in notes(built)
+
+
 def test_a_figure_of_other_seeds_than_the_finished_ones_says_how_many(make):
     grid = make(seeds=(0, 1))
     for run in grid.runs:
