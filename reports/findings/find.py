@@ -12,6 +12,7 @@ from ablations.table_spec import TableSpec
 from reports.findings.effects_table import effects_table
 from reports.findings.runs import find_effects
 from reports.findings.sentence import effects_sentence, verdicts_sentence
+from reports.findings.starts_table import starts_table
 from reports.findings.variance import doubt_table
 from reports.frame.cells import frame_cells
 from reports.frame.runs import GridRuns
@@ -27,7 +28,7 @@ class Findings:
 
     Attributes:
         sentence: the result; empty where no cell has two seeds, or there is no baseline.
-        tables: of effects and of the sources of doubt, those that there are runs for.
+        tables: of effects, of the sources of doubt and of start runs, those that there are.
     """
 
     sentence: str
@@ -68,7 +69,8 @@ def find(
     if found:
         tables.append(effects_table(found, names, figure, spec, seeds, layout.name))
     doubt = doubt_table(grid.runs, names, layout.baseline, spec.level, layout.name)
-    return Findings(sentence, (*tables, *([doubt] if doubt is not None else [])))
+    starts = starts_table(grid.starts, layout.name)
+    return Findings(sentence, (*tables, *(table for table in (doubt, starts) if table is not None)))
 
 
 def _common_seeds(frame: pd.DataFrame, found: list[Effect]) -> int:

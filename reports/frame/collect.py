@@ -131,6 +131,7 @@ def _provenance(run: CellRun) -> dict[str, Any]:
         "python": environment.get("python"),
         "torch": (environment.get("packages") or {}).get("torch"),
         "attempts": len(run.provenance) or None,
+        "start": run.start,
     }
     facts |= {k: v for k, v in (run.done or {}).items() if k in ("time", "wall_s", "attempts")}
     return flat_columns({k: v for k, v in facts.items() if v is not None})

@@ -11,6 +11,7 @@ from benchmarks.measurements import NAMES
 from core.errors import UserError
 from core.files import read_json, read_json_lines
 from launch.records.store import Manifest, ManifestCell, RunFolder, Store
+from reports.frame.starts import StartRun, begins_with, blocked_by, start_runs
 
 
 @dataclass(frozen=True)
@@ -20,11 +21,13 @@ class CellRun:
     Attributes:
         name: the cell's name in the manifest, its seed included.
         axes: axis to the label of this cell's value.
-        state: new, queued, running, interrupted, failed or done.
+        state: new, queued, running, interrupted, failed, done; or blocked, by a start run that
+            failed.
         cause: why it is in that state, where that is known.
         config: the resolved switches; none before the run folder exists.
         records: kind of measurement to its record, those that exist.
         faults: files of the run folder that could not be read, with the reason.
+        start: signature of the run whose weights the training begins with; none: no such run.
         failure: the failure that the run is stopped by (cause, last_line, traceback, ...).
         provenance: one mapping an attempt, in their order.
         done: the mark of a finished run (time, wall_s, attempts).
@@ -40,6 +43,7 @@ class CellRun:
     config: Mapping[str, Any] | None
     records: Mapping[str, Mapping[str, Any]]
     faults: tuple[str, ...]
+    start: str | None
     failure: Mapping[str, Any] | None
     provenance: tuple[Mapping[str, Any], ...]
     done: Mapping[str, Any] | None
@@ -57,10 +61,11 @@ class CellRun:
 
 @dataclass(frozen=True)
 class GridRuns:
-    """A grid's manifest and its runs, in the manifest's order."""
+    """A grid's manifest, its runs in the manifest's order, and the runs that they start from."""
 
     manifest: Manifest
     runs: tuple[CellRun, ...]
+    starts: tuple[StartRun, ...]
     source: Path
 
     @property
@@ -77,7 +82,8 @@ def read_runs(store: Store, name: str) -> GridRuns:
     """
     manifest = store.manifest(name)
     runs = tuple(_read_run(store.run(cell.signature), cell, manifest) for cell in manifest.cells)
-    return GridRuns(manifest, runs, store.grids / f"{name}.json")
+    starts = start_runs([(run.name, run.folder) for run in runs])
+    return GridRuns(manifest, runs, starts, store.grids / f"{name}.json")
 
 
 def _read_run(folder: RunFolder, cell: ManifestCell, manifest: Manifest) -> CellRun:
@@ -85,16 +91,18 @@ def _read_run(folder: RunFolder, cell: ManifestCell, manifest: Manifest) -> Cell
     state = folder.state(cell.measure or manifest.measure)
     config = _read(folder.config_path, faults)
     records = {kind: _read(folder.result(kind), faults) for kind in NAMES}
+    blocked = blocked_by(folder) if state.name in ("new", "queued", "interrupted") else None
     return CellRun(
         name=cell.name,
         signature=cell.signature,
         seed=cell.seed,
         axes=cell.axes,
-        state=state.name,
-        cause=state.cause,
+        state="blocked" if blocked else state.name,
+        cause=blocked or state.cause,
         config=config.get("config") if config else None,
         records={kind: record for kind, record in records.items() if record is not None},
         faults=tuple(faults),
+        start=begins_with(folder),
         failure=folder.failure(state.cause) if state.name in ("failed", "interrupted") else None,
         provenance=tuple(_provenance(folder)),
         done=_read(folder.done_path, faults),

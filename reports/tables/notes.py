@@ -22,6 +22,7 @@ def add_notes(
     _spread(notes, layout, compared)
     _verdicts(notes, layout, compared)
     _test(notes, layout, compared)
+    _starts(notes, frame)
     _meaning(notes, layout)
     kinds = {figure_of(column.figure).kind for column in layout.columns}
     for kind in MEASUREMENTS:
@@ -74,6 +75,19 @@ def _test(notes: Notes, layout: TableLayout, compared: Mapping[str, Comparison])
     elif any(comparison.values.values() for comparison in compared.values()) and tests:
         many = _most_seeds(compared) > 1
         notes.say("No cell has all of its seeds yet: no figure is bold." if many else ONE_SEED)
+
+
+def _starts(notes: Notes, frame: pd.DataFrame) -> None:
+    """Say so where seeds share the run that they begin with: their spread is not all of it."""
+    if "run.start" not in frame:
+        return
+    begun = frame[frame["run.start"].notna()]
+    of_cell = begun.groupby("cell")["run.start"]
+    if ((of_cell.count() > 1) & (of_cell.nunique() == 1)).any():
+        notes.say(
+            "All seeds of a cell begin with the weights of one start run: ± and the intervals "
+            "leave out the spread of the start."
+        )
 
 
 def _meaning(notes: Notes, layout: TableLayout) -> None:

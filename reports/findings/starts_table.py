@@ -1,0 +1,33 @@
+"""The start runs as a small table of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from benchmarks.figures import FIGURES
+from reports.frame.starts import StartRun
+from reports.tables.model import Column, Entry, Label, Notes, Row, Table
+from reports.tables.typeset import DASH
+
+
+def starts_table(starts: Sequence[StartRun], stem: str) -> Table | None:
+    """A row a start run: its state, how many runs follow it, what it scored; None without any."""
+    if not starts:
+        return None
+    notes = Notes()
+    notes.say("Runs that cells begin with; they are no cells, and nothing is compared with them.")
+    rows = [_row(start, notes) for start in starts]
+    fields = ("Start run", "State", "Followed by")
+    scored = any(start.ap is not None for start in starts)
+    columns = (Column(FIGURES["AP"], "AP", 1),) if scored else ()
+    if not scored:
+        rows = [Row(row.labels, row.seeds, (), row.cell, row.marks) for row in rows]
+    return Table(f"{stem}_starts", "Start runs.", fields, columns, (tuple(rows),), notes.all())
+
+
+def _row(start: StartRun, notes: Notes) -> Row:
+    count = len(start.followers)
+    labels = (start.name, start.state, "1 run" if count == 1 else f"{count} runs")
+    marks = (notes.mark(f"{start.cause}."),) if start.cause else ()
+    entry = Entry(text=DASH) if start.ap is None else Entry({0: start.ap})
+    return Row(tuple(map(Label, labels)), "1", (entry,), start.name, marks)
