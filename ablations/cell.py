@@ -43,6 +43,11 @@ class Cell:
         """The seed, which is part of the config."""
         return self.config.seed
 
+    @property
+    def starts(self) -> tuple[Cell, ...]:
+        """The run that it starts from, the one that that one starts from, and so on."""
+        return () if self.start is None else (self.start, *self.start.starts)
+
     @cached_property
     def signature(self) -> str:
         """16 hex digits; cells of any grid that share it share one run.

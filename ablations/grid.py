@@ -4,7 +4,7 @@
     for cell in grid.cells: ...
 
 Everything is settled here, before anything runs; what is wrong comes as one
-:class:`~ablations.faults.GridError` that names every fault.
+:class:`~ablations.grid_file.GridError` that names every fault.
 """
 
 from __future__ import annotations
@@ -65,10 +65,13 @@ class Grid:
 
     @cached_property
     def start_cells(self) -> tuple[Cell, ...]:
-        """The runs that cells start from and that are no cells of the grid, each once."""
+        """The runs that cells start from and that are no cells of the grid, each once.
+
+        One that starts from another comes after it.
+        """
         own = {cell.signature for cell in self.cells}
-        starts = [cell.start for cell in self.cells if cell.start is not None]
-        return tuple({s.signature: s for s in starts if s.signature not in own}.values())
+        starts = {start.signature: start for cell in self.cells for start in reversed(cell.starts)}
+        return tuple(start for signature, start in starts.items() if signature not in own)
 
     @property
     def all_cells(self) -> tuple[Cell, ...]:
@@ -78,8 +81,9 @@ class Grid:
     def measures(self) -> dict[str, tuple[str, ...]]:
         """Signature to what is wanted of the run, by all cells that it computes or starts."""
         wanted: defaultdict[str, set[str]] = defaultdict(set)
-        for cell in (*self.cells, *(cell.start for cell in self.cells if cell.start is not None)):
-            wanted[cell.signature] |= {*cell.measure}
+        for cell in self.cells:
+            for run in (cell, *cell.starts):
+                wanted[run.signature] |= {*run.measure}
         return {signature: tuple(sorted(kinds)) for signature, kinds in wanted.items()}
 
     @cached_property

@@ -73,6 +73,11 @@ def plan_grid(
             each=lambda cell: status.update(f"counting multiply-adds: {cell}"),
         )
     console.print(plan_table(plan, known, len(plan.cells) if every else 60))
+    if asked.grid.start_cells:
+        from ablations.inherited import inherited
+
+        for text in inherited(cells):
+            console.print(text, soft_wrap=True, highlight=False)
     for alias in asked.grid.aliases:
         console.print(f"the {asked.grid.design} design cannot tell apart: {alias}")
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ablations import Cell, Grid, GridError, build_grid
+from ablations.inherited import inherited
 from ablations.signature import signature, training_signature
 from core.config.overrides import field_names, override
 from core.config.presets import preset
@@ -46,6 +47,16 @@ def test_a_start_run_that_is_a_cell_of_the_grid_is_not_repeated() -> None:
     both = grid(own, FOLLOWER)
     assert both.start_cells == () and both.all_cells == both.cells
     assert both.measures()[own.signature] == ("ap", "train")
+
+
+def test_what_a_start_run_starts_from_comes_before_it() -> None:
+    middle = replace(FOLLOWER, name="middle")
+    tester = replace(FOLLOWER, name="tester", start=middle, trains=False)
+    assert tester.starts == (middle, TRAINED)
+    assert [cell.name for cell in grid(tester).all_cells] == ["start", "tester"]
+    other = preset("tiny", {"inference.top_k": 3})
+    tester = replace(tester, config=other)
+    assert [cell.name for cell in grid(tester).all_cells] == ["start", "middle", "tester"]
 
 
 # --- in a grid -----------------------------------------------------------------------------------
@@ -228,3 +239,18 @@ def test_only_what_testing_reads_leaves_the_training_as_it_is(name: str) -> None
         assert same and name.startswith(FREE_FIELDS)
     else:
         assert same == (signature(changed) == signature(base))
+
+
+def test_what_is_left_out_is_told_once_for_cells_alike() -> None:
+    found = inherited(study(_start={"follows": ["backbone.name"]}).cells)
+    assert [text.splitlines()[0] for text in found] == [
+        "6 cells begin with the weights of start,pvt_v2_b0",
+        "6 cells begin with the weights of start,pvt_v2_b1",
+    ]
+    for text in found:
+        assert "1 not in the file: backbone.msg_tokens" in text
+
+
+def test_a_start_run_of_another_backbone_says_what_does_not_fit() -> None:
+    (text,) = inherited(study(axes={"backbone.name": ["pvt_v2_b2"]}).cells)
+    assert "not in the file: backbone.layers" in text and "tensors loaded" in text

@@ -1,0 +1,53 @@
+"""What cells take over from the weights of their start runs: said once a grid, before it runs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from ablations.cell import Cell
+from core.config.schema import Config
+from core.errors import UserError
+from core.model.tevit import build_model
+from core.training.checkpoint import LoadReport, load_state
+
+
+def inherited(cells: Sequence[Cell]) -> list[str]:
+    """A text for each start run and each difference between its model and its followers'.
+
+    The models are built without memory for their weights, so nothing has to have been trained.
+
+    Raises:
+        UserError: a cell's model has no tensor in common with that of its start run.
+    """
+    followers: defaultdict[tuple[str, str], list[Cell]] = defaultdict(list)
+    reports: dict[str, LoadReport] = {}
+    for cell in cells:
+        if cell.start is not None and cell.trains:
+            key = repr((_model_of(cell.start.config), _model_of(cell.config)))
+            if key not in reports:
+                reports[key] = _report(cell.start.config, cell.config, cell.name)
+            stem = cell.start.name.rpartition(",")[0]
+            followers[stem, reports[key].summary()].append(cell)
+    return [
+        f"{len(found)} cells begin with the weights of {start}\n{text}"
+        for (start, text), found in followers.items()
+    ]
+
+
+def _model_of(config: Config) -> tuple[object, ...]:
+    return config.backbone, config.messenger, config.head
+
+
+def _report(start: Config, config: Config, cell: str) -> LoadReport:
+    with torch.device("meta"):
+        state = build_model(start).state_dict()
+        try:
+            return load_state(build_model(config), state, Path("start run"))
+        except UserError as error:
+            raise UserError(
+                f"cell {cell} has nothing in common with its start run: {error}"
+            ) from None
