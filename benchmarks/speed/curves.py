@@ -20,7 +20,8 @@ AXES: tuple[CurveAxis, ...] = ("clip_length", "size", "queries")
 
 CURVE_COLUMNS = (
     "name", "axis", "value", "frames", "pixels", "fps_model", "low", "high", "fps_postprocess",
-    "fps_end_to_end", "matmul_share", "allocated", "reserved", "host_peak", "oom", "drift",
+    "fps_end_to_end", "matmul_share", "allocated", "reserved", "host_peak", "oom",
+    "low_postprocess", "high_postprocess", "drift",
 )  # fmt: skip
 
 
@@ -89,7 +90,8 @@ def curve_rows(curve: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _row(axis: str, value: str, record: dict[str, Any]) -> dict[str, Any]:
     figures, protocol = record["figures"] or {}, record["protocol"]
-    model = record.get("scopes", {}).get("model", {})
+    scopes = record.get("scopes", {})
+    model, postprocess = scopes.get("model", {}), scopes.get("postprocess", {})
     memory = record.get("memory") or {}
     return {
         "name": record["name"],
@@ -103,6 +105,8 @@ def _row(axis: str, value: str, record: dict[str, Any]) -> dict[str, Any]:
         "matmul_share": figures.get("matmul_share"),
         **{key: memory.get(key) for key in ("allocated", "reserved", "host_peak")},
         "oom": record.get("oom"),
+        "low_postprocess": postprocess.get("low"),
+        "high_postprocess": postprocess.get("high"),
         "drift": "; ".join(record.get("environment", {}).get("drift", [])) or None,
     }
 

@@ -54,12 +54,23 @@ def curve_plot(curve: Mapping[str, Any], name: str) -> Plot:
         data,
         lambda data, canvas: draw_time_and_memory(data, canvas, x, label),
         aspect=0.6,
-        notes=notes_on(data, ", ".join(sorted(devices))),
+        notes=(*notes_on(data, ", ".join(sorted(devices))), *_doubts(data)),
     )
 
 
+def _doubts(data: pd.DataFrame) -> list[str]:
+    """Points that were taken on a machine that did not hold still."""
+    suspect = data["drift"].dropna()
+    if suspect.empty:
+        return []
+    first = str(suspect.iloc[0]).partition("; ")[0]
+    return [f"Suspect: {len(suspect)} of {len(data)} points, such as: {first}."]
+
+
 def _row(row: Mapping[str, Any], x: str) -> dict[str, object]:
-    rate = row["fps_postprocess"] or row["fps_model"]
+    end = "postprocess" if row["fps_postprocess"] else "model"
+    rate = row[f"fps_{end}"]
+    low, high = ("low", "high") if end == "model" else ("low_postprocess", "high_postprocess")
     allocated, host = (
         None if row[key] is None else row[key] / 2**20 for key in ("allocated", "host_peak")
     )
@@ -67,6 +78,9 @@ def _row(row: Mapping[str, Any], x: str) -> dict[str, object]:
         "series": row["name"],
         x: row["pixels"] if x == "pixels" else int(row["value"]),
         "ms a frame": 1000 / rate if rate else None,
+        "ms low": 1000 / row[high] if row[high] else None,
+        "ms high": 1000 / row[low] if row[low] else None,
         **memory_columns(allocated, host),
         "oom": row["oom"],
+        "drift": row["drift"],
     }

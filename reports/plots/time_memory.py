@@ -17,7 +17,8 @@ def draw_time_and_memory(data: pd.DataFrame, canvas: Canvas, x: str, label: str)
     """Two plots with a line a series.
 
     Args:
-        data: a row a measurement: ``series``, the column ``x``, :data:`COLUMNS` and ``oom``.
+        data: a row a measurement: ``series``, the column ``x``, :data:`COLUMNS` and ``oom``;
+            and the ends of the times' intervals, ``ms low`` and ``ms high``, where they are known.
         label: what ``x`` is called.
     """
     styles = looks(list(data["series"]))
@@ -64,6 +65,9 @@ def _line(axes: Axes, rows: pd.DataFrame, x: str, column: str, style: SeriesLook
     mean = known.groupby(x)[column].mean()
     axes.plot(mean.index, mean, color=style.colour, linestyle=style.line)
     axes.plot(known[x], known[column], style.marker, color=style.colour, markersize=3)
+    if column == COLUMNS[0] and "ms low" in known:
+        ends = known.dropna(subset=["ms low", "ms high"])
+        axes.vlines(ends[x], ends["ms low"], ends["ms high"], color=style.colour, linewidth=1)
     missing = rows[rows["oom"].notna()][x].unique()
     at_the_bottom = axes.get_xaxis_transform()
     axes.plot(

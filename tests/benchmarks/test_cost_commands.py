@@ -142,3 +142,9 @@ def test_a_terminal_is_told_how_far_a_measurement_is(no_measuring):
 
     session._shown(Status(), "measuring tiny")(job)
     assert told == ["model, sample 1, at least 20 · measuring tiny"]
+
+
+def test_a_point_of_a_curve_says_its_interval_and_its_drift():
+    scopes = {"model": {"fps": 50.0, "low": 49.0, "high": 51.0}}
+    record = {"name": "a", "figures": {}, "scopes": scopes, "environment": {"drift": ["busy"]}}
+    assert session.point("5", record) == "a at 5: FPS model 50 ±1\n  DRIFT: busy"

@@ -2,6 +2,7 @@ import json
 
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
 import cli
@@ -70,3 +71,17 @@ def test_other_files_are_refused(tmp_path):
         read_curve(path)
     with pytest.raises(UserError, match="has no points"):
         curve_plot(curve("size", []), "s")
+
+
+def test_intervals_are_error_bars_and_drift_is_a_note():
+    clips = json.loads(json.dumps(CLIPS))
+    record = clips["points"][0]["record"]
+    record["scopes"] = {"postprocess": {"low": 8.0, "high": 12.5}}
+    record["environment"] = {"drift": ["GPU clock from 1980 to 1500 MHz", "busy"]}
+    plot = curve_plot(clips, "clips")
+    assert plot.data[["ms low", "ms high"]].iloc[0].tolist() == [80.0, 125.0]
+    assert plot.notes[-1] == "Suspect: 1 of 3 points, such as: GPU clock from 1980 to 1500 MHz."
+    canvas = Figure()
+    plot.draw(plot.data, canvas)
+    (bars,) = [c for c in canvas.axes[0].collections if len(c.get_segments())]
+    assert [segment[:, 1].tolist() for segment in bars.get_segments()] == [[80.0, 125.0]]
