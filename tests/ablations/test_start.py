@@ -253,4 +253,4 @@ def test_what_is_left_out_is_told_once_for_cells_alike() -> None:
 
 def test_a_start_run_of_another_backbone_says_what_does_not_fit() -> None:
     (text,) = inherited(study(axes={"backbone.name": ["pvt_v2_b2"]}).cells)
-    assert "not in the file: backbone.layers" in text and "tensors loaded" in text
+    assert "141 not in the file: backbone." in text and "346 of the model's tensors" in text
