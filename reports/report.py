@@ -89,7 +89,9 @@ def make_report(
     labels = {key: text for spec in specs for key, text in spec.labels.items()}
     findings = find(grid, frame, specs[0], _stem(name), labels)
     for place, spec in enumerate(specs):
-        table = build_table(frame, spec, published, name=_stem(name))
+        table = build_table(
+            frame, spec, published, name=_stem(name), limits=grid.manifest.seed_limits
+        )
         report.tables.append(table if place else replace(table, result=findings.sentence))
     report.tables += findings.tables
     if show is not None:

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ablations.analysis.limits import Limits
 from core.errors import UserError
 from core.files import read_json, write_json
 from launch.records.run_folder import RunFolder, RunState, StateName
@@ -59,6 +60,11 @@ class Manifest:
     scale: str | None = None
     limits: Mapping[str, Any] | None = None
     schema: int = MANIFEST_SCHEMA
+
+    @property
+    def seed_limits(self) -> Limits | None:
+        """Of the seeds, where these are added round by round."""
+        return None if self.limits is None else Limits.model_validate(self.limits)
 
     def cell(self, name: str) -> ManifestCell:
         """The cell of this name, signature, or unambiguous beginning of a signature.

@@ -10,6 +10,7 @@ from benchmarks.figures import Figure
 from reports.findings.sentence import plain_names
 from reports.frame.statistics import Difference
 from reports.tables.labels import Names
+from reports.tables.layout import TableLayout
 from reports.tables.model import Column, Entry, Label, Notes, Part, Row, Table
 from reports.tables.typeset import DASH
 
@@ -17,7 +18,12 @@ _SAID = {"higher": "more", "lower": "less", "within": "nothing", "undecided": "u
 
 
 def effects_table(
-    found: Sequence[Effect], names: Names, figure: Figure, spec: TableSpec, seeds: int, stem: str
+    found: Sequence[Effect],
+    names: Names,
+    figure: Figure,
+    spec: TableSpec,
+    seeds: int,
+    layout: TableLayout,
 ) -> Table:
     """A row an effect: its size with its interval, the corrected interval, what that says.
 
@@ -26,7 +32,7 @@ def effects_table(
         figure: that they are of.
         spec: for δ and the level.
         seeds: of the runs.
-        stem: name of the table that it stands beside.
+        layout: of the table that it stands beside.
     """
     notes = Notes()
     percent = f"{100 * spec.level:g} %"
@@ -39,6 +45,11 @@ def effects_table(
         f"{len(found)} effects, from which follows what is said (nothing: within ±{spec.delta:g} "
         f"{figure.label})."
     )
+    if layout.limits is not None:
+        notes.say(
+            "Seeds were added until verdicts were reached; the intervals of effects do not account "
+            "for that, and those of the verdicts do."
+        )
     notes.say(plain_names(additivity(found, delta=spec.delta), names))
     parts: list[tuple[str, Part]] = [
         (f"Effect ({figure.label})", "difference"),
@@ -50,7 +61,7 @@ def effects_table(
     main = tuple(row for row, effect in zip(rows, found, strict=True) if len(effect.levels) == 1)
     groups = tuple(group for group in (main, tuple(r for r in rows if r not in main)) if group)
     title = "Main effects and interactions."
-    return Table(f"{stem}_effects", title, ("Effect of",), columns, groups, notes.all())
+    return Table(f"{layout.name}_effects", title, ("Effect of",), columns, groups, notes.all())
 
 
 def _row(effect: Effect, names: Names, notes: Notes, seeds: int) -> Row:

@@ -44,7 +44,7 @@ def find(
         name: of the table that ``spec`` makes.
         labels: what axes and values are called.
     """
-    layout = lay_out(frame, spec, name)
+    layout = lay_out(frame, spec, name, grid.manifest.seed_limits)
     cells = frame_cells(frame)
     names = names_for(cells, labels)
     figure = figure_of(layout.judged or "AP")
@@ -56,18 +56,20 @@ def find(
         baseline=layout.baseline,
         level=spec.level,
         delta=spec.delta,
+        limits=layout.limits,
     ).verdicts
     found = find_effects(cells, names, figure, spec, layout.baseline)
     seeds = _common_seeds(frame, found)
     sentence = ""
     if layout.baseline is not None and any(v.kind != "none" for v in verdicts.values()):
-        if found:
+        if found and layout.limits is None:  # effects do not account for looks
             sentence = effects_sentence(found, names, seeds, spec.delta)
         else:
-            sentence = verdicts_sentence(verdicts, names, spec.delta)
+            delta = layout.limits.until if layout.limits else spec.delta
+            sentence = verdicts_sentence(verdicts, names, delta)
     tables: list[Table] = []
     if found:
-        tables.append(effects_table(found, names, figure, spec, seeds, layout.name))
+        tables.append(effects_table(found, names, figure, spec, seeds, layout))
     doubt = doubt_table(grid.runs, names, layout.baseline, spec.level, layout.name)
     starts = starts_table(grid.starts, layout.name)
     return Findings(sentence, (*tables, *(table for table in (doubt, starts) if table is not None)))

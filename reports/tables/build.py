@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from ablations.analysis.limits import Limits
 from ablations.analysis.verdicts import MOST_SEEDS
 from ablations.table_spec import ColumnSpec, TableSpec
 from benchmarks.figures import Better, Figure
@@ -24,7 +25,12 @@ _AHEAD = "not bold: {} is ahead, but its seeds are not all finished, or not meas
 
 
 def build_table(
-    frame: pd.DataFrame, spec: TableSpec, published: Mapping[str, Published], *, name: str
+    frame: pd.DataFrame,
+    spec: TableSpec,
+    published: Mapping[str, Published],
+    *,
+    name: str,
+    limits: Limits | None = None,
 ) -> Table:
     """The table that ``spec`` asks for.
 
@@ -32,13 +38,14 @@ def build_table(
         frame: as :func:`reports.frame.collect.collect` gives it; every cell in it gets its place.
         published: entries that ``spec.published`` may name.
         name: of the table where the specification gives none.
+        limits: of the seeds, where these are added round by round.
 
     Raises:
         TableError: a field, value, figure or baseline that does not exist, or rows that the
             fields do not tell apart.
         PublishedError: an unknown published entry.
     """
-    layout = lay_out(frame, spec, name)
+    layout = lay_out(frame, spec, name, limits)
     entries = choose(spec.published, dict(published))
     notes = Notes()
     kinds = {figure_of(column.figure).kind for column in layout.columns}
@@ -80,6 +87,7 @@ def _compare(
         baseline=baseline,
         level=layout.spec.level,
         delta=layout.spec.delta if column.figure == layout.judged else None,
+        limits=layout.limits,
     )
 
 

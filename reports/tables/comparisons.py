@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from ablations.analysis.verdicts import Verdict, verdicts
+from ablations.analysis.limits import Limits
+from ablations.analysis.sequential import rounds
+from ablations.analysis.verdicts import Verdict, paired_differences, verdicts
 from benchmarks.figures import Better, Figure
 from reports.frame.cells import CellRows
 from reports.frame.protocol import Differences, differs_between
@@ -32,6 +34,7 @@ class Comparison:
         ahead: an unfinished or mixed cell whose mean beats the best, so that nothing can be bold.
         differences: cell to its difference to the baseline.
         verdicts: cell to what its difference proves; empty: not asked for, or a single seed.
+        looks: how looks at seeds that were added round by round are accounted for, if they were.
     """
 
     values: Mapping[str, Mapping[int, float]]
@@ -41,6 +44,7 @@ class Comparison:
     ahead: str | None
     differences: Mapping[str, Difference]
     verdicts: Mapping[str, Verdict]
+    looks: str = ""
 
 
 def compare(
@@ -52,6 +56,7 @@ def compare(
     baseline: str | None,
     level: float,
     delta: float | None = None,
+    limits: Limits | None = None,
 ) -> Comparison:
     """Set the cells against each other and against the baseline, where their protocol allows it.
 
@@ -64,6 +69,8 @@ def compare(
         baseline: name of the cell that the others are set against.
         level: confidence of the intervals and of the test.
         delta: differences up to this size are of no interest; none: no verdicts.
+        limits: of the seeds, where these are added round by round: its δ and level are those of
+            the verdicts then.
     """
     values = {cell.name: cell.values(figure) for cell in cells}
     varied, incomparable = protocol
@@ -81,11 +88,22 @@ def compare(
     if baseline is not None and not incomparable:
         differences = _differences(figure, cells, values, baseline, level)
     judged: dict[str, Verdict] = {}
+    looks = ""
     if baseline is not None and delta and any(d.n > 1 for d in differences.values()):
         compared = {name: values[name] for name in differences}
         end = better or figure.better or "high"
-        judged = verdicts(compared, values[baseline], delta=delta, level=level, better=end)
-    return Comparison(values, incomparable, varied, ties, ahead, differences, judged)
+        if limits is None:
+            judged = verdicts(compared, values[baseline], delta=delta, level=level, better=end)
+        else:
+            paired = {
+                name: paired_differences(of, values[baseline])
+                for name, of in values.items()
+                if name in differences or not of.keys() & values[baseline].keys()
+            }
+            stuck = [cell.name for cell in cells if "failed" in cell.column("state")]
+            now = rounds(paired, limits, end, paired if baseline in stuck else stuck)
+            judged, looks = now.verdicts, now.note
+    return Comparison(values, incomparable, varied, ties, ahead, differences, judged, looks)
 
 
 def protocol_differences(cells: Sequence[CellRows], kind: str) -> tuple[Differences, Differences]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from ablations.analysis.limits import Limits
 from ablations.table_spec import ColumnSpec, TableError, TableSpec, check_figures
 from benchmarks.figures import COUNTS, FIGURES, SPEEDS, Figure
 from reports.frame.cells import CellRows, frame_cells
@@ -28,6 +29,7 @@ class TableLayout:
         columns: the figures, each once.
         baseline: name of the cell that the others are set against.
         across: values of the axis that is laid out across; (None,): no such axis.
+        limits: of the seeds, where these are added round by round.
     """
 
     spec: TableSpec
@@ -37,6 +39,7 @@ class TableLayout:
     columns: tuple[ColumnSpec, ...]
     baseline: str | None
     across: tuple[str | None, ...]
+    limits: Limits | None = None
 
     @property
     def judged(self) -> str | None:
@@ -62,8 +65,13 @@ def figure_of(name: str) -> Figure:
     return FIGURES.get(name) or Figure(name, name, name, decimals=2)
 
 
-def lay_out(frame: pd.DataFrame, spec: TableSpec, name: str) -> TableLayout:
+def lay_out(
+    frame: pd.DataFrame, spec: TableSpec, name: str, limits: Limits | None = None
+) -> TableLayout:
     """Decide rows, columns, order and baseline.
+
+    Args:
+        limits: of the seeds, where these are added round by round.
 
     Raises:
         TableError: a field, value, figure or baseline that does not exist, or rows that the
@@ -79,7 +87,8 @@ def lay_out(frame: pd.DataFrame, spec: TableSpec, name: str) -> TableLayout:
         across = tuple(dict.fromkeys(field_value(cell, spec.across) for cell in cells))
     baseline = _baseline(cells, fields, spec)
     columns = tuple(_with_speed(_columns(frame, spec, baseline)))
-    layout = TableLayout(spec, spec.name or name, tuple(cells), fields, columns, baseline, across)
+    stem = spec.name or name
+    layout = TableLayout(spec, stem, tuple(cells), fields, columns, baseline, across, limits)
     _refuse_ambiguous(layout)
     return layout
 

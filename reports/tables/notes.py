@@ -49,14 +49,19 @@ def _verdicts(notes: Notes, layout: TableLayout, compared: Mapping[str, Comparis
     figure = layout.judged
     if figure is None or not compared[figure].verdicts:
         return
-    delta = f"{layout.spec.delta:g} {figure_of(figure).label}"
+    limits = layout.limits
+    delta = f"{limits.until if limits else layout.spec.delta:g} {figure_of(figure).label}"
     count = len(compared[figure].verdicts)
     holm = f", with Holm's correction over the {count} cells" if count > 1 else ""
+    level = f"{100 * layout.spec.level:g} %{holm}"
+    interval = "interval of all looks together" if limits else f"paired t interval ({level})"
     notes.say(
-        f"Verdict: what the paired t interval ({100 * layout.spec.level:g} %{holm}) says; no "
+        f"Verdict: what the {interval} says; no "
         f"different: within ±{delta}; undecided (+n): n more seeds would settle a difference of "
         f"{delta}."
     )
+    if compared[figure].looks:
+        notes.say(compared[figure].looks)
 
 
 def _test(notes: Notes, layout: TableLayout, compared: Mapping[str, Comparison]) -> None:
