@@ -20,6 +20,7 @@ from torch.autograd.function import once_differentiable
 from core.model.boxes import finite_or_empty
 
 SAMPLES = 2  # a side of a bin
+BINS_AT_ONCE = 8192  # whose gradient is spread at once
 
 
 @dataclass(frozen=True)
@@ -63,21 +64,21 @@ class Pyramid:
 
 
 def _axis_samples(low: Tensor, high: Tensor, bins: int, length: Tensor) -> tuple[Tensor, Tensor]:
-    """Cells and weights of the samples along one axis.
+    """Cells and weights of the samples along both axes.
 
     Args:
-        low, high: (R,) edges of the boxes in cells of their level.
-        length: (R,) cells of the level along this axis.
+        low, high: (R, 2) edges x, y of the boxes in cells of their level.
+        length: (R, 2) cells of the level along these axes.
 
     Returns:
-        cells (R, bins * SAMPLES, 2) int64 and weights (R, bins * SAMPLES, 2).
+        cells (R, 2, bins * SAMPLES, 2) int64 and weights of that shape.
     """
     steps = torch.arange(bins * SAMPLES, device=low.device, dtype=low.dtype)
     points = (steps + 0.5) / (bins * SAMPLES)
-    position = low[:, None] + (high - low)[:, None] * points
-    last = (length - 1)[:, None]
+    position = low[..., None] + (high - low)[..., None] * points
+    last = (length - 1)[..., None]
     # samples up to one cell outside read the border; those farther away are zero
-    inside = (position >= -1) & (position <= length[:, None])
+    inside = (position >= -1) & (position <= length[..., None])
     position = position.clamp(min=0).minimum(last.to(position.dtype))
     first = position.floor()
     fraction = position - first
@@ -92,11 +93,13 @@ def _rows_and_weights(
 ) -> tuple[Tensor, Tensor]:
     """Rows of the table that each bin mixes and their weights, both (R * bins^2, 16)."""
     level = pyramid.level_of(boxes)
-    height, width = pyramid.sizes[level].unbind(-1)
+    sizes = pyramid.sizes[level]
+    height, width = sizes.unbind(-1)
     # aligned: cell centres lie at half-integers of the frame's grid
-    x1, y1, x2, y2 = (boxes / pyramid.strides[level][:, None] - 0.5).unbind(-1)
-    rows, weight_y = _axis_samples(y1, y2, bins, height)
-    columns, weight_x = _axis_samples(x1, x2, bins, width)
+    low, high = (boxes / pyramid.strides[level][:, None] - 0.5).split(2, dim=-1)
+    cells, weights = _axis_samples(low, high, bins, sizes.flip(-1))
+    columns, rows = cells.unbind(1)
+    weight_x, weight_y = weights.unbind(1)
 
     def by_bin(along: Tensor) -> Tensor:  # (R, bins, samples * corners)
         return along.unflatten(1, (bins, SAMPLES)).flatten(2)
@@ -125,9 +128,11 @@ class _WeightedRows(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         index, weight = ctx.saved_tensors
         sums = grad.new_zeros(ctx.rows, grad.shape[1], dtype=torch.float32)
-        # corner by corner, so that no product is as large as all samples together
-        for rows, weights in zip(index.t().contiguous(), weight.t().contiguous(), strict=True):
-            sums.index_add_(0, rows, (grad * weights[:, None]).float())
+        # in parts, since the products are 16 times as large as the gradient
+        parts = (values.split(BINS_AT_ONCE) for values in (grad, index, weight))
+        for values, rows, weights in zip(*parts, strict=True):
+            products = values[:, None].float() * weights[..., None]
+            sums.index_add_(0, rows.flatten(), products.flatten(0, 1))
         return sums.to(grad.dtype), None, None
 
 
