@@ -55,7 +55,7 @@ class DatasetError(UserError):
 
 @dataclass
 class Parsed:
-    """What :func:`parse` reads: the sound entries, and the faults of the others."""
+    """What a dataset's file holds: the sound entries, and the faults of the others."""
 
     dataset: VideoDataset
     faults: list[Fault]

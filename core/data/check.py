@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.data.annotations import Fault, parse
+from core.data.annotations import Fault, Parsed, parse
 from core.data.dataset import Video, VideoDataset
 from core.data.images import opened, upright_size
 from core.data.locate import find_annotations, find_images
@@ -19,30 +18,12 @@ from core.files import read_json
 Progress = Callable[[int, int], None]
 
 
-@dataclass(frozen=True)
-class Examined:
-    """What a check found: the sound entries, and the faults of the others."""
-
-    dataset: VideoDataset
-    faults: list[Fault]
-
-
-def check_dataset(
-    root: Path,
-    annotations: str | None = None,
-    images: str | None = None,
-    on_progress: Progress | None = None,
-) -> list[Fault]:
-    """All faults of the dataset at ``root``; see :func:`examine`."""
-    return examine(root, annotations, images, on_progress).faults
-
-
 def examine(
     root: Path,
     annotations: str | None = None,
     images: str | None = None,
     on_progress: Progress | None = None,
-) -> Examined:
+) -> Parsed:
     """Look through a dataset: every mask and the header of every image, no pixels.
 
     Args:
@@ -58,7 +39,7 @@ def examine(
     try:
         raw = read_json(path)
     except UserError as error:
-        return Examined(VideoDataset(root.name, (), (), {}, path), [_of_file(path, error)])
+        return Parsed(VideoDataset(root.name, (), (), {}, path), [_of_file(path, error)])
     faults: list[Fault] = []
     try:
         folder = find_images(root, path, sample_names(raw), images)
@@ -71,7 +52,7 @@ def examine(
         missing = missing_images(parsed.dataset)
         faults += missing
         faults += wrong_images(parsed.dataset, {fault.file for fault in missing}, on_progress)
-    return Examined(parsed.dataset, faults)
+    return Parsed(parsed.dataset, faults)
 
 
 def sample_names(raw: object, count: int = 20) -> list[str]:

@@ -6,7 +6,6 @@ Clip ``k`` is a pure function of (seed, k): the same in any worker, process or r
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import lru_cache
 
@@ -143,34 +142,6 @@ def collate(batch: Sequence[Sample]) -> tuple[Tensor, list[ClipTargets]]:
     size = padded_size([targets.frame_size for _, targets in batch])
     frames = torch.stack([pad(frames, size) for frames, _ in batch])
     return frames, [replace(targets, masks=pad(targets.masks, size)) for _, targets in batch]
-
-
-def load_frames(
-    video: Video, data: DataConfig, indices: Sequence[int] | None = None
-) -> tuple[Tensor, Size]:
-    """Frames of a video to predict on.
-
-    Args:
-        indices: which frames; none: all.
-
-    Returns:
-        Frames (t, 3, H, W) resized to ``data.test_size``, normalised and padded, and the
-        (height, width) that they had before padding.
-
-    Raises:
-        UserError: a file is missing, no image, or of another size than the video.
-    """
-    size = rescaled((video.height, video.width), data.test_size)
-    chosen = range(video.length) if indices is None else indices
-    frames = torch.zeros(len(chosen), 3, *padded_size([size]))
-
-    def fill(place: int) -> None:
-        frames[place, :, : size[0], : size[1]] = _frame(video, chosen[place], size)
-
-    # threads will do: decoding and resizing let go of the interpreter
-    with ThreadPoolExecutor(max(1, data.workers)) as pool:
-        list(pool.map(fill, range(len(chosen))))
-    return frames, size
 
 
 class _Batches(Sampler[list[int]]):

@@ -5,7 +5,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from cli import app
-from core.data.check import check_dataset, sound_part
+from core.data.check import examine, sound_part
 from core.data.youtube_vis import load_folder
 from core.errors import UserError
 from tests.core.data.folders import annotation_file, track_entry, write_folder
@@ -18,7 +18,7 @@ def faults_of(tmp_path, change, videos=3):
     change(raw)
     path = root / "instances.json"
     path.write_text(json.dumps(raw))
-    return [str(fault).removeprefix(f"{path}: ") for fault in check_dataset(root)]
+    return [str(fault).removeprefix(f"{path}: ") for fault in examine(root).faults]
 
 
 def test_a_sound_dataset_has_none(tmp_path):
@@ -114,7 +114,7 @@ def test_a_faulty_video_does_not_make_its_tracks_unknown(tmp_path):
 )
 def test_broken_file(tmp_path, content, message):
     (tmp_path / "train.json").write_bytes(content)
-    faults = "\n".join(map(str, check_dataset(tmp_path)))
+    faults = "\n".join(map(str, examine(tmp_path).faults))
     assert f"{tmp_path / 'train.json'}: {message}" in faults
 
 
@@ -125,7 +125,7 @@ def test_images_missing_of_another_size_or_no_image(tmp_path):
     Image.new("RGB", (31, 20)).save(frames / "v2" / "00000.png")
     (frames / "v3" / "00003.png").write_bytes(b"not a picture")
     seen = []
-    faults = check_dataset(root, on_progress=lambda done, total: seen.append((done, total)))
+    faults = examine(root, on_progress=lambda done, total: seen.append((done, total))).faults
     missing, size, broken = map(str, faults)
     assert missing == f"{frames}/v1/00002.png: video 1 (v1), frame 2: no such image"
     assert "v2/00000.png: video 2 (v2), frame 0: image of 31x20, but the annotation says" in size
@@ -137,7 +137,7 @@ def test_no_image_at_all_is_one_fault_beside_the_others(tmp_path):
     raw = annotation_file()
     raw["annotations"][0]["category_id"] = 8
     (tmp_path / "instances.json").write_text(json.dumps(raw))
-    images, track = check_dataset(tmp_path)
+    images, track = examine(tmp_path).faults
     assert "its images are not there: looked for v1/00000.png in" in str(images)
     assert "unknown category 8" in str(track)
 
@@ -148,13 +148,13 @@ def test_sound_part_leaves_out_what_is_spoilt(tmp_path):
     raw["annotations"][1]["segmentations"] = [None] * 4
     root = write_folder(tmp_path, raw)
     (root / "JPEGImages" / "v3" / "00000.png").unlink()
-    faults = check_dataset(root)
+    faults = examine(root).faults
     sound = sound_part(raw, faults)
     (root / "sound.json").write_text(json.dumps(sound))
     dataset = load_folder(root, "sound.json")
     assert [v.id for v in dataset.videos] == [1, 2, 4]
     assert [t.id for t in dataset.tracks] == [10, 40]
-    assert check_dataset(root, "sound.json") == []
+    assert examine(root, "sound.json").faults == []
 
 
 def test_sound_part_of_what_cannot_be_mended(tmp_path):
@@ -162,11 +162,11 @@ def test_sound_part_of_what_cannot_be_mended(tmp_path):
     root = write_folder(tmp_path, raw)
     (root / "JPEGImages" / "v1" / "00000.png").write_bytes(b"")
     with pytest.raises(UserError, match="no video is without faults"):
-        sound_part(raw, check_dataset(root))
+        sound_part(raw, examine(root).faults)
     raw["categories"][0]["name"] = None
     (root / "instances.json").write_text(json.dumps(raw))
     with pytest.raises(UserError, match=r"mend it by hand: .*category 1: name is None"):
-        sound_part(raw, check_dataset(root))
+        sound_part(raw, examine(root).faults)
 
 
 def run(*arguments):

@@ -8,7 +8,7 @@ from PIL import Image
 
 from core.config.schema import DataConfig
 from core.data.annotations import DatasetError, read_annotations
-from core.data.check import check_dataset
+from core.data.check import examine
 from core.data.clips import ClipDataset
 from core.data.rle import areas_of, encode
 from core.data.transforms import read_frame
@@ -97,7 +97,7 @@ def test_a_polygon_with_null_nan_or_2e8_is_named_and_eats_no_memory(tmp_path, co
     root = written(tmp_path, track_with(segmentations=masks))
     with pytest.raises(DatasetError, match=rf"track 10 \(video 1\): {message}"):
         load_folder(root)
-    assert len(check_dataset(root)) == 1
+    assert len(examine(root).faults) == 1
     with pytest.raises(DatasetError, match=message):
         read_annotations(root / "instances.json")
 
@@ -128,7 +128,7 @@ def test_annotations_that_are_no_list_are_a_fault(tmp_path, value):
 
 def test_categories_that_are_no_list_are_a_fault(tmp_path):
     root = written(tmp_path, lambda raw: raw.update(categories={"1": "cat"}))
-    assert "it has no list 'categories'" in str(check_dataset(root)[0])
+    assert "it has no list 'categories'" in str(examine(root).faults[0])
 
 
 # --- images --------------------------------------------------------------------------------------
@@ -185,10 +185,10 @@ def test_the_check_measures_photos_as_they_are_shown(tmp_path):
     root = write_folder(tmp_path, raw)
     for path in sorted((root / "JPEGImages" / "v1").iterdir()):
         oriented(path, 6, np.zeros((30, 20, 3), np.uint8))
-    assert check_dataset(root) == []
+    assert examine(root).faults == []
     assert read_frame(root / "JPEGImages/v1/00000.jpg").shape == (3, 20, 30)
     oriented(root / "JPEGImages/v1/00000.jpg", 6, np.zeros((20, 30, 3), np.uint8))
-    [fault] = check_dataset(root)
+    [fault] = examine(root).faults
     assert "image of 20x30, but the annotation says 30x20" in str(fault)
 
 
@@ -203,7 +203,7 @@ def test_an_image_of_20000x20000_is_named(tmp_path):
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"00000\.png: cannot be read as an image: .*decompression"):
         read_frame(path)
-    [fault] = check_dataset(root)
+    [fault] = examine(root).faults
     assert "v1/00000.png: video 1 (v1), frame 0: not an image: " in str(fault)
 
 
@@ -222,4 +222,4 @@ def test_names_that_no_file_can_have_are_faults(tmp_path):
         (root / "instances.json").write_text(json.dumps(raw))
         with pytest.raises(DatasetError, match=r"video 1.*(no such image|file_names)"):
             load_folder(root)
-        assert check_dataset(root)
+        assert examine(root).faults

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from cli import app
 from core.config.schema import DataConfig, SyntheticConfig
-from core.data.check import check_dataset
+from core.data.check import examine
 from core.data.clips import ClipDataset
 from core.data.rle import decode
 from core.data.split import make_split
@@ -75,7 +75,7 @@ def cache(tmp_path, monkeypatch):
 
 
 def test_it_is_a_sound_dataset_of_some_kilobytes_a_video(plain):
-    assert check_dataset(plain) == []
+    assert examine(plain).faults == []
     sizes = [len(content) for content in files(plain).values()]
     assert sum(sizes) / 40 < 100_000
 
@@ -158,7 +158,7 @@ def test_it_loads_splits_and_gives_clips(plain):
 def test_any_size_and_length(frames, size, dials, tmp_path_factory):
     folder = tmp_path_factory.mktemp("any") / "set"
     raw = made(folder, videos=2, frames=frames, size=size, **dials)
-    assert check_dataset(folder) == []
+    assert examine(folder).faults == []
     assert all(len(video["file_names"]) == frames for video in raw["videos"])
 
 

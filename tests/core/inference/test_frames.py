@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from core.config.schema import DataConfig
-from core.data.clips import load_frames
+from core.data.clips import ClipDataset
+from core.data.dataset import Track, VideoDataset
+from core.data.rle import encode
+from core.data.transforms import pad
 from core.errors import UserError
 from core.inference.draw import save_animation
 from core.inference.frames import (
@@ -167,9 +170,14 @@ def test_clips_are_read_lazily():
 
 
 @pytest.mark.parametrize("size", [(40, 24), (90, 200)])
-def test_prepared_as_for_the_dataset(tmp_path, size):
+def test_prepared_as_for_training(tmp_path, size):
     video = folder_video(write_images(tmp_path, ["0.png", "1.png"], size))
-    data = DataConfig(test_size=(96, 64))
+    sizes = {"train_sizes": [(96, 64)], "test_size": (96, 64)}
+    data = DataConfig(**sizes, clip_length=2, clip_order="sorted", flip=0)
     frames, frame_size = prepare(list(FileFrames(video)), data)
-    expected, expected_size = load_frames(video, data)
-    assert frames.equal(expected) and frame_size == expected_size
+    mask = encode(np.ones((video.height, video.width), bool))
+    track = Track(1, 1, 1, (mask,) * 2, ((0.0, 0.0, *map(float, size)),) * 2, (1.0,) * 2)
+    dataset = VideoDataset("d", (video,), (track,), {1: "a"}, tmp_path)
+    clip, targets = ClipDataset(dataset, data, seed=0)[0]
+    assert targets.frame_size == frame_size
+    assert frames.equal(pad(clip, tuple(frames.shape[2:])))
