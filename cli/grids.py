@@ -78,6 +78,13 @@ def plan_grid(
 
         for text in inherited(cells):
             console.print(text, soft_wrap=True, highlight=False)
+    if limits := asked.grid.limits:
+        console.print(
+            f"launch --until-decided: up to {limits.most} seeds for cells whose difference is not "
+            f"settled to within {limits.until:g} AP",
+            soft_wrap=True,
+            highlight=False,
+        )
     for alias in asked.grid.aliases:
         console.print(f"the {asked.grid.design} design cannot tell apart: {alias}")
 

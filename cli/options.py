@@ -100,8 +100,13 @@ def ask_for(
     )
     for table in parse_specs(chosen.table, grid):
         choose(table.published, load_published())
+    where = Store.default(store)
+    if chosen.limits is not None:
+        from launch.rounds import with_earlier_rounds
+
+        chosen = with_earlier_rounds(where, chosen)
     target = make_target(executor, profile, jobs)
-    return Asked(Store.default(store), chosen, target, parse_rules(retry or (), max_attempts))
+    return Asked(where, chosen, target, parse_rules(retry or (), max_attempts))
 
 
 def takes_a_grid(command: Callable[..., None]) -> Callable[..., None]:

@@ -33,10 +33,7 @@ class Comparison:
     @property
     def cells(self) -> dict[str, dict[int, Cell]]:
         """Name without the seed, to seed, to cell."""
-        found: dict[str, dict[int, Cell]] = {}
-        for cell in (*self.grid.cells, *self.grid.reserve):
-            found.setdefault(without_seed(cell.axes), {})[cell.seed] = cell
-        return found
+        return _by_name(self.grid)
 
 
 def without_seed(axes: Mapping[str, str]) -> str:
@@ -96,6 +93,31 @@ def standing(store: Store, asked: Comparison, stuck: Sequence[str] = ()) -> Roun
 def _figures(store: Store, cells: Mapping[int, Cell]) -> dict[int, float]:
     found = {seed: average_precision(store.run(cell.signature)) for seed, cell in cells.items()}
     return {seed: ap for seed, ap in found.items() if ap is not None}
+
+
+def with_earlier_rounds(store: Store, grid: Grid) -> Grid:
+    """``grid`` with those of the seeds in reserve that rounds before have added.
+
+    So a grid that is launched, or planned, again does not lose them.
+    """
+    if not grid.reserve or grid.name not in store.grid_names():
+        return grid
+    before = {cell.signature for cell in store.manifest(grid.name).cells}
+    added = {cell.signature for cell in grid.reserve} & before
+    kept = {cell.signature for cell in grid.cells} | added
+    ordered = [cells[seed] for cells in _by_name(grid).values() for seed in sorted(cells)]
+    return replace(
+        grid,
+        cells=tuple(cell for cell in ordered if cell.signature in kept),
+        reserve=tuple(cell for cell in grid.reserve if cell.signature not in added),
+    )
+
+
+def _by_name(grid: Grid) -> dict[str, dict[int, Cell]]:
+    found: dict[str, dict[int, Cell]] = {}
+    for cell in (*grid.cells, *grid.reserve):
+        found.setdefault(without_seed(cell.axes), {})[cell.seed] = cell
+    return found
 
 
 def next_round(asked: Comparison, now: Rounds) -> Grid:

@@ -10,7 +10,14 @@ from cli import app
 from core.errors import UserError
 from core.files import write_json
 from launch import commands
-from launch.rounds import comparison, next_round, standing, until_decided
+from launch.rounds import (
+    comparison,
+    next_round,
+    standing,
+    until_decided,
+    with_earlier_rounds,
+)
+from launch.submit.launcher import manifest_of
 
 LIMITS = {"first": 3, "most": 6, "until": 1.0}
 NOISE = (0.1, -0.2, 0.3, 0.0, -0.1, 0.2)
@@ -117,6 +124,18 @@ def test_a_round_has_every_cell_with_the_seeds_that_it_has_got(store):
     assert second.reserve == ()
 
 
+def test_launching_again_keeps_the_seeds_that_rounds_have_added(store):
+    assert with_earlier_rounds(store, grid()) == grid()
+    run, asked = Runner(store, figure), comparison(grid())
+    until_decided(store, asked, run, lambda _: None)
+    last = next_round(asked, standing(store, asked))
+    store.write_manifest(manifest_of(last))
+    again = with_earlier_rounds(store, grid())
+    assert [cell.name for cell in again.cells] == [cell.name for cell in last.cells]
+    assert len(again.reserve) == 3  # of the cell that was decided at the first look
+    assert comparison(again).cells.keys() == asked.cells.keys()
+
+
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
@@ -161,6 +180,13 @@ def test_the_command_waits_for_each_round_and_reports_after_the_last(command):
     ]  # fmt: skip
     assert "4 seeds for head.queries=20\n" in result.output
     assert "for all looks together" in result.output
+
+
+def test_the_plan_says_how_many_seeds_there_may_be(command, tmp_path, store):
+    words = ["plan", tmp_path / "q.yaml", "--no-costs", "--executor", "inline"]
+    result = CliRunner().invoke(app, [*map(str, words), "--store", str(store.root)])
+    assert "runs: 9 new" in result.output
+    assert "up to 6 seeds for cells whose difference is not settled to within 1 AP" in result.output
 
 
 def test_rounds_of_some_cells_are_refused(command):
