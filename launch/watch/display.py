@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from launch.records.failures import CAUSES, MEASUREMENT_FAILED, FailureGroup
+from launch.records.run_folder import DONE_BUT_FOR
 from launch.watch.status import StatusRow, counts, duration, most_telling
 
 LINES = 20  # of a look, where there is no terminal
@@ -61,17 +62,23 @@ def status_table(
     )
 
 
+def _state_and_reason(row: StatusRow) -> tuple[str, str]:
+    """A run that lacks no more than failed measurements is as good as done, and shown so."""
+    return (row.cause, "") if row.cause.startswith(DONE_BUT_FOR) else (row.state, row.cause)
+
+
 def _cells(row: StatusRow) -> list[RenderableType]:
+    state, reason = _state_and_reason(row)
     return [
         row.name,
-        Text(row.state, STYLES[row.state]),
+        Text(state, STYLES[row.state]),
         "" if row.step is None else f"{row.step}/{row.steps}",
         "" if row.loss is None else f"{row.loss:.3f}",
         "" if row.ap is None else f"{100 * row.ap:.1f}",
         duration(row.seconds_left),
         row.host,
         row.job_id,
-        row.cause,
+        reason,
     ]
 
 
@@ -168,9 +175,10 @@ class ChangeLog:
 
 
 def _line(row: StatusRow) -> str:
-    parts = [f"{row.name}: {row.state}"]
-    if row.cause:
-        parts.append(f"({row.cause})")
+    state, reason = _state_and_reason(row)
+    parts = [f"{row.name}: {state}"]
+    if reason:
+        parts.append(f"({reason})")
     if row.step is not None:
         parts.append(f"step {row.step}/{row.steps}")
     if row.loss is not None:

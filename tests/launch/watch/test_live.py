@@ -5,7 +5,7 @@ import io
 from rich.console import Console
 
 from launch.watch import display
-from launch.watch.display import ChangeLog, live_status
+from launch.watch.display import ChangeLog, live_status, status_table
 from launch.watch.status import StatusRow
 
 
@@ -59,3 +59,18 @@ def test_on_a_terminal_a_table_changes_in_place():
     with live_status("toys", console) as display:
         display([row("a", "running", step=3, steps=9)], [])
     assert "3/9" in out.getvalue()
+
+
+def test_a_cell_that_lacks_a_measurement_that_failed_is_shown_as_done_but_for_it():
+    out = io.StringIO()
+    console = Console(file=out, width=120)
+    rows = [
+        row("x", "interrupted", cause="done but for fps"),
+        row("y", "interrupted", cause="died"),
+    ]
+    console.print(status_table("toys", rows, 60))
+    lines = [line.split("│")[1:3] for line in out.getvalue().splitlines() if "│" in line]
+    assert [[part.strip() for part in line] for line in lines] == [
+        ["x", "done but for fps"],
+        ["y", "interrupted"],
+    ]
