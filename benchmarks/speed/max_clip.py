@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from benchmarks.machine.environment import environment
@@ -104,11 +104,7 @@ def find_max_clip(
             "scope": "postprocess",
             "device_type": job.device,
             "memory_limit": limit,
-            "batch": shape.batch,
-            "height": shape.height,
-            "width": shape.width,
-            "video_height": shape.video_height,
-            "video_width": shape.video_width,
+            **{key: value for key, value in asdict(shape).items() if key != "clip_length"},
             "most": most,
         },
         "figures": {"max_clip": found.longest, "bounded": found.bounded},

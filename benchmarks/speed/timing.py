@@ -63,7 +63,7 @@ def interleaved(
         report(f"warm-up {round_ + 1} of {sampling.warmup}")
         for call in calls.values():
             call()
-    clock: _Clock = _CudaClock() if device.type == "cuda" else _HostClock()
+    clock = _CudaClock() if device.type == "cuda" else _HostClock()
     clock.wait()
     start = time.perf_counter()
     for done in range(sampling.max_samples):
@@ -75,20 +75,9 @@ def interleaved(
     return clock.read()
 
 
-class _Clock:
+class _HostClock:
     """Times calls; the samples are read once, at the end."""
 
-    def time(self, name: str, call: Call) -> None:
-        raise NotImplementedError
-
-    def read(self) -> dict[str, list[float]]:
-        raise NotImplementedError
-
-    def wait(self) -> None:
-        """Until the work handed out so far is done."""
-
-
-class _HostClock(_Clock):
     def __init__(self) -> None:
         self.samples: dict[str, list[float]] = {}
 
@@ -100,8 +89,11 @@ class _HostClock(_Clock):
     def read(self) -> dict[str, list[float]]:
         return self.samples
 
+    def wait(self) -> None:
+        """Until the work handed out so far is done."""
 
-class _CudaClock(_Clock):
+
+class _CudaClock(_HostClock):
     """Events on the device's own clock and one synchronisation, when all calls are done.
 
     The host runs ahead of the device as it does in use; a synchronisation a call would add the
