@@ -62,7 +62,7 @@ def plan_grid(
     from launch.plan_table import plan_table
     from launch.submit.plan import plan_launch
 
-    console, cells = Console(), asked.grid.cells
+    console, cells = Console(), asked.grid.all_cells
     plan = plan_launch(asked.store, asked.grid, asked.target, asked.rules)
     count = worth_counting(cells) if costs is None else costs
     with console.status("counting multiply-adds, once a model (--no-costs: not)") as status:
@@ -206,7 +206,7 @@ def cancel_cells(
     from launch.cancel import cancel
 
     where, manifest = launched(grid, scale, store)
-    wanted = [manifest.cell(name) for name in cells] if cells else list(manifest.cells)
+    wanted = [manifest.cell(name) for name in cells] if cells else list(manifest.all_cells)
     done = cancel(where, wanted)
     print(f"{len(done.cells)} cells cancelled" if done.cells else "nothing is queued or running")
     if done.problem:

@@ -111,7 +111,7 @@ def _jobs(done: Launched) -> list[str]:
 
 
 def _signatures(grid: Grid, names: Collection[str]) -> set[str] | None:
-    """The runs of the named cells; None: all.
+    """The runs of the named cells, and those that they start from; None: all.
 
     Raises:
         UserError: no such cell.
@@ -119,7 +119,13 @@ def _signatures(grid: Grid, names: Collection[str]) -> set[str] | None:
     if not names:
         return None
     manifest = manifest_of(grid)
-    return {manifest.cell(name).signature for name in names}
+    chosen = {manifest.cell(name).signature for name in names}
+    waiting = [cell for cell in grid.all_cells if cell.signature in chosen]
+    while waiting:
+        if (start := waiting.pop().start) is not None:
+            chosen.add(start.signature)
+            waiting.append(start)
+    return chosen
 
 
 def run_rounds(
@@ -155,7 +161,8 @@ def _wait(
     only: Collection[str] | None,
     console: Console,
 ) -> bool:
-    cells = [c for c in store.manifest(grid.name).cells if only is None or c.signature in only]
+    known = store.manifest(grid.name).all_cells
+    cells = [c for c in known if only is None or c.signature in only]
     interval = options.interval or target.executor.watch_seconds
     with live_status(grid.name, console) as display:
 
@@ -179,7 +186,7 @@ def _wait(
 def show_status(store: Store, manifest: Manifest, limit: int, *, tsv: bool = False) -> None:
     """Print the state of every cell once."""
     found = survey(store, cells_of(manifest), record=True)
-    rows = status_rows(store, manifest.cells, found)
+    rows = status_rows(store, manifest.all_cells, found)
     if tsv or limit > 1000:
         print("\n".join(status_lines(rows)))
         return
@@ -192,7 +199,7 @@ def watch_status(store: Store, manifest: Manifest, interval: float, limit: int) 
     with live_status(manifest.grid, console, limit) as display:
         while True:
             found = survey(store, cells_of(manifest), record=True)
-            rows = status_rows(store, manifest.cells, found)
+            rows = status_rows(store, manifest.all_cells, found)
             display(rows, _problems(found))
             if not any(row.state in ("queued", "running") for row in rows):
                 break
@@ -208,7 +215,7 @@ def _problems(found: Survey) -> list[str]:
 def failure_groups(store: Store, manifest: Manifest) -> list[FailureGroup]:
     """The failed and interrupted cells of a grid, alike ones together."""
     found = survey(store, cells_of(manifest), record=True)
-    names = {cell.signature: cell.name for cell in reversed(manifest.cells)}
+    names = {cell.signature: cell.name for cell in reversed(manifest.all_cells)}
     return group_failures(
         (name, store.run(signature), found.cells[signature].state.cause or "unfinished")
         for signature, name in names.items()

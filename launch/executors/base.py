@@ -62,11 +62,13 @@ class BatchPlan:
     Attributes:
         parameters: what the executor is given; recorded in the journal.
         settings: what a task has to know: patience and time limit (see launch.node.task).
+        after: signature of the run that all of them start from and that has to end before.
     """
 
     cells: tuple[Cell, ...]
     parameters: Mapping[str, Any]
     settings: Mapping[str, Any] = field(default_factory=dict)
+    after: str | None = None
 
 
 @dataclass(frozen=True)
@@ -201,11 +203,18 @@ class Executor:
         return {}
 
     def plan(
-        self, store: Store, target: Target, cells: Sequence[Cell], problems: list[str]
+        self,
+        store: Store,
+        target: Target,
+        cells: Sequence[Cell],
+        after: Mapping[str, str],
+        problems: list[str],
     ) -> list[BatchPlan]:
-        """The batches that ``cells`` (at least one) are submitted in.
+        """The batches that ``cells`` (at least one) are submitted in, one after the other.
 
         Args:
+            cells: every one behind those that it has to wait for.
+            after: signature to that of the run that has to end before it begins.
             problems: what the user should know is added here.
 
         Raises:
@@ -216,6 +225,10 @@ class Executor:
     def changed(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         """Parameters that differ between a batch that waits and what would be submitted now."""
         return []
+
+    def waiting(self, parameters: Mapping[str, Any], job_id: str) -> Mapping[str, Any]:
+        """``parameters`` of a batch that begins after the job; none that go in order need that."""
+        return parameters
 
     def place(self, batch: BatchPlan) -> str:
         """Where the cells of a batch would run, in words."""

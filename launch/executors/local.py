@@ -35,9 +35,11 @@ from launch.executors.base import (
 )
 from launch.executors.profile import Profile, load_profile, make_profile
 from launch.node import stop
+from launch.node.task import CellTask
 from launch.records import lease
 from launch.records.journal import Batch, Journal
 from launch.records.process import myself
+from launch.records.run_folder import RunFolder
 from launch.records.store import Store
 
 POLL_SECONDS = 0.1
@@ -79,7 +81,12 @@ class Local(OnThisMachine):
     takes_jobs: ClassVar[bool] = True
 
     def plan(
-        self, store: Store, target: Target, cells: Sequence[Cell], problems: list[str]
+        self,
+        store: Store,
+        target: Target,
+        cells: Sequence[Cell],
+        after: Mapping[str, str],
+        problems: list[str],
     ) -> list[BatchPlan]:
         """One batch, with the GPUs of each of the places where one cell at a time runs."""
         lanes = deal_gpus(visible_gpus(), min(target.jobs, len(cells)), target.profile.gpus)
@@ -162,17 +169,31 @@ def dispatch(journal: Journal, batch: Batch, *, poll: float = POLL_SECONDS) -> N
     with lease.beating(claim):
         dealt = batch.parameters["gpus"]
         lanes = [_lane(journal, batch, gpus, cpu_threads(len(dealt))) for gpus in dealt]
-        for task in tasks_of(journal, batch):
-            lane = _next_lane(lanes, signals, poll)
-            if lane is None:
-                break
-            if not journal.store.run(Path(task.folder).name).cancelled():
+        tasks = tasks_of(journal, batch)
+        while tasks and (lane := _next_lane(lanes, signals, poll)) is not None:
+            task = next((t for t in tasks if _may_begin(journal, t)), None)
+            if task is None:
+                time.sleep(poll)
+                continue
+            tasks.remove(task)
+            if not RunFolder(Path(task.folder)).cancelled():
                 lane.job = lane.executor.submit(task)
         while not all(lane.free() for lane in lanes):
             time.sleep(poll)
         if batch.parameters.get("then") and not signals():
             subprocess.run(batch.parameters["then"], check=False)
     claim.end({"outcome": "done"})
+
+
+def _may_begin(journal: Journal, task: CellTask) -> bool:
+    """Whether the run that a cell starts from is there, or will not come."""
+    start = RunFolder(Path(task.folder)).blocked_by()
+    if start is None:
+        return True
+    state = start.state(("train",))
+    if state.name == "queued" and state.submission is not None:
+        return is_dispatched(journal, str(state.submission["batch"])) is False
+    return state.name != "running"
 
 
 def cpu_threads(lanes: int) -> int:

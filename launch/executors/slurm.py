@@ -38,7 +38,7 @@ from launch.records.store import Store
 MANY_TIMEOUTS = 10**6  # how often a cell may resume is the retry rules' business
 USUAL_ARRAY_LIMIT = 1000
 _NO_ROOM = ("submit limit", "submitjob", "maxsubmit", "job/user limit", "job count limit")
-_HIDDEN = ("comment", "srun_args", "stderr_to_stdout")
+_HIDDEN = ("comment", "dependency", "srun_args", "stderr_to_stdout")
 
 
 class Slurm(Executor):
@@ -58,20 +58,25 @@ class Slurm(Executor):
         return {"cluster": queries.cluster_name()}
 
     def plan(
-        self, store: Store, target: Target, cells: Sequence[Cell], problems: list[str]
+        self,
+        store: Store,
+        target: Target,
+        cells: Sequence[Cell],
+        after: Mapping[str, str],
+        problems: list[str],
     ) -> list[BatchPlan]:
-        """One array a resource shape, and as many as the site's array limit asks for."""
+        """One array a resource shape and start run, and as many as the site's limit asks for."""
         if not self.is_here():
             raise UserError(
                 "this machine has no SLURM (sbatch and srun are not found); "
                 "use --executor local or --executor inline"
             )
         profile = target.profile
-        groups: dict[str, list[Cell]] = {}
-        shapes: dict[str, Shape] = {}
+        groups: dict[tuple[str, str | None], list[Cell]] = {}
+        shapes: dict[tuple[str, str | None], Shape] = {}
         for cell in cells:
             shape = profile.shape(cell.config) if profile.rules else profile
-            key = shape.model_dump_json() if profile.rules else ""
+            key = (shape.model_dump_json() if profile.rules else "", after.get(cell.signature))
             shapes[key] = shape
             groups.setdefault(key, []).append(cell)
         limit = profile.max_array_size or _site_limit(problems)
@@ -82,7 +87,7 @@ class Slurm(Executor):
             parameters = slurm_parameters(profile, shape, store.job_comment)
             settings = task_settings(profile, shape)
             batches += [
-                BatchPlan(tuple(group[k : k + limit]), parameters, settings)
+                BatchPlan(tuple(group[k : k + limit]), parameters, settings, key[1])
                 for k in range(0, len(group), limit)
             ]
         problems += from_environment_said(list(shapes.values()))
@@ -93,10 +98,16 @@ class Slurm(Executor):
         names = [name for name in {**before, **now} if name not in _HIDDEN]
         return [name for name in names if before.get(name) != now.get(name)]
 
+    def waiting(self, parameters: Mapping[str, Any], job_id: str) -> Mapping[str, Any]:
+        """However the job ends: the cells look for themselves whether its run is trained."""
+        return {**parameters, "dependency": f"afterany:{job_id}"}
+
     def place(self, batch: BatchPlan) -> str:
         """With every option that matters."""
         shown = {name: value for name, value in batch.parameters.items() if name not in _HIDDEN}
         kind = "a job array" if len(batch.cells) > 1 else "a job"
+        if batch.after is not None:
+            kind += " behind its start run's"
         return f"{kind} with " + ", ".join(f"{name}={value}" for name, value in shown.items())
 
     def submitted_text(self, count: int, jobs: Sequence[str]) -> str:

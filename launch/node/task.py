@@ -108,6 +108,11 @@ def _lead(task: CellTask, run: RunFolder, where: JobEnvironment, signals: stop.S
         return "done before"
     if run.cancelled():
         return "cancelled"
+    if (start := run.blocked_by()) is not None:
+        mark = lease.read_dict(run.queued_path) or {}
+        if mark.get("batch") == task.batch:
+            run.write_queued({**mark, "cause": failures.BLOCKED})
+        return f"blocked by {start.name}"
     facts = where.facts() | {"batch": task.batch, "index": task.index, "progress": progress(run)}
     try:
         claim = lease.acquire(run.state_folder, myself(**facts))

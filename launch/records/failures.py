@@ -14,6 +14,8 @@ from typing import Any
 from core.files import write_json
 from launch.records.run_folder import RunFolder, timestamp
 
+BLOCKED = "blocked"
+
 CAUSES = {
     "error": "an exception in the code",
     "out of memory": "on the host or on the GPU",
@@ -23,6 +25,7 @@ CAUSES = {
     "node failure": "the node went down",
     "terminated": "told to stop from outside",
     "cancelled": "by the user",
+    BLOCKED: "by the run that it starts from, which has not been trained",
     "died": "the process ended without a word, such as by kill -9",
     "silent": "no sign of life, and nobody knows why",
     "lost": "neither the scheduler nor the store knows what became of the job",

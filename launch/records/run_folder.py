@@ -265,6 +265,18 @@ class RunFolder:
         after = (self.predictions, self.result("ap"), self.result("train"))
         return self.checkpoint.exists() and any(path.exists() for path in after)
 
+    def blocked_by(self) -> RunFolder | None:
+        """The run that has to be trained before this one can begin, if it is not."""
+        start = self.start()
+        if start is None or start.trained() or self.trained() or self.predictions.exists():
+            return None
+        return start
+
+    @property
+    def name(self) -> str:
+        """The name of the cell that it was first made for."""
+        return str((lease.read_dict(self.config_path) or {}).get("name") or self.signature)
+
     def create(
         self,
         *,

@@ -47,6 +47,7 @@ class Manifest:
         measure: what each cell measures, of "ap", "flops", "fps".
         table: how the grid wants to be shown (see ablations), or None.
         scale: "tiny" or None.
+        starts: runs that cells start from and that are no cells themselves.
         limits: of the seeds, where these are added round by round (see ablations), or None.
     """
 
@@ -59,6 +60,7 @@ class Manifest:
     cells: tuple[ManifestCell, ...]
     scale: str | None = None
     limits: Mapping[str, Any] | None = None
+    starts: tuple[ManifestCell, ...] = ()
     schema: int = MANIFEST_SCHEMA
 
     @property
@@ -66,14 +68,20 @@ class Manifest:
         """Of the seeds, where these are added round by round."""
         return None if self.limits is None else Limits.model_validate(self.limits)
 
+    @property
+    def all_cells(self) -> tuple[ManifestCell, ...]:
+        """Start runs, then cells."""
+        return (*self.starts, *self.cells)
+
     def cell(self, name: str) -> ManifestCell:
         """The cell of this name, signature, or unambiguous beginning of a signature.
 
         Raises:
             UserError: no or several such cells; lists the names.
         """
-        exact = [c for c in self.cells if name in (c.name, c.signature)]
-        found = exact or [c for c in self.cells if len(name) >= 4 and c.signature.startswith(name)]
+        known = self.all_cells
+        exact = [c for c in known if name in (c.name, c.signature)]
+        found = exact or [c for c in known if len(name) >= 4 and c.signature.startswith(name)]
         if len({c.signature for c in found}) == 1:
             return found[0]
         names = ", ".join(c.name for c in self.cells[:50])
@@ -154,8 +162,9 @@ class Store:
         record = read_json(path)
         try:
             cells = tuple(_cell(c) for c in record.pop("cells"))
+            starts = tuple(_cell(c) for c in record.pop("starts", ()))
             measure = tuple(record.pop("measure"))
-            return Manifest(cells=cells, measure=measure, **record)
+            return Manifest(cells=cells, starts=starts, measure=measure, **record)
         except (TypeError, KeyError, AttributeError) as error:
             raise UserError(f"{path}: not a grid's manifest ({error!r})") from error
 

@@ -11,7 +11,7 @@ from ablations.grid import Grid
 from launch.executors.base import SubmissionError, Target
 from launch.records.store import Store
 from launch.submit.launcher import launch
-from launch.submit.plan import SUBMITTED, plan_launch, wanted
+from launch.submit.plan import SUBMITTED, plan_launch
 from launch.submit.retry import RetryRules
 from launch.watch.survey import Survey, survey
 
@@ -47,7 +47,7 @@ def follow(
     """
     # whoever cancels a cell while we wait means it; a measurement just failed would fail again
     rules = replace(rules, causes=rules.causes - {"cancelled"}, measurements=False)
-    needed = {s: m for s, m in wanted(grid).items() if only is None or s in only}
+    needed = {s: m for s, m in grid.measures().items() if only is None or s in only}
     retries: Counter[str] = Counter()
     pause, refusals = interval, 0
     while True:

@@ -38,7 +38,7 @@ from launch.records.journal import Batch, Journal, new_batch_id
 from launch.records.process import myself
 from launch.records.run_folder import timestamp
 from launch.records.store import Manifest, ManifestCell, Store
-from launch.submit.plan import LaunchPlan, plan_launch, wanted
+from launch.submit.plan import LaunchPlan, plan_launch
 from launch.submit.retry import RetryRules
 from launch.watch.cell_state import withdraw
 
@@ -96,13 +96,14 @@ def launch(
             logger.warning("of %d cells it is not known whether they run: launch again", unknown)
         _write_folders(store, grid, plan)
         submitted: list[tuple[Batch, str]] = []
+        jobs = {c.cell.signature: c.status.job_id for c in plan.cells if c.status.job_id}
         waiting, no_room = list(reversed(plan.batches)), None
         while waiting and no_room is None:
             if not claim.held():
                 raise UserError("another launcher has taken over: launch again")
             part = waiting.pop()
             try:
-                submitted.append(_submit(journal, plan, part, launcher))
+                submitted.append(_submit(journal, plan, part, launcher, jobs))
             except NoRoomError as error:
                 if len(part.cells) == 1:
                     no_room = str(error)
@@ -153,7 +154,7 @@ def manifest_of(grid: Grid) -> Manifest:
     """What is recorded of a grid when it is launched."""
     cells = tuple(
         ManifestCell(c.name, c.signature, c.seed, dict(c.axes), tuple(c.measure))
-        for c in grid.cells
+        for c in grid.all_cells
     )
     table = grid.table.model_dump(mode="json") if hasattr(grid.table, "model_dump") else grid.table
     return Manifest(
@@ -163,7 +164,8 @@ def manifest_of(grid: Grid) -> Manifest:
         axes={axis: list(labels) for axis, labels in grid.axes.items()},
         measure=tuple(grid.measure),
         table=table,
-        cells=cells,
+        cells=cells[len(grid.start_cells) :],
+        starts=cells[: len(grid.start_cells)],
         scale=grid.scale,
         limits=grid.limits.model_dump() if grid.limits else None,
     )
@@ -174,7 +176,7 @@ def _write_folders(store: Store, grid: Grid, plan: LaunchPlan) -> None:
 
     Cells that are queued or running already learn here what else is to be measured.
     """
-    measures = wanted(grid)
+    measures = grid.measures()
 
     def create(cell: Cell) -> None:
         run = store.run(cell.signature)
@@ -192,16 +194,23 @@ def _write_folders(store: Store, grid: Grid, plan: LaunchPlan) -> None:
 
 
 def _submit(
-    journal: Journal, plan: LaunchPlan, part: BatchPlan, launcher: Mapping[str, Any]
+    journal: Journal,
+    plan: LaunchPlan,
+    part: BatchPlan,
+    launcher: Mapping[str, Any],
+    jobs: dict[str, str],
 ) -> tuple[Batch, str]:
+    executor, parameters = plan.target.executor, part.parameters
+    if part.after is not None and part.after in jobs:
+        parameters = executor.waiting(parameters, jobs[part.after])
     batch = Batch(
         id=new_batch_id(),
         grid=plan.grid.name,
-        executor=plan.target.executor.name,
+        executor=executor.name,
         signatures=tuple(cell.signature for cell in part.cells),
         names=tuple(cell.name for cell in part.cells),
         function=plan.target.function,
-        parameters=part.parameters,
+        parameters=parameters,
         settings=part.settings,
         launcher=launcher,
     )
@@ -211,10 +220,12 @@ def _submit(
         list(enumerate(batch.signatures)),
     )
     try:
-        job_id = plan.target.executor.submit(journal, batch, plan.target)
+        job_id = executor.submit(journal, batch, plan.target)
     except SubmissionError as error:
         job_id = _made_all_the_same(journal, batch, plan.target, error)
     journal.submitted(batch.id, job_id)
+    for index, signature in enumerate(batch.signatures):
+        jobs[signature] = executor.job_id(journal, batch, index) or job_id
     return batch, job_id
 
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ablations.cell import Cell
@@ -16,7 +16,9 @@ from launch.records.store import Store
 from launch.submit.retry import RetryRules, option
 from launch.watch.survey import survey
 
-Action = Literal["new", "resume", "retry", "queued", "running", "done", "failed", "stopped"]
+Action = Literal[
+    "new", "resume", "retry", "queued", "running", "done", "failed", "stopped", "blocked"
+]
 
 SUBMITTED: tuple[Action, ...] = ("new", "resume", "retry")
 """Actions that mean that the cell is submitted."""
@@ -28,7 +30,8 @@ class CellPlan:
 
     Attributes:
         action: "new", "resume" or "retry" (it is submitted); "queued", "running" or "done"
-            (nothing to do); "failed" or "stopped" (the retry rules leave it).
+            (nothing to do); "failed" or "stopped" (the retry rules leave it); "blocked" (the run
+            that it starts from is not trained, and is not on its way).
         note: why, where that is not plain.
         first: False: another cell of the grid has the same run.
     """
@@ -92,23 +95,54 @@ def plan_launch(
     Raises:
         UserError: the target cannot run the cells.
     """
-    measures = wanted(grid)
-    found = survey(store, measures, record=record)
+    found = survey(store, grid.measures(), record=record)
     cells, seen = [], set()
-    for cell in grid.cells:
+    for cell in grid.all_cells:
         status = found.cells[cell.signature]
         action, note = _decide(store, cell, status, rules)
         cells.append(CellPlan(cell, action, note, status, cell.signature not in seen))
         seen.add(cell.signature)
+    ordered, after = _in_order(store, cells, only)
+    cells = [replace(ordered[c.cell.signature], cell=c.cell, first=c.first) for c in cells]
     chosen = [
         c.cell
-        for c in cells
-        if c.first and c.action in SUBMITTED and (only is None or c.cell.signature in only)
+        for signature, c in ordered.items()
+        if c.action in SUBMITTED and (only is None or signature in only)
     ]
     problems = list(found.problems)
-    batches = target.executor.plan(store, target, chosen, problems) if chosen else []
+    executor = target.executor
+    batches = executor.plan(store, target, chosen, after, problems) if chosen else []
     problems += [*_toy_data(chosen), *_left_out(store, grid), *_outdated(store, target, cells)]
     return LaunchPlan(grid, target, tuple(cells), tuple(batches), problems, found.orphans)
+
+
+def _in_order(
+    store: Store, cells: Sequence[CellPlan], only: Collection[str] | None
+) -> tuple[dict[str, CellPlan], dict[str, str]]:
+    """Signature to plan, runs before those that start from them; and who has to wait for whom."""
+    decided = {c.cell.signature: c for c in cells if c.first}
+    after: dict[str, str] = {}
+    ordered: dict[str, CellPlan] = {}
+
+    def visit(plan: CellPlan) -> None:
+        cell, start = plan.cell, plan.cell.start
+        if cell.signature in ordered:
+            return
+        if start is not None:
+            visit(decided[start.signature])
+            before = ordered[start.signature]
+            if plan.action in SUBMITTED and not store.run(start.signature).trained():
+                goes = before.action in SUBMITTED and (only is None or start.signature in only)
+                if goes or before.action in ("queued", "running"):
+                    after[cell.signature] = start.signature
+                else:
+                    note = f"blocked by {start.name}: {before.status.state.cause or before.action}"
+                    plan = replace(plan, action="blocked", note=note)
+        ordered[cell.signature] = plan
+
+    for plan in cells:
+        visit(decided[plan.cell.signature])
+    return ordered, after
 
 
 def _outdated(store: Store, target: Target, cells: Sequence[CellPlan]) -> list[str]:
@@ -117,7 +151,7 @@ def _outdated(store: Store, target: Target, cells: Sequence[CellPlan]) -> list[s
     ours = [c.cell for c in cells if waiting.get(c.cell.signature) is not None]
     changed: set[str] = set()
     count = 0
-    for part in target.executor.plan(store, target, ours, []) if ours else ():
+    for part in target.executor.plan(store, target, ours, {}, []) if ours else ():
         for cell in part.cells:
             batch = waiting[cell.signature]
             if batch is not None and batch.executor == target.executor.name:
@@ -154,14 +188,6 @@ def _toy_data(cells: Iterable[Cell]) -> list[str]:
             "add data.root=PATH, or --scale tiny"
         ]
     return []
-
-
-def wanted(grid: Grid) -> dict[str, tuple[str, ...]]:
-    """Signature to the measurements that the grid needs of the run."""
-    measures: dict[str, set[str]] = {}
-    for cell in grid.cells:
-        measures.setdefault(cell.signature, set()).update(cell.measure)
-    return {signature: tuple(sorted(kinds)) for signature, kinds in measures.items()}
 
 
 def _decide(store: Store, cell: Cell, status: CellStatus, rules: RetryRules) -> tuple[Action, str]:

@@ -23,6 +23,7 @@ STYLES = {
     "new": "cyan",
     "resume": "cyan",
     "retry": "cyan",
+    "blocked": "yellow",
     "queued": "yellow",
     "running": "green",
     "done": "dim green",

@@ -10,6 +10,7 @@ from typing import Any
 
 from launch.executors.base import CellStatus
 from launch.records import lease
+from launch.records.failures import BLOCKED
 from launch.records.run_folder import RunFolder
 from launch.records.store import Manifest, ManifestCell, Store
 from launch.records.summary import summary
@@ -64,6 +65,9 @@ def _row(run: RunFolder, name: str, status: CellStatus) -> StatusRow:
     holder: Mapping[str, Any] = state.holder or {}
     known = _summary(run, status)
     words = [word for word in (state.cause, status.note) if word]
+    if state.cause == BLOCKED and (start := run.blocked_by()) is not None:
+        why = start.state(("train",))
+        words = [f"blocked by {start.name} ({why.name}{f': {why.cause}' if why.cause else ''})"]
     return StatusRow(
         name=name,
         state=state.name,
@@ -104,7 +108,7 @@ def most_telling(rows: list[StatusRow], limit: int) -> list[StatusRow]:
 def cells_of(manifest: Manifest) -> dict[str, tuple[str, ...]]:
     """Signature to what is to be measured, as :func:`launch.watch.survey.survey` wants it."""
     measures: dict[str, set[str]] = {}
-    for cell in manifest.cells:
+    for cell in manifest.all_cells:
         measures.setdefault(cell.signature, set()).update(cell.measure or manifest.measure)
     return {signature: tuple(sorted(kinds)) for signature, kinds in measures.items()}
 

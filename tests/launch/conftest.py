@@ -17,7 +17,6 @@ from launch.node import stop
 from launch.records import lease
 from launch.records.store import Store
 from launch.submit.launcher import launch
-from launch.submit.plan import wanted
 from launch.submit.retry import RetryRules
 from launch.watch.survey import survey
 
@@ -102,7 +101,7 @@ def look(store):
     """``look(grid)``: the state of each cell; writes down what is found."""
 
     def run(grid, *, record=True, notes=False):
-        found = survey(store, wanted(grid), record=record)
+        found = survey(store, grid.measures(), record=record)
         states = [found.cells[c.signature] for c in grid.cells]
         if notes:
             return [s.note for s in states]

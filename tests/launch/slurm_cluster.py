@@ -82,7 +82,7 @@ class Cluster:
     def stop(self) -> None:
         """End every daemon and whatever is left of jobs."""
         if self.alive("slurmctld"):
-            with contextlib.suppress(subprocess.SubprocessError):
+            with contextlib.suppress(subprocess.SubprocessError, TimeoutError):
                 self.command("scancel", "-u", "root")
                 wait_for(lambda: not self.command("squeue", "-h"), 5, "the queue to empty")
         for name in [*(f"slurmd.{n}" for n in self.nodes), "slurmctld", "slurmdbd", "mariadbd"]:

@@ -24,7 +24,6 @@ from launch.executors.slurm import Slurm
 from launch.records import lease
 from launch.records.journal import Journal
 from launch.submit.launcher import launch
-from launch.submit.plan import wanted
 from launch.submit.retry import RetryRules, parse_rules
 from launch.watch.survey import survey
 
@@ -49,7 +48,7 @@ class Study:
         return launch(self.store, self.grid, self.target, parse_rules(retry))
 
     def look(self):
-        found = survey(self.store, wanted(self.grid), record=True)
+        found = survey(self.store, self.grid.measures(), record=True)
         return [found.cells[c.signature] for c in self.grid.cells]
 
     def states(self):
@@ -238,7 +237,7 @@ def test_the_controller_dies_and_comes_back(study, real_slurm):
     grid.started()
     real_slurm.wait_saved()
     real_slurm.kill_controller()
-    assert survey(grid.store, wanted(grid.grid)).problems
+    assert survey(grid.store, grid.grid.measures()).problems
     assert {s.note for s in grid.look()} >= {"SLURM does not answer"}
     time.sleep(1)
     real_slurm.start_controller()

@@ -13,7 +13,6 @@ from launch.executors.base import SubmissionError
 from launch.records import lease
 from launch.records.journal import Journal
 from launch.records.process import myself
-from launch.submit.plan import wanted
 from launch.submit.retry import parse_rules
 from launch.watch.survey import survey
 
@@ -109,7 +108,7 @@ def test_failing_sacct_is_survived(store, toys, go, look, fake_slurm):
     go(grid)
     fake_slurm.set(sacct_fails=True)
     fake_slurm.task(100, 0, state="TIMEOUT", forgotten=True)
-    found = survey(store, wanted(grid))
+    found = survey(store, grid.measures())
     assert "accounting storage is disabled" in found.problems[0]
     assert look(grid) == [("interrupted", "lost"), ("queued", None)]
     fake_slurm.run(100, 1)
@@ -216,7 +215,7 @@ def test_jobs_of_this_store_without_a_record_are_named(store, toys, go, fake_slu
         path.rename(path.with_suffix(".gone"))
     other = toys(toy_grid(3, "other"))
     go(other)
-    found = survey(store, wanted(other))
+    found = survey(store, other.measures())
     assert [job.id for job in found.orphans] == ["100_0", "100_1"]
 
 

@@ -29,7 +29,7 @@ from launch.records import lease
 from launch.records.journal import Journal
 from launch.submit.follow import follow
 from launch.submit.launcher import launch
-from launch.submit.plan import plan_launch, wanted
+from launch.submit.plan import plan_launch
 from launch.submit.retry import RetryRules, parse_rules
 from launch.watch.survey import survey
 
@@ -48,7 +48,7 @@ def target(executor="local", jobs=2, gpus=0, **more):
 @pytest.fixture
 def look(store):
     def run(grid):
-        found = survey(store, wanted(grid), record=True)
+        found = survey(store, grid.measures(), record=True)
         return [(s.state.name, s.state.cause) for s in map(found.cells.get, runs_of(grid))]
 
     return run

@@ -17,7 +17,6 @@ from launch.records import lease
 from launch.records.journal import Journal
 from launch.records.process import myself
 from launch.submit import launcher
-from launch.submit.plan import wanted
 from launch.watch.survey import survey
 
 pytestmark = pytest.mark.usefixtures("fake_slurm", "quick")
@@ -28,7 +27,7 @@ def look(store):
     """``look(grid)``: the state of each cell; writes down what is found."""
 
     def run(grid):
-        found = survey(store, wanted(grid), record=True)
+        found = survey(store, grid.measures(), record=True)
         states = [found.cells[c.signature].state for c in grid.cells]
         return [(state.name, state.cause) for state in states]
 
