@@ -450,10 +450,13 @@ def _start(
         tree = copy.deepcopy(dict(base.tree))
     else:
         tree = _load(spec.base, f"{origin}.base", folder, faults)
-    _apply(tree, "override", shared, [])  # what is at fault there has been told of the cells
     made = _overridden(
         tree,
-        [(f"{origin}.overrides", spec.overrides), ("override.start", own)],
+        [
+            ("override", shared),
+            (f"{origin}.overrides", spec.overrides),
+            ("override.start", own),
+        ],
         origin if spec.base is None else f"{origin}.base",
         faults,
     )

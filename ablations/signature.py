@@ -23,6 +23,7 @@ from core.config.schema import (
     TrainConfig,
 )
 from core.data.locate import find_annotations
+from core.data.synthetic.dataset import GENERATOR_VERSION
 from core.errors import UserError
 
 SCHEMA = 1
@@ -165,10 +166,14 @@ def file_identity(path: Path | None, *, whole: bool = False) -> str | None:
 def data_identity(data: DataConfig) -> dict[str, str | None]:
     """What a dataset on disk is: its annotations by content, its images by folder.
 
+    Generated data are what their fields and the generator's version make.
+
     Images are too many to look at: replacing them in place goes unnoticed, moving them does not.
     """
     if data.root == "synthetic":
-        return {"split_file": file_identity(data.split_file, whole=True)}
+        # the first version's runs were named before versions counted
+        generator = {"generator": str(GENERATOR_VERSION)} if GENERATOR_VERSION > 1 else {}
+        return {**generator, "split_file": file_identity(data.split_file, whole=True)}
     root = Path(data.root).expanduser().absolute()
     try:
         annotations = _annotations(root, data.annotations)

@@ -171,6 +171,15 @@ def test_another_schema_is_another_signature(monkeypatch: pytest.MonkeyPatch) ->
     assert signature(Config()) != before
 
 
+def test_another_generator_is_another_signature_of_generated_data_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = override(Config(), {"data.root": "videos"})
+    before = signature(Config()), signature(folder)
+    monkeypatch.setattr(module, "GENERATOR_VERSION", 2)
+    assert signature(Config()) != before[0] and signature(folder) == before[1]
+
+
 def test_signatures_are_the_same_in_another_process() -> None:
     code = "from ablations.signature import signature; from core import preset; "
     code += "print(signature(preset('tiny')))"

@@ -254,3 +254,8 @@ def test_what_is_left_out_is_told_once_for_cells_alike() -> None:
 def test_a_start_run_of_another_backbone_says_what_does_not_fit() -> None:
     (text,) = inherited(study(axes={"backbone.name": ["pvt_v2_b2"]}).cells)
     assert "141 not in the file: backbone." in text and "346 of the model's tensors" in text
+
+
+def test_a_file_of_the_command_line_that_is_not_there_is_named_as_given() -> None:
+    message = fault({"overrides": {"train.init": "nope.pth"}})
+    assert message == "override.train.init: train.init='nope.pth': no such file"
