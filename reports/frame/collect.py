@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,6 @@ _NOT_COLUMNS = frozenset(
     }
 )
 _LONG = frozenset({"samples_ms", "samples"})
-_GIT = ("commit", "branch", "dirty")
 
 
 def collect(grid: GridRuns) -> pd.DataFrame:
@@ -123,18 +122,28 @@ def _short(value: Any) -> Any:
 
 
 def _provenance(run: CellRun) -> dict[str, Any]:
-    latest = run.provenance[-1] if run.provenance else {}
-    environment = latest.get("environment", latest)
-    git = environment.get("git") or {}
-    facts = {name: git.get(name) for name in _GIT} | {
-        "host": environment.get("host"),
-        "python": environment.get("python"),
-        "torch": (environment.get("packages") or {}).get("torch"),
+    environments = [attempt.get("environment", attempt) for attempt in run.provenance] or [{}]
+    gits = [environment.get("git") or {} for environment in environments]
+    latest = environments[-1]
+    torch = [(environment.get("packages") or {}).get("torch") for environment in environments]
+    facts = {
+        # every attempt may have trained, so what one of them ran with the result may owe to it
+        "commit": _each(git.get("commit") for git in gits),
+        "branch": gits[-1].get("branch"),
+        "dirty": any(git.get("dirty") for git in gits) if any(gits) else None,
+        "host": latest.get("host"),
+        "python": latest.get("python"),
+        "torch": _each(torch),
         "attempts": len(run.provenance) or None,
         "start": run.start,
     }
     facts |= {k: v for k, v in (run.done or {}).items() if k in ("time", "wall_s", "attempts")}
     return flat_columns({k: v for k, v in facts.items() if v is not None})
+
+
+def _each(values: Iterable[object]) -> str | None:
+    """Those that differ, in their order: ``0123abc; 4567def``."""
+    return "; ".join(dict.fromkeys(str(value) for value in values if value is not None)) or None
 
 
 def _column_order(rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -103,26 +103,31 @@ def _unfinished(run: CellRun, names: Mapping[str, str]) -> str:
 
 
 def provenance_section(grid: GridRuns) -> Markup:
-    """What the runs were made with, runs of the same surroundings together."""
+    """What every attempt of the runs was made with, those of the same code and machine together."""
     groups: dict[str, list[str]] = defaultdict(list)
     facts: dict[str, tuple[dict[str, object], str]] = {}
     for run in grid.runs:
-        for attempt in run.provenance[-1:]:
-            shown, diff = _facts(attempt)
-            key = json.dumps([shown, diff], default=str)
-            groups[key].append(run.name)
-            facts[key] = (shown, diff)
+        keys = []
+        for record in run.provenance:
+            found = _facts(record)
+            keys.append(json.dumps(found, default=str))
+            facts[keys[-1]] = found
+        for attempt, key in enumerate(keys, start=1):
+            if key not in keys[attempt:]:  # an attempt like a later one is not named twice
+                which = f" (attempt {attempt})" if len(set(keys)) > 1 else ""
+                groups[key].append(run.name + which)
     parts: list[Markup] = []
     for key, names in groups.items():
         shown, diff = facts[key]
         several = len(groups) > 1
-        parts.append(tag("h3", f"{len(names)} runs: {', '.join(names)}") if several else Markup(""))
+        count = "1 run" if len(names) == 1 else f"{len(names)} runs"
+        parts.append(tag("h3", f"{count}: {', '.join(names)}") if several else Markup(""))
         parts.append(fields(shown))
         if diff:
             parts.append(
                 tag("details", tag("summary", "Uncommitted changes"), tag("pre", _cut(diff)))
             )
-    return join(parts or [tag("p", "No run has recorded its surroundings yet.")])
+    return join(parts or [tag("p", "No run has recorded what it ran on yet.")])
 
 
 def _facts(attempt: Mapping[str, Any]) -> tuple[dict[str, object], str]:

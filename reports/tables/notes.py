@@ -146,9 +146,12 @@ def _drift(notes: Notes, name: str, drift: pd.Series) -> None:
 
 def _code(notes: Notes, frame: pd.DataFrame) -> None:
     """Say so when the runs were not made by the same code."""
-    if "run.commit" in frame and frame["run.commit"].nunique() > 1:
-        commits = ", ".join(str(commit)[:10] for commit in frame["run.commit"].dropna().unique())
-        notes.say(f"The runs were made by different versions of the code: {commits}.")
+    made = (
+        frame["run.commit"].dropna().astype(str) if "run.commit" in frame else pd.Series(dtype=str)
+    )
+    commits = dict.fromkeys(commit[:10] for of_run in made for commit in of_run.split("; "))
+    if len(commits) > 1:
+        notes.say(f"The runs were made by different versions of the code: {', '.join(commits)}.")
     if "run.dirty" in frame and (frame["run.dirty"] == True).any():  # noqa: E712
         notes.say("Some runs were made with uncommitted changes to the code (kept with each run).")
 

@@ -202,6 +202,28 @@ def test_cells_whose_seeds_ran_on_the_same_machines_are_alike_and_have_a_mean(ma
     assert all(row.entries[0].summary.n == 3 for row in built.rows)
 
 
+# --- every attempt counts ---
+
+
+def test_attempt_1_on_edited_code_and_attempt_2_on_clean_is_not_clean(make, tmp_path):
+    grid = make(seeds=(0,))
+    for run in grid.runs:
+        first = json.loads(run.folder.provenance(1).read_text())
+        run.folder.provenance(2).write_text(json.dumps(first))
+        first["environment"]["git"] |= {"dirty": True, "diff": "+ x", "commit": "fedcba9876543210"}
+        run.folder.provenance(1).write_text(json.dumps(first))
+    rows = again(grid)
+    assert rows["run.dirty"].all()
+    text = to_markdown(table_of(rows))
+    assert "different versions of the code: fedcba9876, 0123456789." in text
+    assert "made with uncommitted changes" in text
+    page = make_report(Store(grid.source.parents[1]), "components", plots=False, clips=False).page
+    said = page.read_text()
+    assert "fedcba9876543210 (with uncommitted changes)" in said
+    assert "0123456789abcdef (clean)" in said
+    assert "off-stqi-seed0 (attempt 1)" in said
+
+
 # --- letters -------------------------------------------------------------------------------------
 
 
