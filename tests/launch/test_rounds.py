@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from typer.testing import CliRunner
 
@@ -10,6 +12,7 @@ from cli import app
 from core.errors import UserError
 from core.files import write_json
 from launch import commands
+from launch.executors import inline
 from launch.rounds import (
     comparison,
     next_round,
@@ -161,7 +164,12 @@ def command(store, tmp_path, monkeypatch):
         asked.append((options.wait, options.report, len(grid.cells)))
         return run(grid)
 
+    def run_process(words, check):
+        asked.append(" ".join(words[-4:-2]))
+        return SimpleNamespace(returncode=0)
+
     monkeypatch.setattr(commands, "run_launch", run_launch)
+    monkeypatch.setattr(inline, "subprocess", SimpleNamespace(run=run_process))
 
     def invoke(*words):
         words = ("launch", path, "--until-decided", "--executor", "inline", *words)
@@ -176,7 +184,7 @@ def test_the_command_waits_for_each_round_and_reports_after_the_last(command):
     assert result.exit_code == 0
     assert asked == [
         (True, False, 9), (True, False, 11), (True, False, 13), (True, False, 15),
-        (False, True, 15),
+        "report q",
     ]  # fmt: skip
     assert "4 seeds for head.queries=20\n" in result.output
     assert "for all looks together" in result.output
