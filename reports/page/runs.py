@@ -12,7 +12,7 @@ import pandas as pd
 from benchmarks.figures import FIGURES
 from reports.frame.runs import CellRun, GridRuns
 from reports.html import Markup, join, tag
-from reports.page.grid import fields
+from reports.page.grid import field_list
 from reports.tables.typeset import number
 
 _SHOWN = ("AP", "macs", "fps", "hours")
@@ -122,7 +122,7 @@ def provenance_section(grid: GridRuns) -> Markup:
         several = len(groups) > 1
         count = "1 run" if len(names) == 1 else f"{len(names)} runs"
         parts.append(tag("h3", f"{count}: {', '.join(names)}") if several else Markup(""))
-        parts.append(fields(shown))
+        parts.append(field_list(shown))
         if diff:
             parts.append(
                 tag("details", tag("summary", "Uncommitted changes"), tag("pre", _cut(diff)))

@@ -93,7 +93,7 @@ def typeset(table: Table) -> TypesetTable:
     )
 
 
-def joined(fragments: Iterable[Fragment], styles: Styles) -> str:
+def in_markup(fragments: Iterable[Fragment], styles: Styles) -> str:
     """The fragments in the markup of ``styles``, one after the other."""
     return "".join(styles[fragment.style](fragment.text) for fragment in fragments)
 
