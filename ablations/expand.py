@@ -101,6 +101,14 @@ class Design:
     base: tuple[int, ...]
     resolution: int
 
+    def is_base(self, row: tuple[int, ...]) -> bool:
+        """Whether the positions of the axes' values are those that the design begins with."""
+        return self.kind in ("around", "path") and all(
+            row[axis] == level
+            for group, level in zip(self.groups, self.base, strict=True)
+            for axis in group
+        )
+
 
 @dataclass(frozen=True)
 class GridDraft:
@@ -525,6 +533,9 @@ def _combinations(
         ]
         for origin in matched:
             taken[origin] += 1
+        if matched and plan.usable and plan.design.is_base(row):
+            message = f"takes out the base that the others of design {plan.design.kind} differ from"
+            faults.append(Fault(matched[0], message))
         if not matched:
             kept.append(tuple(a.values[i] for a, i in zip(plan.axes, row, strict=True)))
     if not plan.usable:
@@ -556,6 +567,7 @@ class _CellMaker:
         self._sections = Sections(plan.base.tree)
         self._start_sections = Sections(plan.start.base.tree) if plan.start else None
         self._datasets: set[DataConfig] = set()
+        self._starts_from_itself = False
 
     def cells(self, combination: Combination) -> list[Cell]:
         """The combination with every seed."""
@@ -575,9 +587,11 @@ class _CellMaker:
                 start = self._start(combination, config.seed)
                 if start is None:
                     break
-                if start.signature == cell.signature:
+                if start.signature == cell.signature and not self._starts_from_itself:
+                    self._starts_from_itself = True
                     message = f"cell {name} would start from itself: the start run has the same "
-                    self._once(plan.start.origin, f"{message}config; change it under overrides")
+                    message += "config; say under its overrides what differs"
+                    self.faults.append(Fault(plan.start.origin, message))
                 cell = replace(cell, start=start)
             cells.append(cell)
         return cells
