@@ -133,11 +133,6 @@ class Table:
         """All rows, without the grouping."""
         return tuple(row for group in self.groups for row in group)
 
-    @property
-    def shows_checks(self) -> bool:
-        """Whether any row has a check mark."""
-        return any(label.check for row in self.rows for label in row.labels)
-
 
 class Notes:
     """Collects the notes of a table; the same text gets the same mark."""
