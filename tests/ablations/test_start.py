@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from ablations import Cell, Grid, GridError, build_grid
 from ablations.inherited import inherited
 from ablations.signature import signature, training_signature
+from cli import app
 from core.config.overrides import field_names, override
 from core.config.presets import preset
 from core.config.schema import Config
@@ -212,6 +215,17 @@ def test_cells_that_differ_in_testing_alone_share_a_training() -> None:
     expected = {cell.signature for other in alone for cell in other.cells}
     assert {cell.signature for cell in grid.cells} == expected, "as if each trained itself"
     assert grid.start_cells == ()
+
+
+def test_plan_says_which_cells_only_test_and_what_start_runs_there_are(tmp_path: Any) -> None:
+    path = tmp_path / "lengths.yaml"
+    path.write_text(json.dumps({**LENGTHS, "seeds": 1, "start": {"overrides": {"train.steps": 3}}}))
+    arguments = ["plan", str(path), "--executor", "inline", "--store", str(tmp_path), "--no-costs"]
+    result = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
+    assert result.exit_code == 0, result.output
+    assert result.output.count("tests the weights of clip_length=2,per_frame,s0") == 2
+    assert " start,s0 " in result.output and "7 new" in result.output
+    assert "2 cells begin with the weights of start\nstart run: " in result.output
 
 
 def test_testing_alone_may_follow_a_start_run() -> None:
