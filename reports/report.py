@@ -17,7 +17,8 @@ from reports.frame.runs import GridRuns, read_runs
 from reports.page.media import make_clips
 from reports.page.page import make_page
 from reports.plots.all import make_plots
-from reports.plots.style import save
+from reports.plots.forest import forest
+from reports.plots.style import Plot, save
 from reports.tables.build import build_table
 from reports.tables.formats import FORMATS
 from reports.tables.labels import names_for
@@ -97,8 +98,13 @@ def make_report(
     if show is not None:
         for table in report.tables:
             show(table)
-    drawn = make_plots(grid, frame, labels) if plots else []
     names = names_for(frame_cells(frame), labels)
+    drawn: list[Plot] = []
+    if plots:
+        limits = grid.manifest.seed_limits
+        delta = limits.until if limits else specs[0].delta
+        differences = forest(report.tables[0], names, delta)
+        drawn = [*([differences] if differences else []), *make_plots(grid, frame, labels)]
     shown = make_clips(grid.runs, names.by_cell, videos) if page and clips else None
 
     files, note = save_frame(frame, report.folder / "runs")
