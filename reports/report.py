@@ -19,12 +19,12 @@ from reports.page.page import make_page
 from reports.plots.all import make_plots
 from reports.plots.forest import forest
 from reports.plots.style import Plot, save
+from reports.renderers.formats import FORMATS
+from reports.renderers.latex import preview
 from reports.tables.build import build_table
-from reports.tables.formats import FORMATS
 from reports.tables.labels import names_for
 from reports.tables.model import Table
 from reports.tables.published import load_published
-from reports.tables.render_latex import preview
 
 
 @dataclass
@@ -72,7 +72,7 @@ def make_report(
 
     Args:
         out: folder to write to; none: ``<store>/reports/<name>``.
-        formats: of the tables, keys of :data:`reports.tables.formats.FORMATS`.
+        formats: of the tables, keys of :data:`reports.renderers.formats.FORMATS`.
         table_file: table specification; none: the grid's own, or one made from its axes.
         clips: whether the page shows clips of masks.
         videos: names or ids of the videos to show; none: a few spread over those scored.

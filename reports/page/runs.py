@@ -13,7 +13,7 @@ from benchmarks.figures import FIGURES
 from reports.frame.runs import CellRun, GridRuns
 from reports.html import Markup, join, tag
 from reports.page.grid import field_list
-from reports.tables.typeset import number
+from reports.renderers.typeset import number
 
 _SHOWN = ("AP", "macs", "fps", "hours")
 _LONGEST_DIFF = 20_000

@@ -16,10 +16,9 @@ from reports.frame.protocol import Differences, common_protocol, show_value
 from reports.tables.comparisons import Compared, compare, protocol_differences
 from reports.tables.labels import Names, distinct, field_value
 from reports.tables.layout import TableLayout, figure_of, lay_out
-from reports.tables.model import Column, Entry, Label, Notes, Part, Row, Table
+from reports.tables.model import DASH, Column, Entry, Label, Notes, Part, Row, Table
 from reports.tables.notes import add_notes, describe_differences
 from reports.tables.published import Published, choose
-from reports.tables.typeset import DASH
 
 _AHEAD = "not bold: {} is ahead, but its seeds are not all finished, or not measured alike."
 

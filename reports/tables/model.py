@@ -10,6 +10,9 @@ from ablations.analysis.verdicts import Verdict
 from benchmarks.figures import Figure
 from reports.frame.statistics import Difference, Summary, seed_summary
 
+DASH = "–"
+"""Stands where a figure was not measured."""
+
 Part = Literal["value", "difference", "verdict"]
 
 

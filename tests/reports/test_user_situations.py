@@ -22,11 +22,11 @@ from reports.page.plots import plot_figures
 from reports.plots.all import make_plots
 from reports.plots.legend import label_points
 from reports.plots.style import draw, styled, svg
+from reports.renderers.latex import escape_latex, to_latex
+from reports.renderers.markdown import to_markdown
 from reports.report import make_report
 from reports.tables.build import build_table
 from reports.tables.labels import names_for
-from reports.tables.render_latex import escape_latex, to_latex
-from reports.tables.render_markdown import to_markdown
 
 TWINS = {
     "messenger": {

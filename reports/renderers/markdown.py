@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from reports.tables.model import Table
-from reports.tables.typeset import DASH, Place, Styles, in_markup, typeset
+from reports.renderers.typeset import Place, Styles, in_markup, typeset
+from reports.tables.model import DASH, Table
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|#~$])")
 

@@ -10,8 +10,8 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 
 from ablations.table_spec import TableError
-from reports.tables.model import Table
-from reports.tables.typeset import DASH, Line, Place, Styles, TypesetTable, in_markup, typeset
+from reports.renderers.typeset import Line, Place, Styles, TypesetTable, in_markup, typeset
+from reports.tables.model import DASH, Table
 
 PREAMBLE = r"""% needs \usepackage{booktabs}; uses graphicx and amssymb where they are loaded
 \providecommand{\tevitcheck}{\ifdefined\checkmark\ensuremath{\checkmark}\else\ensuremath{\surd}\fi}

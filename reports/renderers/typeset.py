@@ -10,10 +10,10 @@ from itertools import groupby
 from typing import Literal
 
 from reports.frame.statistics import Difference
-from reports.tables.model import Column, Entry, Label, Row, Table
+from reports.tables.model import DASH, Column, Entry, Label, Row, Table
 
 MINUS = "−"
-DASH = "–"
+
 
 Style = Literal["text", "bold", "italic", "small", "superscript", "subscript", "check"]
 Styles = Mapping[Style, Callable[[str], str]]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from reports.html import Markup, join, safe, tag
+from reports.renderers.typeset import Line, Place, Styles, in_markup, typeset
 from reports.tables.model import Table
-from reports.tables.typeset import Line, Place, Styles, in_markup, typeset
 
 
 def to_html(table: Table) -> Markup:
