@@ -62,7 +62,7 @@ def recipe(run: RunFolder, runs: Path, today: Mapping[str, Any] | None = None) -
         today = environment()
     then = record["environment"]
     differences = [*_code(then["git"], today["git"]), *_environment(then, today)]
-    start = run.start() if run.trains() else None
+    start = run.begins_with()
     if signature(run.config(), start.signature if start else None) != run.signature:
         differences.append(
             "config: today's code gives it another signature, since its meaning has changed or "
@@ -93,17 +93,17 @@ def grid_of_run(run: RunFolder) -> Grid:
         run.config(),
         {"run": run.signature},
         measure,
-        _start_cell(run) if run.trains() else None,
+        _start_cell(run),
     )
     return Grid(cell.name, f"the run {run.path}", (cell,), {"run": (run.signature,)}, measure, None)
 
 
 def _start_cell(run: RunFolder) -> Cell | None:
-    start = run.start()
+    start = run.begins_with()
     if start is None:
         return None
-    before = _start_cell(start) if start.trains() else None
-    return Cell(f"start-{start.signature}", start.config(), {}, ("train",), before)
+    name = f"start-{start.signature}"
+    return Cell(name, start.config(), {}, ("train",), _start_cell(start))
 
 
 def _commands(run: RunFolder, runs: Path, attempt: int, git: Mapping[str, Any]) -> Iterator[str]:
