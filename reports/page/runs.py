@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.figures import FIGURES
+from launch.node.provenance import changes_text
 from reports.frame.runs import CellRun, GridRuns
 from reports.html import Markup, join, tag
 from reports.page.grid import field_list
@@ -136,7 +137,7 @@ def _facts(attempt: Mapping[str, Any]) -> tuple[dict[str, object], str]:
     cpu = environment.get("cpu") or {}
     gpus = [str(gpu.get("name")) for gpu in environment.get("gpus") or []]
     packages = environment.get("packages") or {}
-    changed = "with uncommitted changes" if git.get("dirty") else "clean"
+    changed = changes_text(git)
     shown: dict[str, object] = {
         "Command": (attempt.get("submission") or {}).get("command"),
         "Commit": f"{git['commit']} ({changed})" if git.get("commit") else "not in a checkout",
