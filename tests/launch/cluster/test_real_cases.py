@@ -42,7 +42,7 @@ def test_filters_and_names_in_the_environment_lose_no_live_job(study, real_slurm
 def test_memory_that_no_node_has_is_refused_and_the_cells_stay_new(study):
     grid = study(2, memory="900G")
     grid.toy(0)
-    with pytest.raises(SubmissionError, match="(?i)memory|node configuration is not available"):
+    with pytest.raises(SubmissionError, match=r"(?i)memory|node configuration is not available"):
         grid.launch()
     assert grid.states() == [("new", None)] * 2
     assert Journal(grid.store).unsettled() == []
