@@ -53,7 +53,6 @@ class Exclusion:
     positions: Mapping[int, frozenset[int]]
 
 
-@dataclass(frozen=True)
 class Base:
     """What a config is made of before any axis.
 
@@ -62,8 +61,46 @@ class Base:
         origins: field to where it was overridden, such as ``overrides.head.queries``.
     """
 
-    tree: Mapping[str, Any]
-    origins: Mapping[str, str]
+    def __init__(self, tree: Mapping[str, Any], origins: Mapping[str, str]) -> None:
+        self.tree, self.origins = tree, origins
+        self._sections: dict[tuple[str, str], Any] = {}
+
+    def sections(self, sets: Mapping[str, Any]) -> dict[str, Any]:
+        """The tree's sections with the dotted fields in ``sets`` replaced, validated.
+
+        Cells that agree in a section share it.
+
+        Raises:
+            ValidationError: a section breaks a rule.
+        """
+        by_section: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
+        for name, value in sets.items():
+            by_section[name.partition(".")[0]][name] = value
+        return {name: self._section(name, values) for name, values in by_section.items()}
+
+    def _section(self, name: str, values: Mapping[str, Any]) -> Any:
+        key = (name, repr(sorted(values.items())))
+        if key not in self._sections:
+            tree = with_fields({name: self.tree[name]}, values)
+            self._sections[key] = _TYPES[name].model_validate(tree[name])
+        return self._sections[key]
+
+    def broken_rules(
+        self, combination: Combination, sets: Mapping[str, Any], what: str
+    ) -> Iterator[Fault]:
+        """Rules between fields, named after the axis values and overrides that take part."""
+        try:
+            Config.model_validate(with_fields(self.tree, sets))
+        except ValidationError as error:
+            for _, message in field_faults(error):
+                named = set(re.findall(r"[a-z_]+(?:\.[a-z_]+)+", message)) & set(field_names())
+                yield Fault(self.origins_of(combination, named) or what, message)
+
+    def origins_of(self, combination: Combination, fields: set[str]) -> str:
+        """Where fields get their values: axis values, overrides; empty if from the base."""
+        origins = [value.origin for value in combination if fields & value.sets.keys()]
+        origins += [origin for field, origin in self.origins.items() if field in fields]
+        return " with ".join(dict.fromkeys(origins))
 
 
 @dataclass(frozen=True)
@@ -100,6 +137,14 @@ class Design:
     groups: tuple[tuple[int, ...], ...]
     base: tuple[int, ...]
     resolution: int
+
+    def is_base(self, row: tuple[int, ...]) -> bool:
+        """Whether the positions of the axes' values are those that the design begins with."""
+        return self.kind in ("around", "path") and all(
+            row[axis] == level
+            for group, level in zip(self.groups, self.base, strict=True)
+            for axis in group
+        )
 
 
 @dataclass(frozen=True)
@@ -339,6 +384,15 @@ def _refuse_dead_overrides(
                 faults.append(Fault(origin, message))
 
 
+def _position(axes: tuple[Axis, ...], name: str, origin: str, faults: list[Fault]) -> int | None:
+    """Which of the axes ``name`` is; one that is not there is a fault."""
+    names = [axis.name for axis in axes]
+    if name in names:
+        return names.index(name)
+    faults.append(Fault(origin, unknown("axis", name, names)))
+    return None
+
+
 def _groups(
     axes: tuple[Axis, ...], zipped: list[list[str]], origin: str, faults: list[Fault]
 ) -> tuple[tuple[int, ...], ...]:
@@ -376,10 +430,9 @@ def _design(
     names = [axis.name for axis in axes]
     base = [0] * len(groups)
     for name, wanted in spec.base.items():
-        if name not in names:
-            faults.append(Fault(f"{origin}.base", unknown("axis", name, names)))
+        axis = _position(axes, name, f"{origin}.base", faults)
+        if axis is None:
             continue
-        axis = names.index(name)
         found = _positions(axes[axis], wanted, f"{origin}.base.{name}", faults)
         factor = next(g for g, group in enumerate(groups) if axis in group)
         partners = {names[other] for other in groups[factor]} & spec.base.keys()
@@ -397,17 +450,14 @@ def _design(
 def _exclusions(
     axes: tuple[Axis, ...], rules: list[dict[str, Any]], origin: str, faults: list[Fault]
 ) -> tuple[Exclusion, ...]:
-    names = [axis.name for axis in axes]
     exclusions = []
     for k, rule in enumerate(rules):
         positions: dict[int, frozenset[int]] = {}
         for name, wanted in rule.items():
-            where = f"{origin}[{k}].{name}"
-            if name not in names:
-                faults.append(Fault(f"{origin}[{k}]", unknown("axis", name, names)))
-                continue
-            axis = axes[names.index(name)]
-            positions[names.index(name)] = _positions(axis, wanted, where, faults)
+            axis = _position(axes, name, f"{origin}[{k}]", faults)
+            if axis is not None:
+                where = f"{origin}[{k}].{name}"
+                positions[axis] = _positions(axes[axis], wanted, where, faults)
         exclusions.append(Exclusion(f"{origin}[{k}]", positions))
     return tuple(exclusions)
 
@@ -460,15 +510,10 @@ def _start(
         origin if spec.base is None else f"{origin}.base",
         faults,
     )
-    names = [axis.name for axis in axes]
-    follows = []
-    for name in spec.follows:
-        if name in names:
-            follows.append(names.index(name))
-        else:
-            faults.append(Fault(f"{origin}.follows", unknown("axis", name, names)))
+    found = [_position(axes, name, f"{origin}.follows", faults) for name in spec.follows]
+    follows = tuple(axis for axis in dict.fromkeys(found) if axis is not None)
     _refuse_dead_overrides(made.origins, tuple(axes[axis] for axis in follows), faults)
-    return StartDraft(made, origin, tuple(follows), spec.seeds, spec.measure)
+    return StartDraft(made, origin, follows, spec.seeds, spec.measure)
 
 
 def cells_of(plan: GridDraft) -> tuple[tuple[Cell, ...], tuple[str, ...], list[Fault]]:
@@ -525,6 +570,9 @@ def _combinations(
         ]
         for origin in matched:
             taken[origin] += 1
+        if matched and plan.usable and plan.design.is_base(row):
+            message = f"takes out the base that the others of design {plan.design.kind} differ from"
+            faults.append(Fault(matched[0], message))
         if not matched:
             kept.append(tuple(a.values[i] for a, i in zip(plan.axes, row, strict=True)))
     if not plan.usable:
@@ -553,87 +601,61 @@ class _CellMaker:
     def __init__(self, plan: GridDraft, faults: list[Fault]) -> None:
         self.plan, self.faults = plan, faults
         self.starts: dict[tuple[tuple[str, ...], int], Cell] = {}
-        self._sections = Sections(plan.base.tree)
-        self._start_sections = Sections(plan.start.base.tree) if plan.start else None
         self._datasets: set[DataConfig] = set()
+        self._starts_from_itself = False
 
     def cells(self, combination: Combination) -> list[Cell]:
         """The combination with every seed."""
         plan = self.plan
         labels = {a.name: v.label for a, v in zip(plan.axes, combination, strict=True)}
         stem = _stem(labels)
-        sets, clashes = _sets(combination)
-        self.faults += clashes
-        configs = self._configs(
-            self._sections, plan.base, combination, sets, plan.seeds, f"cell {stem}"
-        )
         cells = []
-        for config in configs:
+        for config in self._configs(plan.base, combination, plan.seeds, f"cell {stem}"):
             name = f"{stem},s{config.seed}" if stem else f"s{config.seed}"
             cell = Cell(name, config, labels, plan.measure)
             if plan.start is not None:
-                start = self._start(combination, config.seed)
+                start = self._start(plan.start, combination, config.seed)
                 if start is None:
                     break
-                if start.signature == cell.signature:
+                if start.signature == cell.signature and not self._starts_from_itself:
+                    self._starts_from_itself = True
                     message = f"cell {name} would start from itself: the start run has the same "
-                    self._once(plan.start.origin, f"{message}config; change it under overrides")
+                    message += "config; say under its overrides what differs"
+                    self.faults.append(Fault(plan.start.origin, message))
                 cell = replace(cell, start=start)
             cells.append(cell)
         return cells
 
-    def _start(self, combination: Combination, seed: int) -> Cell | None:
-        start = self.plan.start
-        assert start is not None and self._start_sections is not None
+    def _start(self, start: StartDraft, combination: Combination, seed: int) -> Cell | None:
         followed = tuple(combination[axis] for axis in start.follows)
-        key = tuple(value.label for value in followed), start.seed(seed)
+        key = tuple(value.origin for value in followed), start.seed(seed)
         if key not in self.starts:
-            names = [self.plan.axes[axis].name for axis in start.follows]
-            labels = dict(zip(names, key[0], strict=True))
-            stem = ",".join(["start", *filter(None, [_stem(labels)])])
-            configs = self._configs(
-                self._start_sections,
-                start.base,
-                followed,
-                _sets(followed)[0],
-                (key[1],),
-                start.origin,
-            )
-            if not configs:
-                return None
-            name = f"{stem},s{key[1]}"
-            self.starts[key] = Cell(name, configs[0], labels, (*start.measure, "train"))
-        return self.starts[key]
+            labels = {self.plan.axes[axis].name: combination[axis].label for axis in start.follows}
+            name = ",".join(["start", *filter(None, [_stem(labels)]), f"s{key[1]}"])
+            for config in self._configs(start.base, followed, (key[1],), start.origin):
+                self.starts[key] = Cell(name, config, labels, (*start.measure, "train"))
+        return self.starts.get(key)
 
     def _configs(
-        self,
-        sections: Sections,
-        base: Base,
-        combination: Combination,
-        sets: Mapping[str, Any],
-        seeds: Sequence[int],
-        what: str,
+        self, base: Base, combination: Combination, seeds: Sequence[int], what: str
     ) -> list[Config]:
         """The config of each seed; none where they break a rule between fields."""
+        sets, clashes = _sets(combination)
+        self.faults += clashes
         try:
-            common = sections.of(sets)
+            common = base.sections(sets)
             configs = [Config.model_validate({**common, "seed": seed}) for seed in seeds]
         except ValidationError:
-            for fault in _explain(base, combination, sets, what):
-                self._once(fault.field, fault.message)
+            self.faults += base.broken_rules(combination, sets, what)
             return []
         data = configs[0].data
         if data not in self._datasets:
             self._datasets.add(data)
             if message := dataset_fault(data):
                 fields = {"data.root", "data.annotations", "data.images"}
-                where = _origins(base, combination, fields) or "base"
+                where = base.origins_of(combination, fields) or "base"
                 self.faults.append(Fault(where, message))
         return configs
-
-    def _once(self, field: str, message: str) -> None:
-        if Fault(field, message) not in self.faults:
-            self.faults.append(Fault(field, message))
 
 
 def _stem(labels: Mapping[str, str]) -> str:
@@ -657,32 +679,6 @@ def _share_training(cells: list[Cell]) -> list[Cell]:
     return shared
 
 
-class Sections:
-    """Validated sections, so that cells that agree in one share it instead of repeating it."""
-
-    def __init__(self, tree: Mapping[str, Any]) -> None:
-        self._tree = tree
-        self._known: dict[tuple[str, str], Any] = {}
-
-    def of(self, sets: Mapping[str, Any]) -> dict[str, Any]:
-        """The tree's top-level values with the dotted fields in ``sets`` replaced.
-
-        Raises:
-            ValidationError: a section breaks a rule.
-        """
-        by_section: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
-        for name, value in sets.items():
-            by_section[name.partition(".")[0]][name] = value
-        return {name: self._section(name, values) for name, values in by_section.items()}
-
-    def _section(self, name: str, values: Mapping[str, Any]) -> Any:
-        key = (name, repr(sorted(values.items())))
-        if key not in self._known:
-            tree = with_fields({name: self._tree[name]}, values)
-            self._known[key] = _TYPES[name].model_validate(tree[name])
-        return self._known[key]
-
-
 def _sets(combination: Combination) -> tuple[dict[str, Any], list[Fault]]:
     """The fields that the values set; two that disagree about one are a fault."""
     sets: dict[str, Any] = {}
@@ -695,25 +691,6 @@ def _sets(combination: Combination) -> tuple[dict[str, Any], list[Fault]]:
                 faults.append(Fault(value.origin, message))
         sets |= value.sets
     return sets, faults
-
-
-def _explain(
-    base: Base, combination: Combination, sets: Mapping[str, Any], what: str
-) -> Iterator[Fault]:
-    """Rules between fields are named after the axis values and overrides that take part."""
-    try:
-        Config.model_validate(with_fields(base.tree, sets))
-    except ValidationError as error:
-        for _, message in field_faults(error):
-            named = set(re.findall(r"[a-z_]+(?:\.[a-z_]+)+", message)) & set(field_names())
-            yield Fault(_origins(base, combination, named) or what, message)
-
-
-def _origins(base: Base, combination: Combination, fields: set[str]) -> str:
-    """Where the fields get their values: axis values and overrides; empty if from the base."""
-    origins = [value.origin for value in combination if fields & value.sets.keys()]
-    origins += [origin for field, origin in base.origins.items() if field in fields]
-    return " with ".join(dict.fromkeys(origins))
 
 
 def _same_names(cells: list[Cell]) -> list[Fault]:

@@ -68,6 +68,12 @@ def _seed_list(value: Any) -> Any:
     return value
 
 
+def _start_seeds(value: Any) -> Any:
+    if value != "same" and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+        raise ValueError(f"{value!r}: expected a count of at least 1, or same")
+    return value
+
+
 Seed = Annotated[int, Field(ge=0, strict=True)]
 Seeds = Annotated[
     tuple[Seed, ...],
@@ -141,7 +147,7 @@ class StartSpec(Strict):
     follows: list[str] = Field(
         default=[], description="axes whose value it shares: a start run for each of their values"
     )
-    seeds: Annotated[int, Field(ge=1, strict=True)] | Literal["same"] = Field(
+    seeds: Annotated[int | Literal["same"], BeforeValidator(_start_seeds)] = Field(
         default=1, description="how many, shared out among the cells' seeds; same: one a seed"
     )
     measure: tuple[Measurement, ...] = Field(

@@ -33,7 +33,8 @@ def inherited(cells: Sequence[Cell]) -> list[str]:
             stem = cell.start.name.rpartition(",")[0]
             followers[stem, reports[key].summary()].append(cell)
     return [
-        f"{len(found)} cells begin with the weights of {start}\n{text}"
+        f"{len(found)} cell{'s begin' if len(found) > 1 else ' begins'} with the weights of "
+        f"{start}\n{text}"
         for (start, text), found in followers.items()
     ]
 

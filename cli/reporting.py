@@ -43,8 +43,8 @@ def report_grid(
 
     from ablations.grid import launched_name
     from launch.records.store import Store
+    from reports.renderers.terminal import to_terminal
     from reports.report import make_report
-    from reports.tables.render_terminal import to_terminal
 
     console = Console()
     report = make_report(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from core.errors import UserError
 from launch.executors.base import CellStatus, Executor, SubmissionError
 from launch.executors.table import EXECUTORS
 from launch.records.store import ManifestCell, Store
@@ -29,11 +30,18 @@ class Cancelled:
 
 
 def cancel(store: Store, cells: Sequence[ManifestCell]) -> Cancelled:
-    """Cancel those of ``cells`` that are queued or running; their checkpoints stay."""
+    """Cancel those of ``cells`` that are queued or running; their checkpoints stay.
+
+    Raises:
+        UserError: the store cannot be written.
+    """
     found = survey(store, {c.signature: c.measure for c in cells}, record=True)
     active = tuple(c for c in cells if found.cells[c.signature].state.name in ("queued", "running"))
-    for cell in active:
-        store.run(cell.signature).mark_cancelled()
+    try:
+        for cell in active:
+            store.run(cell.signature).mark_cancelled()
+    except OSError as error:
+        raise UserError(f"the store {store.root} cannot be written: {error}") from error
     told: dict[str, list[CellStatus]] = {}
     for cell in active:
         status = found.cells[cell.signature]

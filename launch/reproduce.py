@@ -14,7 +14,8 @@ from ablations.grid import Grid
 from ablations.signature import signature
 from core.errors import UserError
 from core.files import read_json
-from launch.node.provenance import diff_path
+from launch.node.provenance import code_text, diff_path, different_code
+from launch.records import lease
 from launch.records.run_folder import RunFolder
 
 _FACTS = (
@@ -62,7 +63,10 @@ def recipe(run: RunFolder, runs: Path, today: Mapping[str, Any] | None = None) -
         today = environment()
     then = record["environment"]
     differences = [*_code(then["git"], today["git"]), *_environment(then, today)]
-    start = run.start() if run.trains() else None
+    if len(codes := different_code(provenance(run))) > 1:
+        trained = "; ".join(f"attempt {r.get('attempt')}: {code_text(r)}" for r in codes)
+        differences.insert(0, f"code: its attempts trained on different code ({trained})")
+    start = run.begins_with()
     if signature(run.config(), start.signature if start else None) != run.signature:
         differences.append(
             "config: today's code gives it another signature, since its meaning has changed or "
@@ -71,6 +75,13 @@ def recipe(run: RunFolder, runs: Path, today: Mapping[str, Any] | None = None) -
     return Recipe(
         tuple(_commands(run, runs, attempt, then["git"])), tuple(differences), _origin(run, record)
     )
+
+
+def provenance(run: RunFolder) -> Iterator[dict[str, Any]]:
+    """The records that the run's attempts left, in order."""
+    for claim in run.attempts():
+        if record := lease.read_dict(run.provenance(claim.number)):
+            yield record
 
 
 def latest_provenance(run: RunFolder) -> tuple[int, dict[str, Any]]:
@@ -93,17 +104,17 @@ def grid_of_run(run: RunFolder) -> Grid:
         run.config(),
         {"run": run.signature},
         measure,
-        _start_cell(run) if run.trains() else None,
+        _start_cell(run),
     )
     return Grid(cell.name, f"the run {run.path}", (cell,), {"run": (run.signature,)}, measure, None)
 
 
 def _start_cell(run: RunFolder) -> Cell | None:
-    start = run.start()
+    start = run.begins_with()
     if start is None:
         return None
-    before = _start_cell(start) if start.trains() else None
-    return Cell(f"start-{start.signature}", start.config(), {}, ("train",), before)
+    name = f"start-{start.signature}"
+    return Cell(name, start.config(), {}, ("train",), _start_cell(start))
 
 
 def _commands(run: RunFolder, runs: Path, attempt: int, git: Mapping[str, Any]) -> Iterator[str]:

@@ -17,13 +17,14 @@ from reports.frame.runs import GridRuns, read_runs
 from reports.page.media import make_clips
 from reports.page.page import make_page
 from reports.plots.all import make_plots
-from reports.plots.style import save
+from reports.plots.forest import forest
+from reports.plots.style import Plot, save
+from reports.renderers.formats import FORMATS
+from reports.renderers.latex import preview
 from reports.tables.build import build_table
-from reports.tables.formats import FORMATS
 from reports.tables.labels import names_for
 from reports.tables.model import Table
 from reports.tables.published import load_published
-from reports.tables.render_latex import preview
 
 
 @dataclass
@@ -71,7 +72,7 @@ def make_report(
 
     Args:
         out: folder to write to; none: ``<store>/reports/<name>``.
-        formats: of the tables, keys of :data:`reports.tables.formats.FORMATS`.
+        formats: of the tables, keys of :data:`reports.renderers.formats.FORMATS`.
         table_file: table specification; none: the grid's own, or one made from its axes.
         clips: whether the page shows clips of masks.
         videos: names or ids of the videos to show; none: a few spread over those scored.
@@ -97,8 +98,13 @@ def make_report(
     if show is not None:
         for table in report.tables:
             show(table)
-    drawn = make_plots(grid, frame, labels) if plots else []
     names = names_for(frame_cells(frame), labels)
+    drawn: list[Plot] = []
+    if plots:
+        limits = grid.manifest.seed_limits
+        delta = limits.until if limits else specs[0].delta
+        differences = forest(report.tables[0], names, delta)
+        drawn = [*([differences] if differences else []), *make_plots(grid, frame, labels)]
     shown = make_clips(grid.runs, names.by_cell, videos) if page and clips else None
 
     files, note = save_frame(frame, report.folder / "runs")

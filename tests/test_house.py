@@ -14,7 +14,7 @@ WINGS = {
     "core": ("errors", "files", "interrupt", "config", "model", "data", "training", "inference"),
     "benchmarks": ("records", "machine", "ap", "workloads", "flops", "speed", "*"),
     "launch": ("records", "node", "executors", "watch", "submit", "*"),
-    "reports": ("html", "frame", "tables", "findings", "plots", "page", "report"),
+    "reports": ("html", "frame", "tables", "renderers", "findings", "plots", "page", "report"),
 }
 MOST_FILES = 15
 

@@ -124,15 +124,10 @@ def _intersections(
 
 def _predicted(task: VideoTask) -> Tracks | list[str]:
     masks = [entry["segmentations"] for _, entry in task.predictions]
-    areas = np.zeros((len(masks), task.video.length), np.int64)
-    faults = []
-    for row, (index, entry) in zip(areas, task.predictions, strict=True):
-        try:
-            row[:] = mask_areas(entry["segmentations"], task.video.height, task.video.width)
-        except ValueError as error:
-            faults.append(f"{entry_name(index, entry)}: {error}")
-    if faults:
-        return faults
+    try:
+        areas = _pixels(masks, task.video)
+    except ValueError:
+        return _faults(task)
     return Tracks(
         masks=masks,
         areas=areas,
@@ -145,14 +140,30 @@ def _predicted(task: VideoTask) -> Tracks | list[str]:
 
 def _annotated(task: VideoTask) -> Tracks:
     masks = [track.segmentations for track in task.truths]
-    pixels = [mask_areas(of_track, task.video.height, task.video.width) for of_track in masks]
     # the size is what the file says, the overlap what the masks show
     sizes = [np.mean([area for area in track.areas if area] or [0]) for track in task.truths]
     return Tracks(
         masks=masks,
-        areas=np.array(pixels, np.int64).reshape(len(masks), task.video.length),
+        areas=_pixels(masks, task.video),
         size=np.array(sizes, np.float64),
         category=np.array([track.category_id for track in task.truths], np.int64),
         score=np.zeros(len(masks)),
         crowd=np.array([track.crowd for track in task.truths], bool),
     )
+
+
+def _pixels(masks: Sequence[Sequence[Any]], video: Video) -> Ints:
+    """(N, T) pixels of N tracks' masks, all checked at once."""
+    flat = [mask for of_track in masks for mask in of_track]
+    return mask_areas(flat, video.height, video.width).reshape(len(masks), video.length)
+
+
+def _faults(task: VideoTask) -> list[str]:
+    """What is wrong with the predicted masks, by entry."""
+    faults = []
+    for index, entry in task.predictions:
+        try:
+            mask_areas(entry["segmentations"], task.video.height, task.video.width)
+        except ValueError as error:
+            faults.append(f"{entry_name(index, entry)}: {error}")
+    return faults

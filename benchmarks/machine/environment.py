@@ -132,9 +132,9 @@ def git_provenance(folder: Path | None = None) -> dict[str, Any]:
         folder: any folder of the checkout; none: the one that this file lies in.
 
     Returns:
-        ``commit`` (None outside a checkout), ``branch``, ``dirty``, ``diff`` (tracked files
-        against the commit; cut after :data:`LARGEST_DIFF` characters), ``diff_sha256`` (of the
-        whole diff) and ``untracked`` (names only).
+        ``commit`` (None outside a checkout), ``branch``, ``dirty`` (None: not known), ``diff``
+        (tracked files against the commit; cut after :data:`LARGEST_DIFF` characters),
+        ``diff_sha256`` (of the whole diff) and ``untracked`` (names only).
     """
     git = ["git", "-C", str(folder or Path(__file__).resolve().parent)]
     commit = run_text([*git, "rev-parse", "HEAD"])
@@ -142,12 +142,13 @@ def git_provenance(folder: Path | None = None) -> dict[str, Any]:
         return {"commit": None, "branch": None, "dirty": None, "diff": None, "untracked": []}
     top = run_text([*git, "rev-parse", "--show-toplevel"]) or "."
     git = ["git", "-C", top.strip()]
-    diff = run_text([*git, "diff", "HEAD", "--no-color", "--no-ext-diff"]) or ""
+    answer = run_text([*git, "diff", "HEAD", "--no-color", "--no-ext-diff"])
+    diff = answer or ""
     untracked = run_text([*git, "ls-files", "--others", "--exclude-standard"]) or ""
     return {
         "commit": commit.strip(),
         "branch": (run_text([*git, "rev-parse", "--abbrev-ref", "HEAD"]) or "").strip(),
-        "dirty": bool(diff),
+        "dirty": None if answer is None else bool(diff),
         "diff": diff[:LARGEST_DIFF],
         "diff_sha256": hashlib.sha256(diff.encode()).hexdigest() if diff else None,
         "untracked": untracked.splitlines(),

@@ -52,6 +52,8 @@ def measure(
     report("matrix-product rate")
     precisions = {_precision(workload) for workload in workloads}
     rates = {p: [matmul_rate(device, p)] for p in precisions}
+    if device.type == "cuda":
+        torch.cuda.empty_cache()  # the large matrices' memory is the model's again
     before = machine_state(device)
     samples: Samples = {}
     for scope in scopes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -67,18 +68,23 @@ def gather_positives(targets: BatchTargets, queries: Tensor) -> Positives:
     )
 
 
-def mean_positives(positives: Positives) -> Tensor:
-    """Positives a process, averaged over the processes of a distributed run; at least 1."""
-    count = torch.tensor(float(len(positives)), device=positives.labels.device)
+def mean_positives(stages: Sequence[Positives]) -> Tensor:
+    """(S,) positives of each stage, averaged over a distributed run's processes; at least 1."""
+    counts = torch.tensor([float(len(p)) for p in stages], device=stages[0].labels.device)
     if dist.is_available() and dist.is_initialized():
-        dist.all_reduce(count)
-        count = count / dist.get_world_size()
-    return count.clamp(min=1)
+        dist.all_reduce(counts)
+        counts = counts / dist.get_world_size()
+    return counts.clamp(min=1)
 
 
-def box_losses(stage: StageOutput, positives: Positives, config: HeadConfig) -> dict[str, Tensor]:
-    """Focal, L1 and GIoU loss of one stage, weighted; and the positives' accuracy."""
-    count = mean_positives(positives)
+def box_losses(
+    stage: StageOutput, positives: Positives, count: Tensor, config: HeadConfig
+) -> dict[str, Tensor]:
+    """Focal, L1 and GIoU loss of one stage, weighted; and the positives' accuracy.
+
+    Args:
+        count: the stage's :func:`mean_positives`, by which the sums are divided.
+    """
     logits = stage.logits.float()
     wanted = torch.zeros_like(logits)
     wanted[positives.clip, positives.frame, positives.query, positives.labels] = 1
@@ -110,12 +116,13 @@ def dice_loss(mask_logits: Tensor, wanted: Tensor) -> Tensor:
     return 1 - 2 * overlap / ((p * p).sum(1) + DICE_EPS + (t * t).sum(1) + DICE_EPS)
 
 
-def mask_loss(mask_logits: Tensor, wanted: Tensor, positives: Positives) -> Tensor:
+def mask_loss(mask_logits: Tensor, wanted: Tensor, positives: Positives, count: Tensor) -> Tensor:
     """Dice loss of the positives' masks, each of its instance's class.
 
     Args:
         mask_logits: (P, classes, h, w).
         wanted: (P, h, w).
+        count: as in :func:`box_losses`.
     """
     chosen = mask_logits[torch.arange(len(positives)), positives.labels]
-    return dice_loss(chosen, wanted).sum() / mean_positives(positives)
+    return dice_loss(chosen, wanted).sum() / count

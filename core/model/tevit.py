@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from core.config.schema import ModelConfig
 from core.model.backbones import build_backbone
 from core.model.boxes import scale_factors
-from core.model.losses import box_losses, gather_positives, mask_loss
+from core.model.losses import box_losses, gather_positives, mask_loss, mean_positives
 from core.model.masks import mask_targets, paste_masks
 from core.model.matching import match
 from core.model.neck import FPN
@@ -114,10 +114,11 @@ class TeViT(nn.Module):
         logits_of_stages = torch.stack([stage.logits.detach() for stage in outputs])
         boxes_of_stages = torch.stack([stage.boxes.detach() for stage in outputs])
         matched = match(logits_of_stages, boxes_of_stages, batch)
+        positives_of_stages = [gather_positives(batch, queries) for queries in matched]
+        counts = mean_positives(positives_of_stages)
         losses: dict[str, Tensor] = {}
-        for i, (stage, queries) in enumerate(zip(outputs, matched, strict=True)):
-            positives = gather_positives(batch, queries)
-            parts = box_losses(stage, positives, self.config.head)
+        for i, (stage, positives) in enumerate(zip(outputs, positives_of_stages, strict=True)):
+            parts = box_losses(stage, positives, counts[i], self.config.head)
             boxes = positives.of(stage.boxes.detach())
             logits = self.roi_head.masks(
                 i,
@@ -127,7 +128,7 @@ class TeViT(nn.Module):
                 positives.of(stage.attention_features),
             )
             wanted = mask_targets(positives.masks, boxes, logits.shape[-1])
-            dice = mask_loss(logits, wanted, positives)
+            dice = mask_loss(logits, wanted, positives, counts[i])
             parts["loss_mask"] = self.config.head.dice_weight * dice
             losses |= {f"stage{i}_{name}": value for name, value in parts.items()}
         return losses

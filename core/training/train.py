@@ -221,14 +221,15 @@ class TrainingRun:
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0) + value.detach() / len(batches)
         norm = nn.utils.clip_grad_norm_(self.trained, self.config.train.clip_norm)
-        values = mean_over_ranks(torch.stack(list(sums.values()))).tolist()
+        means = mean_over_ranks(torch.stack(list(sums.values())))
+        *values, gradient = torch.cat((means, norm[None])).tolist()  # one wait for the device
         numbers = dict(zip(sums, values, strict=True))
-        if not all(map(math.isfinite, [*values, float(norm)])):
+        if not all(map(math.isfinite, [*values, gradient])):
             self._stop_on_non_finite(numbers, batches)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
-        return numbers, float(norm)
+        return numbers, gradient
 
     def _forward_backward(
         self, frames: Tensor, targets: list[ClipTargets], last: bool

@@ -138,10 +138,7 @@ def _try_step(config: Config) -> None:
 def _train(run: RunFolder, config: Config, should_stop: ShouldStop) -> bool:
     from core.training.train import train
 
-    start = run.start()
-    if start is not None and not run.trains():
-        start.config()  # it must be there: what it starts from, this run has to start from, too
-        start = start.start()
+    start = run.begins_with()
     if start is not None and not start.trained():
         raise UserError(
             f"{start.path}: the run that this cell starts from has not been trained to its end; "

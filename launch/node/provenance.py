@@ -6,7 +6,9 @@ provenance/<n>.diff    what was not committed, ready for ``git apply``
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from launch.records import lease
 from launch.records.journal import Journal
 from launch.records.run_folder import RunFolder, timestamp
 from launch.records.store import Store
+
+logger = logging.getLogger(__name__)
 
 _JOB_VARIABLES = (
     "SLURM_JOB_ID",
@@ -41,12 +45,24 @@ def write_provenance(run: RunFolder, attempt: int) -> None:
     from benchmarks.machine.environment import environment
 
     facts = environment()
+    before = [lease.read_dict(run.provenance(n)) for n in range(1, attempt)]
+    earlier = different_code([record for record in before if record])
+    if run.checkpoint.exists() and earlier and code_of(earlier[-1]) != code_of(facts):
+        logger.warning(
+            "%s resumes under other code than its attempt %s: %s, not %s; for results of one code, "
+            "check that out, or remove the run folder",
+            run.signature,
+            earlier[-1].get("attempt"),
+            code_text(facts),
+            code_text(earlier[-1]),
+        )
     record = {
         "schema": 1,
         "attempt": attempt,
         "time": timestamp(),
         "signature": run.signature,
         "seed": run.config().seed,
+        "trains": not (run.trained() or run.predictions.exists()),
         "job": {name: os.environ[name] for name in _JOB_VARIABLES if name in os.environ},
         "attempt_of": _attempt(run, attempt),
         "submission": _submission(run, attempt),
@@ -55,6 +71,36 @@ def write_provenance(run: RunFolder, attempt: int) -> None:
     write_json(run.provenance(attempt), record)
     if diff := facts["git"].get("diff"):
         write_atomic(diff_path(run, attempt), diff)
+
+
+def different_code(attempts: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Of the attempts that trained, the latest one on each code, in the order of the attempts.
+
+    Args:
+        attempts: their provenance records; one that does not say whether it trained counts.
+    """
+    trained = [record for record in attempts if record.get("trains", True)]
+    return list({code_of(record): record for record in trained}.values())
+
+
+def code_of(record: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What tells the code of a provenance record, or of an environment, from other code."""
+    git = record.get("environment", record).get("git") or {}
+    return git.get("commit"), git.get("diff_sha256"), git.get("dirty")
+
+
+def code_text(record: Mapping[str, Any]) -> str:
+    """Commit, and whether there were changes."""
+    git = record.get("environment", record).get("git") or {}
+    commit = str(git.get("commit") or "unknown")[:12]
+    return f"commit {commit} ({changes_text(git)})"
+
+
+def changes_text(git: Mapping[str, Any]) -> str:
+    """Whether a checkout had uncommitted changes, by its record."""
+    if git.get("dirty") is None:
+        return "changes unknown"
+    return "with uncommitted changes" if git["dirty"] else "clean"
 
 
 def diff_path(run: RunFolder, attempt: int) -> Path:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-import getpass
 import os
+import pwd
 import socket
 import time
 from collections.abc import Mapping
@@ -16,13 +16,22 @@ def myself(**facts: Any) -> dict[str, Any]:
     """What tells this process from every other one, with ``facts`` added."""
     return {
         "host": socket.gethostname(),
-        "user": getpass.getuser(),
+        "user": _user_name(),
+        "uid": os.getuid(),
         "machine": _machine(),
         "pid": os.getpid(),
         "started": _start_time(os.getpid()),
         "time": time.time(),
         **facts,
     }
+
+
+def _user_name() -> str:
+    """By the user's number: the environment (LOGNAME, USER) may say anything."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
 
 
 def is_gone(holder: Mapping[str, Any]) -> bool:

@@ -260,6 +260,18 @@ class RunFolder:
         """False: it is enough to test the weights of :meth:`start`, whose training is the same."""
         return bool((lease.read_dict(self.config_path) or {}).get("trains", True))
 
+    def begins_with(self) -> RunFolder | None:
+        """The run whose weights its training begins with, whoever does that training.
+
+        Raises:
+            UserError: the run that trains in its place is not there, so it is not known.
+        """
+        start = self.start()
+        if start is None or self.trains():
+            return start
+        start.config()
+        return start.start()
+
     def trained(self) -> bool:
         """Whether the checkpoint is the last of its training."""
         after = (self.predictions, self.result("ap"), self.result("train"))
@@ -304,7 +316,13 @@ class RunFolder:
             if start is not None:
                 record |= {"start": start, "trains": trains}
             write_json(self.config_path, record)
-        elif not set(measure) <= set(self.measure()):
+            return
+        if trains and not self.trains():  # it was to test another's weights, which may be gone
+            known = read_json(self.config_path)
+            known = {key: v for key, v in known.items() if key not in ("start", "trains")}
+            begins = {} if start is None else {"start": start, "trains": True}
+            write_json(self.config_path, known | begins)
+        if not set(measure) <= set(self.measure()):
             wanted = sorted({*self.measure(), *measure})
             write_json(self.state_folder / "measure.json", {"measure": wanted}, indent=None)
 

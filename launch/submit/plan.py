@@ -194,6 +194,8 @@ def _decide(store: Store, cell: Cell, status: CellStatus, rules: RetryRules) -> 
     state = status.state
     if not status.certain and state.name not in ("running", "done"):
         return "queued", status.note
+    if state.name == "new" and cell.start is not None and not cell.trains:
+        return "new", f"tests the weights of {cell.start.name}"
     if state.name in ("new", "queued", "running", "done"):
         return state.name, status.note
     refusal = rules.refusal(store.run(cell.signature), state)

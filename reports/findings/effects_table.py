@@ -11,8 +11,7 @@ from reports.findings.sentence import plain_names
 from reports.frame.statistics import Difference
 from reports.tables.labels import Names
 from reports.tables.layout import TableLayout
-from reports.tables.model import Column, Entry, Label, Notes, Part, Row, Table
-from reports.tables.typeset import DASH
+from reports.tables.model import DASH, Column, Entry, Label, Notes, Part, Row, Table
 
 _SAID = {"higher": "more", "lower": "less", "within": "nothing", "undecided": "undecided"}
 

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from benchmarks.figures import FIGURES
 from reports.frame.starts import StartRun
-from reports.tables.model import Column, Entry, Label, Notes, Row, Table
-from reports.tables.typeset import DASH
+from reports.tables.model import DASH, Column, Entry, Label, Notes, Row, Table
 
 
 def starts_table(starts: Sequence[StartRun], stem: str) -> Table | None:

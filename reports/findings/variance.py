@@ -11,8 +11,7 @@ from core.errors import UserError
 from reports.frame.runs import CellRun
 from reports.frame.statistics import Difference
 from reports.tables.labels import Names
-from reports.tables.model import Column, Entry, Label, Notes, Row, Table
-from reports.tables.typeset import DASH
+from reports.tables.model import DASH, Column, Entry, Label, Notes, Row, Table
 
 _PARTS = (
     Figure("seeds", "ap.seeds", "SD by seeds", decimals=2, exact=True),

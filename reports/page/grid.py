@@ -16,7 +16,7 @@ from reports.tables.labels import Names, field_value
 from reports.tables.notes import describe_differences
 
 
-def fields(values: Mapping[str, object]) -> Markup:
+def field_list(values: Mapping[str, object]) -> Markup:
     """Names and values in two columns."""
     items = [part for name, value in values.items() for part in (tag("dt", name), tag("dd", value))]
     return tag("dl", *items, class_="fields")
@@ -28,7 +28,7 @@ def grid_section(grid: GridRuns, frame: pd.DataFrame, names: Names) -> Markup:
     axes = {axis: ", ".join(labels) for axis, labels in manifest.axes.items()}
     seeds = list(dict.fromkeys(run.seed for run in grid.runs))
     axes |= {"Seeds": ", ".join(map(str, seeds)), "Measured": ", ".join(manifest.measure)}
-    return join([fields(axes), _switches(grid, frame, names)])
+    return join([field_list(axes), _switches(grid, frame, names)])
 
 
 def _switches(grid: GridRuns, frame: pd.DataFrame, names: Names) -> Markup:
@@ -46,7 +46,7 @@ def _switches(grid: GridRuns, frame: pd.DataFrame, names: Names) -> Markup:
     ]
     head = tag("tr", tag("th", "Cell"), *(tag("th", name, class_="code") for name in varied))
     table = tag("table", tag("thead", head), tag("tbody", *rows), class_="figures")
-    common = tag("details", tag("summary", f"{len(shared)} shared switches"), fields(shared))
+    common = tag("details", tag("summary", f"{len(shared)} shared switches"), field_list(shared))
     return join([tag("h3", "Switches that differ"), tag("div", table, class_="scroll"), common])
 
 
@@ -61,7 +61,7 @@ def protocol_section(frame: pd.DataFrame) -> Markup:
 def _protocol(frame: pd.DataFrame, kind: str) -> Markup:
     parts = [tag("h3", MEASUREMENTS[kind].title)]
     common = common_protocol(frame, kind)
-    parts.append(fields({k.replace("_", " "): show_value(v) for k, v in common.items()}))
+    parts.append(field_list({k.replace("_", " "): show_value(v) for k, v in common.items()}))
     varied, unexplained = differs_between(frame, kind)
     if varied:
         parts.append(tag("p", f"Varies with the cells: {describe_differences(varied)}."))

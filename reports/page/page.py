@@ -18,11 +18,11 @@ from reports.page.media import Clips
 from reports.page.plots import LARGEST_DATA, download, plot_figures
 from reports.page.runs import failures_section, provenance_section, runs_section
 from reports.plots.style import Plot
-from reports.tables.formats import FORMATS
+from reports.renderers.formats import FORMATS
+from reports.renderers.html import to_html
 from reports.tables.labels import Names
 from reports.tables.model import Table
 from reports.tables.notes import ONE_SEED
-from reports.tables.render_html import to_html
 
 
 def make_page(

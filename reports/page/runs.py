@@ -10,10 +10,11 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.figures import FIGURES
+from launch.node.provenance import changes_text
 from reports.frame.runs import CellRun, GridRuns
 from reports.html import Markup, join, tag
-from reports.page.grid import fields
-from reports.tables.typeset import number
+from reports.page.grid import field_list
+from reports.renderers.typeset import number
 
 _SHOWN = ("AP", "macs", "fps", "hours")
 _LONGEST_DIFF = 20_000
@@ -122,7 +123,7 @@ def provenance_section(grid: GridRuns) -> Markup:
         several = len(groups) > 1
         count = "1 run" if len(names) == 1 else f"{len(names)} runs"
         parts.append(tag("h3", f"{count}: {', '.join(names)}") if several else Markup(""))
-        parts.append(fields(shown))
+        parts.append(field_list(shown))
         if diff:
             parts.append(
                 tag("details", tag("summary", "Uncommitted changes"), tag("pre", _cut(diff)))
@@ -136,7 +137,7 @@ def _facts(attempt: Mapping[str, Any]) -> tuple[dict[str, object], str]:
     cpu = environment.get("cpu") or {}
     gpus = [str(gpu.get("name")) for gpu in environment.get("gpus") or []]
     packages = environment.get("packages") or {}
-    changed = "with uncommitted changes" if git.get("dirty") else "clean"
+    changed = changes_text(git)
     shown: dict[str, object] = {
         "Command": (attempt.get("submission") or {}).get("command"),
         "Commit": f"{git['commit']} ({changed})" if git.get("commit") else "not in a checkout",

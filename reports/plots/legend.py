@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from reports.plots.style import INK, SeriesLook
+from reports.plots.style import FAINT, INK, SeriesLook
 
 MOST_SERIES = 8
 """More of them no legend can tell apart."""
@@ -49,7 +51,7 @@ def patches_above(figure: Figure, styles: Mapping[str, SeriesLook]) -> None:
 
 
 def label_points(figure: Figure, axes: Axes, points: Sequence[tuple[float, float, str]]) -> None:
-    """Write each text beside its point, on the side where it covers nothing; call it last.
+    """Write each text beside its point where it covers no other, or leave it out; call it last.
 
     Args:
         points: x and y in the units of the axes, and the text.
@@ -63,28 +65,33 @@ def label_points(figure: Figure, axes: Axes, points: Sequence[tuple[float, float
         if line.get_marker() not in ("None", "none", None, "")
         for x, y in axes.transData.transform(line.get_xydata())
     ]
+    named: list[Bbox] = []
     for x, y, text in points:
         tried = []
-        for right, up, ha, va in _AROUND:
+        for far, (right, up, ha, va) in product((4, 13, 24), _AROUND):
             note = axes.annotate(
                 text,
                 (x, y),
-                (4 * right, 4 * up),
+                (far * right, far * up),
                 textcoords="offset points",
                 ha=ha,
                 va=va,
                 fontsize=6,
                 color=INK,
+                arrowprops={"arrowstyle": "-", "lw": 0.4, "color": FAINT} if far > 4 else None,
             )
             note.set_in_layout(False)
-            box = note.get_window_extent()
+            note.get_window_extent()  # settles where it stands; the next leaves out its line
+            box = Text.get_window_extent(note)
             outside = box.width * box.height - _common(box, room)
-            tried.append((outside + sum(_common(box, other) for other in taken), note, box))
+            covered = outside + sum(_common(box, other) for other in named)
+            marks = sum(_common(box, other) for other in taken)
+            tried.append(((covered, marks + far), note, box))
         best = min(tried, key=lambda attempt: attempt[0])
         for attempt in tried:
-            if attempt is not best:
-                attempt[1].remove()
-        taken.append(best[2])
+            if attempt is not best or attempt[0][0] > 0.02 * best[2].width * best[2].height:
+                attempt[1].remove()  # a name that would cover another one is left out
+        named.append(best[2])
 
 
 def _common(a: Bbox, b: Bbox) -> float:

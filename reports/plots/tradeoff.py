@@ -111,7 +111,7 @@ def _notes(
     if names.numeric:
         notes.append(f"Numbers: {names.head(names.numeric)}.")
     if _many(data):
-        notes.append("Named: the cells on the front; the CSV has all names.")
+        notes.append("Named: cells on the front, where there is room; the CSV has all names.")
     if len(data) < len(cells):
         notes.append(f"{len(cells) - len(data)} of {len(cells)} cells lack a figure (see table).")
     if any(not cell.complete for cell in cells):

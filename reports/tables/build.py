@@ -13,13 +13,12 @@ from ablations.table_spec import ColumnSpec, TableSpec
 from benchmarks.figures import Better, Figure
 from reports.frame.cells import CellRows
 from reports.frame.protocol import Differences, common_protocol, show_value
-from reports.tables.comparisons import Comparison, compare, protocol_differences
+from reports.tables.comparisons import Compared, compare, protocol_differences
 from reports.tables.labels import Names, distinct, field_value
 from reports.tables.layout import TableLayout, figure_of, lay_out
-from reports.tables.model import Column, Entry, Label, Notes, Part, Row, Table
+from reports.tables.model import DASH, Column, Entry, Label, Notes, Part, Row, Table
 from reports.tables.notes import add_notes, describe_differences
 from reports.tables.published import Published, choose
-from reports.tables.typeset import DASH
 
 _AHEAD = "not bold: {} is ahead, but its seeds are not all finished, or not measured alike."
 
@@ -73,7 +72,7 @@ def _compare(
     layout: TableLayout,
     column: ColumnSpec,
     protocols: Mapping[str, tuple[Differences, Differences]],
-) -> Comparison:
+) -> Compared:
     figure = figure_of(column.figure)
     better: Better | None = figure.better
     if column.best is not None:
@@ -92,7 +91,7 @@ def _compare(
 
 
 def _columns(
-    frame: pd.DataFrame, layout: TableLayout, compared: Mapping[str, Comparison], notes: Notes
+    frame: pd.DataFrame, layout: TableLayout, compared: Mapping[str, Compared], notes: Notes
 ) -> list[Column]:
     columns: list[Column] = []
     names = Names(layout.cells, layout.spec.labels)
@@ -127,7 +126,7 @@ def _label(frame: pd.DataFrame, layout: TableLayout, figure: Figure) -> str:
     return f"{figure.label} (CPU)" if on_cpu else figure.label
 
 
-def _column_marks(comparison: Comparison, notes: Notes) -> tuple[str, ...]:
+def _column_marks(comparison: Compared, notes: Notes) -> tuple[str, ...]:
     if comparison.incomparable:
         said = describe_differences(comparison.incomparable)
         return (notes.mark(f"not measured alike, so no row is set against another: {said}."),)
@@ -136,7 +135,7 @@ def _column_marks(comparison: Comparison, notes: Notes) -> tuple[str, ...]:
     return ()
 
 
-def _decimals(column: ColumnSpec, spec: TableSpec, figure: Figure, comparison: Comparison) -> int:
+def _decimals(column: ColumnSpec, spec: TableSpec, figure: Figure, comparison: Compared) -> int:
     """As asked for; counts get enough digits that the smallest still shows three of them."""
     asked = column.decimals if column.decimals is not None else spec.decimals.get(figure.key)
     if asked is not None or not figure.exact:
@@ -147,7 +146,10 @@ def _decimals(column: ColumnSpec, spec: TableSpec, figure: Figure, comparison: C
 
 
 def _groups(
-    layout: TableLayout, columns: Sequence[Column], compared: Mapping[str, Comparison], notes: Notes
+    layout: TableLayout,
+    columns: Sequence[Column],
+    compared: Mapping[str, Compared],
+    notes: Notes,
 ) -> list[tuple[Row, ...]]:
     groups: dict[str, list[Row]] = {}
     for cells in layout.rows():
@@ -161,7 +163,7 @@ def _row(
     layout: TableLayout,
     cells: Mapping[str | None, CellRows],
     columns: Sequence[Column],
-    compared: Mapping[str, Comparison],
+    compared: Mapping[str, Compared],
     notes: Notes,
 ) -> Row:
     first = next(iter(cells.values()))
@@ -188,7 +190,7 @@ def _seeds(cell: CellRows) -> str:
     return str(cell.planned) if cell.complete else f"{cell.finished}/{cell.planned}"
 
 
-def _value(cell: CellRows, figure: Figure, comparison: Comparison, notes: Notes) -> Entry:
+def _value(cell: CellRows, figure: Figure, comparison: Compared, notes: Notes) -> Entry:
     values = comparison.values[cell.name]
     oom = [str(text) for text in cell.column(f"{figure.kind}.oom")]
     mixed = cell.mixed(figure.kind)
@@ -215,14 +217,14 @@ def _why_empty(cell: CellRows, figure: Figure) -> str:
     return DASH if cell.complete else cell.state
 
 
-def _difference(cell: CellRows, comparison: Comparison, layout: TableLayout) -> Entry:
+def _difference(cell: CellRows, comparison: Compared, layout: TableLayout) -> Entry:
     if cell.name == layout.baseline:
         return Entry(text="baseline")
     difference = comparison.differences.get(cell.name)
     return Entry(text=DASH) if difference is None else Entry(difference=difference)
 
 
-def _verdict(cell: CellRows, comparison: Comparison, layout: TableLayout) -> Entry:
+def _verdict(cell: CellRows, comparison: Compared, layout: TableLayout) -> Entry:
     if cell.name == layout.baseline:
         return Entry(text="")
     verdict = comparison.verdicts.get(cell.name)

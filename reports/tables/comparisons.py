@@ -23,7 +23,7 @@ from reports.frame.statistics import (
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Compared:
     """One figure over all cells of a table.
 
     Attributes:
@@ -57,7 +57,7 @@ def compare(
     level: float,
     delta: float | None = None,
     limits: Limits | None = None,
-) -> Comparison:
+) -> Compared:
     """Set the cells against each other and against the baseline, where their protocol allows it.
 
     Cells that are unfinished or whose seeds were measured by different protocols take no part in
@@ -103,7 +103,7 @@ def compare(
             stuck = [cell.name for cell in cells if "failed" in cell.column("state")]
             now = rounds(paired, limits, end, paired if baseline in stuck else stuck)
             judged, looks = now.verdicts, now.note
-    return Comparison(values, incomparable, varied, ties, ahead, differences, judged, looks)
+    return Compared(values, incomparable, varied, ties, ahead, differences, judged, looks)
 
 
 def protocol_differences(cells: Sequence[CellRows], kind: str) -> tuple[Differences, Differences]:

@@ -10,6 +10,9 @@ from ablations.analysis.verdicts import Verdict
 from benchmarks.figures import Figure
 from reports.frame.statistics import Difference, Summary, seed_summary
 
+DASH = "–"
+"""Stands where a figure was not measured."""
+
 Part = Literal["value", "difference", "verdict"]
 
 
@@ -132,11 +135,6 @@ class Table:
     def rows(self) -> tuple[Row, ...]:
         """All rows, without the grouping."""
         return tuple(row for group in self.groups for row in group)
-
-    @property
-    def shows_checks(self) -> bool:
-        """Whether any row has a check mark."""
-        return any(label.check for row in self.rows for label in row.labels)
 
 
 class Notes:

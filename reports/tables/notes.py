@@ -8,7 +8,7 @@ import pandas as pd
 
 from benchmarks.measurements import MEASUREMENTS
 from reports.frame.protocol import Differences, common_protocol, describe_protocol
-from reports.tables.comparisons import Comparison
+from reports.tables.comparisons import Compared
 from reports.tables.layout import TableLayout, figure_of
 from reports.tables.model import Notes
 
@@ -16,7 +16,7 @@ ONE_SEED = "One seed proves nothing: no figure is bold, and no difference has an
 
 
 def add_notes(
-    notes: Notes, frame: pd.DataFrame, layout: TableLayout, compared: Mapping[str, Comparison]
+    notes: Notes, frame: pd.DataFrame, layout: TableLayout, compared: Mapping[str, Compared]
 ) -> None:
     """Add the notes that hold for the whole table."""
     _spread(notes, layout, compared)
@@ -31,7 +31,7 @@ def add_notes(
     _code(notes, frame)
 
 
-def _spread(notes: Notes, layout: TableLayout, compared: Mapping[str, Comparison]) -> None:
+def _spread(notes: Notes, layout: TableLayout, compared: Mapping[str, Compared]) -> None:
     percent = f"{100 * layout.spec.level:g} %"
     if _most_seeds(compared) > 1:
         notes.say(
@@ -45,7 +45,7 @@ def _spread(notes: Notes, layout: TableLayout, compared: Mapping[str, Comparison
         notes.say(f"Δ: difference to the baseline ({layout.baseline}), paired by seed{interval}.")
 
 
-def _verdicts(notes: Notes, layout: TableLayout, compared: Mapping[str, Comparison]) -> None:
+def _verdicts(notes: Notes, layout: TableLayout, compared: Mapping[str, Compared]) -> None:
     figure = layout.judged
     if figure is None or not compared[figure].verdicts:
         return
@@ -64,7 +64,7 @@ def _verdicts(notes: Notes, layout: TableLayout, compared: Mapping[str, Comparis
         notes.say(compared[figure].looks)
 
 
-def _test(notes: Notes, layout: TableLayout, compared: Mapping[str, Comparison]) -> None:
+def _test(notes: Notes, layout: TableLayout, compared: Mapping[str, Compared]) -> None:
     tests = {
         name: comparison.ties
         for name, comparison in compared.items()
@@ -106,7 +106,7 @@ def _meaning(notes: Notes, layout: TableLayout) -> None:
         notes.say(f"{', '.join(names)}: {about}.")
 
 
-def _most_seeds(compared: Mapping[str, Comparison]) -> int:
+def _most_seeds(compared: Mapping[str, Compared]) -> int:
     return max((len(values) for c in compared.values() for values in c.values.values()), default=0)
 
 
@@ -115,7 +115,7 @@ def _protocol(
     kind: str,
     frame: pd.DataFrame,
     layout: TableLayout,
-    compared: Mapping[str, Comparison],
+    compared: Mapping[str, Compared],
 ) -> None:
     protocol = common_protocol(frame, kind)
     name = MEASUREMENTS[kind].label

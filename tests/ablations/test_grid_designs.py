@@ -143,6 +143,13 @@ def test_exclusions_that_leave_an_axis_constant_are_refused(design: str) -> None
     assert message == "exclude: only 5 is left of axes.head.queries: the axis does not vary"
 
 
+@pytest.mark.parametrize("design", ["around", "path"])
+def test_an_exclusion_that_takes_out_the_base_is_refused(design: str) -> None:
+    rule = {"messenger.tokens": 0, "head.kind": "per_frame", "head.queries": 5}
+    message = fault(design, exclude=[rule])
+    assert message.startswith("exclude[0]: takes out the base that the others of design")
+
+
 def test_nothing_can_be_taken_out_of_a_fraction() -> None:
     message = fault("fractional", TWO_LEVELS, exclude=[{"head.kind": "stqi", "head.queries": 10}])
     assert message.startswith("exclude[0]: a fractional design tells effects apart only as a whole")

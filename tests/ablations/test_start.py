@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from ablations import Cell, Grid, GridError, build_grid
 from ablations.inherited import inherited
 from ablations.signature import signature, training_signature
+from cli import app
 from core.config.overrides import field_names, override
 from core.config.presets import preset
 from core.config.schema import Config
@@ -159,22 +162,21 @@ def test_a_scale_may_start_from_another_run() -> None:
     ],
 )
 def test_faulty_start_runs(start: dict[str, Any], message: str) -> None:
-    assert fault(_start=start, seeds=1).startswith(message)
+    assert fault(_start=start).startswith(message), "one fault, however many cells have it"
 
 
 @pytest.mark.parametrize(
     ("start", "message"),
     [
-        ({"seeds": 0}, "start.seeds"),
-        ({"seeds": "some"}, "start.seeds"),
+        ({"seeds": 0}, "start.seeds: 0: expected a count of at least 1, or same"),
+        ({"seeds": True}, "start.seeds: True: expected a count of at least 1, or same"),
+        ({"seeds": "some"}, "start.seeds: 'some': expected a count of at least 1, or same"),
         ({"start": {}}, "start.start: unknown key start; valid keys: base, overrides, follows"),
         ({"measure": ["mAP"]}, "start.measure[0]: 'mAP'"),
     ],
 )
 def test_keys_of_a_start_run(start: dict[str, Any], message: str) -> None:
-    with pytest.raises(GridError) as error:
-        study(_start=start)
-    assert str(error.value.faults[0]).startswith(message)
+    assert fault(_start=start).startswith(message)
 
 
 def test_own_weights_beside_a_start_run_are_refused(tmp_path: Any) -> None:
@@ -213,6 +215,17 @@ def test_cells_that_differ_in_testing_alone_share_a_training() -> None:
     expected = {cell.signature for other in alone for cell in other.cells}
     assert {cell.signature for cell in grid.cells} == expected, "as if each trained itself"
     assert grid.start_cells == ()
+
+
+def test_plan_says_which_cells_only_test_and_what_start_runs_there_are(tmp_path: Any) -> None:
+    path = tmp_path / "lengths.yaml"
+    path.write_text(json.dumps({**LENGTHS, "seeds": 1, "start": {"overrides": {"train.steps": 3}}}))
+    arguments = ["plan", str(path), "--executor", "inline", "--store", str(tmp_path), "--no-costs"]
+    result = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
+    assert result.exit_code == 0, result.output
+    assert result.output.count("tests the weights of clip_length=2,per_frame,s0") == 2
+    assert " start,s0 " in result.output and "7 new" in result.output
+    assert "2 cells begin with the weights of start\nstart run: " in result.output
 
 
 def test_testing_alone_may_follow_a_start_run() -> None:

@@ -45,6 +45,15 @@ def sbatch(state, arguments):
     state["next"] += 1
     array = options.get("array")
     count = int(array.partition("%")[0].partition("-")[2]) + 1 if array else 1
+    # the environment counts more than the script, as in the real one
+    if os.environ.get("SBATCH_PARTITION"):
+        options["partition"] = os.environ["SBATCH_PARTITION"]
+    live = sum(t["state"] == "PENDING" for j in state["jobs"].values() for t in j["tasks"].values())
+    if state["submit_limit"] is not None and live + count > state["submit_limit"]:
+        fail(
+            "sbatch: error: AssocMaxSubmitJobLimit\nsbatch: error: Batch job submission failed: "
+            "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)"
+        )
     state["jobs"][job_id] = {
         "name": options["job-name"],
         "comment": options.get("comment", ""),
@@ -53,13 +62,31 @@ def sbatch(state, arguments):
         "array": bool(array),
         "tasks": {str(k): {"state": "PENDING", "restarts": 0} for k in range(count)},
     }
+    if state["refuses_made_jobs"]:
+        for task in state["jobs"][job_id]["tasks"].values():
+            task["state"] = "FAILED"
+        fail(f"sbatch: error: Batch job submission failed: {state['refuses_made_jobs']}")
     if state["silent_sbatch"]:
         fail("sbatch: error: Batch job submission failed: Socket timed out")
     print(f"Submitted batch job {job_id}")
 
 
 def squeue(state, arguments):
-    for job_id, job in state["jobs"].items():
+    jobs = state["jobs"]
+    if "-u" in arguments:
+        for user in arguments[arguments.index("-u") + 1].split(","):
+            if not user.isdigit():
+                print(f"squeue: error: Invalid user: {user}", file=sys.stderr)
+                return
+    if "-j" in arguments:
+        wanted = arguments[arguments.index("-j") + 1].split(",")
+        jobs = {job_id: job for job_id, job in jobs.items() if job_id in wanted}
+        if not jobs:
+            fail("slurm_load_jobs error: Invalid job id specified")
+    only = os.environ.get("SQUEUE_PARTITION")
+    for job_id, job in jobs.items():
+        if only and job["options"].get("partition") != only:
+            continue
         for index, task in job["tasks"].items():
             if not task.get("forgotten"):
                 shown = index if job["array"] else "N/A"
@@ -149,6 +176,8 @@ class FakeSlurm:
             "down": False,
             "refuses": None,
             "silent_sbatch": False,
+            "refuses_made_jobs": None,
+            "submit_limit": None,
             "sacct_fails": False,
             "config": {"ClusterName": "fake", "MaxArraySize": "1001"},
         }

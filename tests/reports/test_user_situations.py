@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from invented_runs import COMPONENTS, SMALL_DATA, make_store
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 
 from ablations.table_spec import TableError, TableSpec
 from launch.records.store import Store
@@ -20,11 +22,11 @@ from reports.page.plots import plot_figures
 from reports.plots.all import make_plots
 from reports.plots.legend import label_points
 from reports.plots.style import draw, styled, svg
+from reports.renderers.latex import escape_latex, to_latex
+from reports.renderers.markdown import to_markdown
 from reports.report import make_report
 from reports.tables.build import build_table
 from reports.tables.labels import names_for
-from reports.tables.render_latex import escape_latex, to_latex
-from reports.tables.render_markdown import to_markdown
 
 TWINS = {
     "messenger": {
@@ -336,6 +338,12 @@ def test_a_plot_of_sixty_cells_is_readable(make):
             figure.canvas.draw()
             assert figure.axes[0].get_window_extent().height > 0.4 * figure.bbox.height, name
             assert sum(len(legend.get_texts()) for legend in figure.legends) <= 8
+            names = [text.get_text() for text in figure.axes[0].texts]
+            assert bool(names) == (name != "ap_by_messenger_tokens")
+            boxes = [Text.get_window_extent(text) for text in figure.axes[0].texts]
+            for box, other in itertools.combinations(boxes, 2):
+                both = Bbox.intersection(box, other)
+                assert both is None or both.width * both.height < 0.1 * box.width * box.height
 
 
 def test_names_beside_points_do_not_cover_each_other():

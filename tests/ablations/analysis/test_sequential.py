@@ -33,6 +33,13 @@ def test_without_any_effect_at_most_five_percent_of_grids_decide_for_one():
     assert 0.015 <= false / GRIDS <= 0.05
 
 
+def test_cells_with_effects_do_not_make_those_without_decide_more_often():
+    rng = np.random.default_rng(14)
+    differences = np.array([[0.0], [3.0], [3.0]]) + rng.standard_normal((GRIDS, 3, LIMITS.most))
+    found = [rounds(dict(zip("abc", grid.tolist(), strict=True)), LIMITS) for grid in differences]
+    assert np.mean([kinds(g)[0] in ("better", "worse") for g in found]) <= 0.05
+
+
 def test_a_single_cell_uses_the_level_up_over_all_looks():
     rng = np.random.default_rng(8)
     grids = [

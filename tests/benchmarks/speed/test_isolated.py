@@ -38,10 +38,11 @@ def test_precision_of_a_spec():
 
 
 @pytest.mark.slow
-def test_a_isolated_process_measures_and_says_on_how_many_threads():
+def test_an_isolated_process_measures_and_says_on_how_many_threads():
     heard = []
     (record,) = run_job(JOB, heard.append)
     assert heard == [
+        "matrix-product rate",
         "model, warm-up 1 of 1",
         "model, sample 1, at least 2",
         "model, sample 2, at least 2",
@@ -174,7 +175,7 @@ def test_another_gpu_is_made_the_current_one(monkeypatch):
     assert chosen == [torch.device("cuda:1")]
 
 
-def test_flops_in_a_isolated_process_are_those_of_this_one():
+def test_flops_in_an_isolated_process_are_those_of_this_one():
     from benchmarks.flops.record import flops_record
 
     (record,) = do_job(Job("flops", (TINY,)))

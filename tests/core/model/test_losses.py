@@ -7,7 +7,13 @@ import torch
 
 from core import build_model, preset
 from core.config.schema import HeadConfig
-from core.model.losses import box_losses, dice_loss, gather_positives, mask_loss
+from core.model.losses import (
+    box_losses,
+    dice_loss,
+    gather_positives,
+    mask_loss,
+    mean_positives,
+)
 from core.model.query_head import StageOutput
 from core.model.structures import BatchTargets, ClipTargets
 from tests.core.model.golden_cases import SIZE as FRAME
@@ -39,7 +45,8 @@ def test_positives_are_the_frames_that_show_the_instance():
 
 def test_box_losses_closed_form():
     stage, target, queries = one_positive()
-    losses = box_losses(stage, gather_positives(target, queries), HeadConfig())
+    positives = gather_positives(target, queries)
+    losses = box_losses(stage, positives, mean_positives([positives])[0], HeadConfig())
     log2 = torch.log(torch.tensor(2.0)).item()
     negatives, alpha = 2 * 3 * 4 - 1, 0.25
     focal = 0.25 * log2 * (negatives * (1 - alpha) + alpha)
@@ -75,7 +82,8 @@ def test_each_loss_has_a_weight(field, name):
 def test_accuracy_of_the_positives():
     stage, target, queries = one_positive()
     stage.logits[0, 0, 2, 1] = 5
-    losses = box_losses(stage, gather_positives(target, queries), HeadConfig())
+    positives = gather_positives(target, queries)
+    losses = box_losses(stage, positives, mean_positives([positives])[0], HeadConfig())
     assert losses["pos_acc"].item() == 100
 
 
@@ -92,5 +100,5 @@ def test_the_mask_of_the_instances_class_is_trained():
     _, target, queries = one_positive()
     positives = gather_positives(target, queries)
     logits = torch.zeros(1, 4, 2, 2, requires_grad=True)
-    mask_loss(logits, torch.ones(1, 2, 2), positives).backward()
+    mask_loss(logits, torch.ones(1, 2, 2), positives, torch.tensor(1.0)).backward()
     assert logits.grad.flatten(2).abs().sum(-1).gt(0).tolist() == [[False, True, False, False]]

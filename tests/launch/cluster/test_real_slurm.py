@@ -274,8 +274,9 @@ def test_without_accounting_the_cells_are_still_followed(study, real_slurm):
         real_slurm.start_dbd()
 
 
-LAUNCH = """
+LAUNCH = f"""
 import os, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
 from pathlib import Path
 from test_real_slurm import Study
 from launch.executors.slurm import Slurm

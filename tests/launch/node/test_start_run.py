@@ -7,6 +7,7 @@ from core.errors import UserError
 from core.files import read_json
 from launch.node.job import run_cell
 from launch.records.store import Store
+from launch.reproduce import grid_of_run
 from tests.core.training.runs import small
 
 
@@ -96,3 +97,21 @@ def test_a_run_without_a_start_run_is_recorded_as_before(store):
     run = make(store, "a")
     assert set(read_json(run.config_path)) == {"schema", "signature", "name", "config", "measure"}
     assert run.start() is None and run.trains()
+
+
+def test_a_run_that_was_to_test_anothers_weights_trains_where_a_grid_has_it_alone(store):
+    tester = make(store, "b", start="a" * 16, trains=False)
+    with pytest.raises(UserError, match=r"a{16}.config\.json"):
+        finish(tester)
+    make(store, "b", ["ap"])
+    assert tester.start() is None and tester.trains()
+    assert finish(tester) and tester.checkpoint.exists()
+
+
+def test_repeated_it_comes_with_the_run_that_its_training_begins_with(store):
+    make(store, "c", ["train"])
+    make(store, "a", start="c" * 16)
+    tester = make(store, "b", start="a" * 16, trains=False)
+    (cell,) = grid_of_run(tester).cells
+    assert cell.start is not None and cell.start.name == "start-" + "c" * 16
+    assert cell.trains and cell.start.start is None

@@ -15,11 +15,11 @@ from launch.records.store import Store
 from reports.findings.find import find
 from reports.frame.collect import collect
 from reports.frame.runs import read_runs
+from reports.renderers.csv import to_csv
+from reports.renderers.latex import to_latex
+from reports.renderers.markdown import to_markdown
 from reports.report import make_report
 from reports.tables.build import build_table
-from reports.tables.render_csv import to_csv
-from reports.tables.render_latex import to_latex
-from reports.tables.render_markdown import to_markdown
 
 NOISE = np.random.default_rng(5).normal(0, 0.004, (4, 10))
 SHIFT = {

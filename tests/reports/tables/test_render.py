@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from ablations.table_spec import TableError, TableSpec, parse_specs
+from reports.renderers.csv import to_csv
+from reports.renderers.html import to_html
+from reports.renderers.latex import escape_latex, preview, to_latex
+from reports.renderers.markdown import escape_markdown, to_markdown
+from reports.renderers.terminal import to_terminal
 from reports.tables.build import build_table
 from reports.tables.published import load_published
-from reports.tables.render_csv import to_csv
-from reports.tables.render_html import to_html
-from reports.tables.render_latex import escape_latex, preview, to_latex
-from reports.tables.render_markdown import escape_markdown, to_markdown
-from reports.tables.render_terminal import to_terminal
 
 GOLDEN = Path(__file__).parent / "golden"
 FORMATS = {"md": to_markdown, "tex": to_latex, "csv": to_csv, "html": to_html}

@@ -7,9 +7,9 @@ from ablations.table_spec import TableError, TableSpec, parse_specs
 from launch.records.store import Store
 from reports.frame.collect import collect
 from reports.frame.runs import read_runs
+from reports.renderers.typeset import entry_place, number
 from reports.tables.build import build_table
 from reports.tables.published import load_published
-from reports.tables.typeset import entry_place, number
 
 CHECKS = {"shape": "components"}
 

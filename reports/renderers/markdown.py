@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from reports.tables.model import Table
-from reports.tables.typeset import DASH, Place, Styles, joined, typeset
+from reports.renderers.typeset import Place, Styles, in_markup, typeset
+from reports.tables.model import DASH, Table
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|#~$])")
 
@@ -20,7 +20,7 @@ def to_markdown(table: Table) -> str:
     for index, group in enumerate(text.groups):
         lines += [_line(["" for _ in heads])] if index else []
         lines += [_line([_place(place) for place in line.places]) for line in group]
-    notes = [f"- {joined(note, _STYLES).replace('</sup>', '</sup> ', 1)}" for note in text.notes]
+    notes = [f"- {in_markup(note, _STYLES).replace('</sup>', '</sup> ', 1)}" for note in text.notes]
     result = [f"**{escape_markdown(table.result)}**", ""] if table.result else []
     title = f"**{escape_markdown(table.title)}**"
     if result:
@@ -50,4 +50,4 @@ def _line(cells: Sequence[str]) -> str:
 
 def _place(place: Place) -> str:
     above = f"{escape_markdown(place.above)}: " if place.above else ""
-    return above + joined(place.fragments, _STYLES)
+    return above + in_markup(place.fragments, _STYLES)

@@ -10,8 +10,8 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 
 from ablations.table_spec import TableError
-from reports.tables.model import Table
-from reports.tables.typeset import DASH, Line, Place, Styles, TypesetTable, joined, typeset
+from reports.renderers.typeset import Line, Place, Styles, TypesetTable, in_markup, typeset
+from reports.tables.model import DASH, Table
 
 PREAMBLE = r"""% needs \usepackage{booktabs}; uses graphicx and amssymb where they are loaded
 \providecommand{\tevitcheck}{\ifdefined\checkmark\ensuremath{\checkmark}\else\ensuremath{\surd}\fi}
@@ -193,7 +193,7 @@ def _float(table: Table) -> list[str]:
         *body,
         *(r"\bottomrule", r"\end{tabular}", r"}\par\smallskip"),
         r"\begin{minipage}{\linewidth}\scriptsize\raggedright",
-        *(joined(note, _STYLES) for note in text.notes),
+        *(in_markup(note, _STYLES) for note in text.notes),
         r"\end{minipage}",
         rf"\end{{table{star}}}",
     ]
@@ -226,4 +226,4 @@ def _row(line: Line) -> str:
 
 
 def _place(place: Place) -> str:
-    return joined(place.fragments, _STYLES)
+    return in_markup(place.fragments, _STYLES)

@@ -10,10 +10,10 @@ from itertools import groupby
 from typing import Literal
 
 from reports.frame.statistics import Difference
-from reports.tables.model import Column, Entry, Label, Row, Table
+from reports.tables.model import DASH, Column, Entry, Label, Row, Table
 
 MINUS = "−"
-DASH = "–"
+
 
 Style = Literal["text", "bold", "italic", "small", "superscript", "subscript", "check"]
 Styles = Mapping[Style, Callable[[str], str]]
@@ -93,7 +93,7 @@ def typeset(table: Table) -> TypesetTable:
     )
 
 
-def joined(fragments: Iterable[Fragment], styles: Styles) -> str:
+def in_markup(fragments: Iterable[Fragment], styles: Styles) -> str:
     """The fragments in the markup of ``styles``, one after the other."""
     return "".join(styles[fragment.style](fragment.text) for fragment in fragments)
 

@@ -8,8 +8,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from reports.renderers.typeset import Fragment, Place, Style, typeset
 from reports.tables.model import Table
-from reports.tables.typeset import Fragment, Place, Style, typeset
 
 _GAP = 2
 _STYLES: dict[Style, str] = {

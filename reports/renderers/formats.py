@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from ablations.table_spec import TableError
 from reports.html import document, tag
+from reports.renderers.csv import to_csv
+from reports.renderers.html import to_html
+from reports.renderers.latex import to_latex
+from reports.renderers.markdown import to_markdown
 from reports.tables.model import Table
-from reports.tables.render_csv import to_csv
-from reports.tables.render_html import to_html
-from reports.tables.render_latex import to_latex
-from reports.tables.render_markdown import to_markdown
 
 
 @dataclass(frozen=True)

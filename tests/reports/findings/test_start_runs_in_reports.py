@@ -8,8 +8,8 @@ from invented_runs import make_state, make_store, write
 from core.config.presets import preset
 from reports.frame.collect import collect
 from reports.frame.runs import read_runs
+from reports.renderers.markdown import to_markdown
 from reports.report import make_report
-from reports.tables.render_markdown import to_markdown
 
 START = "5ta7700000000000"
 

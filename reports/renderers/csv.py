@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
-from reports.tables.model import Column, Entry, Table
-from reports.tables.typeset import DASH
+from reports.tables.model import DASH, Column, Entry, Table
 
 
 def to_csv(table: Table) -> str:

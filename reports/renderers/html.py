@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from reports.html import Markup, join, safe, tag
+from reports.renderers.typeset import Line, Place, Styles, in_markup, typeset
 from reports.tables.model import Table
-from reports.tables.typeset import Line, Place, Styles, joined, typeset
 
 
 def to_html(table: Table) -> Markup:
@@ -19,7 +19,9 @@ def to_html(table: Table) -> Markup:
     rows.append(tag("tr", *fields, *figures))
     body = [tag("tbody", *map(_row, group)) for group in text.groups]
     grid = tag("div", tag("table", tag("thead", *rows), *body, class_="figures"), class_="scroll")
-    items = [Markup(joined(note, _STYLES).replace("</sup>", "</sup> ", 1)) for note in text.notes]
+    items = [
+        Markup(in_markup(note, _STYLES).replace("</sup>", "</sup> ", 1)) for note in text.notes
+    ]
     notes = tag("ul", *(tag("li", item) for item in items), class_="notes")
     caption = tag("figcaption", table.title)
     return tag("figure", caption, grid, notes, class_="table", id=f"table-{table.name}")
@@ -41,7 +43,7 @@ _STYLES: Styles = {
 
 
 def _text(place: Place, styles: Styles = _STYLES) -> Markup:
-    return Markup(joined(place.fragments, styles))
+    return Markup(in_markup(place.fragments, styles))
 
 
 def _row(line: Line) -> Markup:

@@ -1,0 +1,74 @@
+"""Every cell's difference to the baseline with its interval, by which its verdict is reached."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.figure import Figure as Canvas
+
+from reports.plots.style import COLOURS, FAINT, GRID, INK, Plot
+from reports.tables.labels import Names
+from reports.tables.model import Table
+
+_MARKS = {
+    "better": (COLOURS[3], "o", "full"),
+    "worse": (COLOURS[1], "s", "full"),
+    "no different": (INK, "D", "none"),
+    "undecided": (FAINT, "o", "none"),
+}
+"""Verdict to colour, marker and filling, which tell it without colour too."""
+
+
+def forest(table: Table, names: Names, delta: float) -> Plot | None:
+    """A row a cell with a verdict, in the order of ``table``; None where none has one.
+
+    Args:
+        table: with a column of verdicts.
+        names: what cells are called.
+        delta: differences up to this size are of no interest; shown as a band.
+    """
+    columns = [place for place, c in enumerate(table.columns) if c.part == "verdict"]
+    rows = [
+        {
+            "cell": row.cell,
+            "name": names.by_cell[row.cell],
+            "difference": verdict.mean,
+            "low": verdict.low,
+            "high": verdict.high,
+            "verdict": verdict.kind,
+            "seeds": verdict.seeds,
+        }
+        for row in table.rows
+        for place in columns[:1]
+        if row.cell in names.by_cell and (verdict := row.entries[place].verdict) is not None
+    ]
+    if not rows:
+        return None
+    label = table.columns[columns[0]].figure.label
+    head = f"difference in {label} to the baseline"
+    return Plot(
+        "differences",
+        f"{head[0].upper()}{head[1:]}",
+        pd.DataFrame(rows),
+        lambda data, canvas: _draw(data, canvas, head, delta),
+        aspect=0.3,
+        inches=0.75 + 0.17 * len(rows),
+        notes=(
+            f"Corrected intervals, from which the verdicts follow. Band: ±{delta:g} {label}.",
+            "Filled: told from the baseline; diamond: no different; hollow: undecided.",
+        ),
+    )
+
+
+def _draw(data: pd.DataFrame, canvas: Canvas, head: str, delta: float) -> None:
+    axes = canvas.subplots()
+    axes.axvspan(-delta, delta, color=GRID, alpha=0.5, linewidth=0)
+    axes.axvline(0, color=INK, linewidth=0.6)
+    for place, (_, row) in enumerate(data.iterrows()):
+        colour, marker, fill = _MARKS[row["verdict"]]
+        axes.hlines(place, row["low"], row["high"], color=colour, linewidth=1.2)
+        axes.plot(row["difference"], place, marker, color=colour, fillstyle=fill, markersize=5)
+    axes.set_yticks(range(len(data)), list(data["name"]))
+    axes.set_ylim(len(data) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel(head)
