@@ -109,8 +109,9 @@ def plan_launch(
         for signature, c in ordered.items()
         if c.action in SUBMITTED and (only is None or signature in only)
     ]
-    problems = list(found.problems)
-    executor = target.executor
+    problems, executor = list(found.problems), target.executor
+    if target.jobs > 1 and not executor.takes_jobs:
+        problems.append(f"--jobs {target.jobs} has no effect on the executor {executor.name}")
     batches = executor.plan(store, target, chosen, after, problems) if chosen else []
     problems += [*_toy_data(chosen), *_left_out(store, grid), *_outdated(store, target, cells)]
     return LaunchPlan(grid, target, tuple(cells), tuple(batches), problems, found.orphans)

@@ -447,3 +447,9 @@ def test_a_batch_of_an_executor_that_is_not_known_here_is_left_alone(store, make
     assert look(grid) == [("queued", None)]
     assert "executor pbs" in look(grid, notes=True)[0]
     assert Path(run.queued_path).exists()
+
+
+def test_an_option_that_the_executor_does_not_take_is_said(store, fake_slurm):
+    target = Target(Inline(), make_profile({"gpus": 0}), jobs=4, function=TOY)
+    plan = plan_launch(store, toy_grid(2), target, RetryRules())
+    assert plan.problems == ["--jobs 4 has no effect on the executor inline"]
