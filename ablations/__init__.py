@@ -2,11 +2,11 @@
 
 from ablations.cell import Cell, Measurement
 from ablations.grid import Grid, build_grid, load_grid, shipped_grids
-from ablations.grid_file import Fault, GridError
+from ablations.grid_file import GridError, GridFault
 
 __all__ = [
     "Cell",
-    "Fault",
+    "GridFault",
     "Grid",
     "GridError",
     "Measurement",

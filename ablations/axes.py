@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ablations.grid_file import AT_FAULT, Fault
+from ablations.grid_file import AT_FAULT, GridFault
 from core.config.overrides import fields, flatten, unknown_field
 from core.errors import UserError
 
@@ -60,14 +60,14 @@ def label_text(value: Any) -> str:
     return str(value)
 
 
-def read_axis(name: str, origin: str, values: list[Any]) -> tuple[Axis, list[Fault]]:
+def read_axis(name: str, origin: str, values: list[Any]) -> tuple[Axis, list[GridFault]]:
     """The axis ``name`` from the values of the file; malformed ones become faults.
 
     A plain value is put into the field that the axis is named after; a mapping has a ``label``
     and either ``set`` (fields to values) or ``value`` (for the field of the axis's name).
     """
     found: dict[str, AxisValue] = {}
-    faults: list[Fault] = []
+    faults: list[GridFault] = []
     for k, raw in enumerate(values):
         where = f"{origin}[{k}]"
         if raw is AT_FAULT:
@@ -77,7 +77,7 @@ def read_axis(name: str, origin: str, values: list[Any]) -> tuple[Axis, list[Fau
             if value.label in found:
                 raise UserError(f"the label {value.label!r} is used twice; labels name the cells")
         except UserError as error:
-            faults.append(Fault(where, str(error)))
+            faults.append(GridFault(where, str(error)))
             value = AxisValue(f"{_label(raw)} (at fault: {k})", {}, where, usable=False)
         found[value.label] = value
     return Axis(name, origin, tuple(found.values())), faults
@@ -127,19 +127,19 @@ def _settable(values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def settable(origin: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], list[Fault]]:
+def settable(origin: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], list[GridFault]]:
     """Overrides by dotted name; unknown fields and ``seed`` become faults."""
     try:
         flat = flatten(values)
     except UserError as error:
-        return {}, [Fault(origin, str(error))]
+        return {}, [GridFault(origin, str(error))]
     good: dict[str, Any] = {}
-    faults: list[Fault] = []
+    faults: list[GridFault] = []
     for name, value in flat.items():
         try:
             good |= _settable({name: value})
         except UserError as error:
-            faults.append(Fault(f"{origin}.{name}", str(error)))
+            faults.append(GridFault(f"{origin}.{name}", str(error)))
     return good, faults
 
 

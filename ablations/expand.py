@@ -29,7 +29,15 @@ from ablations.axes import (
     settable,
 )
 from ablations.cell import Cell, Measurement
-from ablations.grid_file import DesignSpec, Fault, GridSpec, ScaleSpec, Seeds, StartSpec, error_text
+from ablations.grid_file import (
+    DesignSpec,
+    GridFault,
+    GridSpec,
+    ScaleSpec,
+    Seeds,
+    StartSpec,
+    error_text,
+)
 from ablations.signature import SECTIONS, dataset_fault, training_signature
 from core.config.load import load_config
 from core.config.overrides import field_faults, field_names, set_field, unknown
@@ -87,14 +95,14 @@ class Base:
 
     def broken_rules(
         self, combination: Combination, sets: Mapping[str, Any], what: str
-    ) -> Iterator[Fault]:
+    ) -> Iterator[GridFault]:
         """Rules between fields, named after the axis values and overrides that take part."""
         try:
             Config.model_validate(with_fields(self.tree, sets))
         except ValidationError as error:
             for _, message in field_faults(error):
                 named = set(re.findall(r"[a-z_]+(?:\.[a-z_]+)+", message)) & set(field_names())
-                yield Fault(self.origins_of(combination, named) or what, message)
+                yield GridFault(self.origins_of(combination, named) or what, message)
 
     def origins_of(self, combination: Combination, fields: set[str]) -> str:
         """Where fields get their values: axis values, overrides; empty if from the base."""
@@ -178,7 +186,7 @@ def draft(
     overrides: Mapping[str, Any] | None = None,
     seeds: Sequence[int] | int | None = None,
     folder: Path | None = None,
-) -> tuple[GridDraft | None, list[Fault]]:
+) -> tuple[GridDraft | None, list[GridFault]]:
     """Everything but the cells.
 
     Args:
@@ -189,7 +197,7 @@ def draft(
         The draft and every fault found. Values at fault are marked unusable in it; there is no
         draft where the combinations cannot be formed.
     """
-    faults: list[Fault] = []
+    faults: list[GridFault] = []
     size, prefix = _scale(spec, scale, faults)
     own, starts = _by_receiver(overrides or {}, faults)
 
@@ -200,7 +208,9 @@ def draft(
 
     start, start_origin = place("start")
     if start is None and starts:
-        faults.append(Fault(f"override.start.{next(iter(starts))}", "the grid has no start run"))
+        faults.append(
+            GridFault(f"override.start.{next(iter(starts))}", "the grid has no start run")
+        )
     tree = _load(*place("base"), folder, faults)
     mine = {k: v for k, v in own.items() if start is None or k != "train.init"}
     base = _overridden(
@@ -236,7 +246,7 @@ def draft(
 
 
 def _by_receiver(
-    overrides: Mapping[str, Any], faults: list[Fault]
+    overrides: Mapping[str, Any], faults: list[GridFault]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The cells' overrides (the start run shares them), and those of the start run alone."""
     own, faulty = settable(
@@ -250,33 +260,33 @@ def _by_receiver(
     return own, starts
 
 
-def _scale(spec: GridSpec, scale: str | None, faults: list[Fault]) -> tuple[ScaleSpec, str]:
+def _scale(spec: GridSpec, scale: str | None, faults: list[GridFault]) -> tuple[ScaleSpec, str]:
     """What the scale changes, and the prefix of its keys in messages."""
     if scale is None:
         return ScaleSpec(), ""
     if scale not in spec.scales:
         valid = spec.scales or ["(none: the grid has no scales)"]
-        faults.append(Fault("scales", unknown("scale", scale, valid)))
+        faults.append(GridFault("scales", unknown("scale", scale, valid)))
         return ScaleSpec(), ""
     return spec.scales[scale], f"scales.{scale}."
 
 
-def _seeds(given: Sequence[int] | int | None, faults: list[Fault]) -> tuple[int, ...]:
+def _seeds(given: Sequence[int] | int | None, faults: list[GridFault]) -> tuple[int, ...]:
     """Seeds asked for besides the file's; empty: none were."""
     if given is None:
         return ()
     try:
         return TypeAdapter[tuple[int, ...]](Seeds).validate_python(given)
     except ValidationError as error:
-        faults += [Fault("seeds", error_text(item)) for item in root_faults(error)]
+        faults += [GridFault("seeds", error_text(item)) for item in root_faults(error)]
         return ()
 
 
-def _load(name: str, origin: str, folder: Path | None, faults: list[Fault]) -> dict[str, Any]:
+def _load(name: str, origin: str, folder: Path | None, faults: list[GridFault]) -> dict[str, Any]:
     try:
         return load_config(name, folder=folder).to_dict()
     except UserError as error:
-        faults.append(Fault(origin, str(error)))
+        faults.append(GridFault(origin, str(error)))
         return Config().to_dict()
 
 
@@ -284,7 +294,7 @@ def _overridden(
     tree: dict[str, Any],
     layers: Sequence[tuple[str, Mapping[str, Any]]],
     base: str,
-    faults: list[Fault],
+    faults: list[GridFault],
 ) -> Base:
     """The tree with layers of overrides put on, its paths absolute and looked for."""
     origins: dict[str, str] = {}
@@ -295,7 +305,7 @@ def _overridden(
 
 
 def _apply(
-    tree: dict[str, Any], origin: str, values: Mapping[str, Any], faults: list[Fault]
+    tree: dict[str, Any], origin: str, values: Mapping[str, Any], faults: list[GridFault]
 ) -> dict[str, str]:
     """Put the overrides that are valid by themselves into ``tree``; field to origin of each."""
     flat, wrong = settable(origin, values)
@@ -304,7 +314,7 @@ def _apply(
     for name, value in flat.items():
         origins[name] = f"{origin}.{name}"
         if message := _value_fault(tree, name, value):
-            faults.append(Fault(origins[name], message))
+            faults.append(GridFault(origins[name], message))
         else:
             set_field(tree, name, value)
     return origins
@@ -321,14 +331,16 @@ def _value_fault(tree: Mapping[str, Any], name: str, value: Any) -> str | None:
     return None
 
 
-def _settle_paths(tree: dict[str, Any], origins: Mapping[str, str], base: str) -> Iterator[Fault]:
+def _settle_paths(
+    tree: dict[str, Any], origins: Mapping[str, str], base: str
+) -> Iterator[GridFault]:
     """Make the tree's paths absolute; what is not there is a fault."""
     for name in PATHS:
         section, field = name.split(".")
         value = tree[section][field]
         tree[section][field] = absolute(name, value)
         if message := missing_file(name, value):
-            yield Fault(origins.get(name, base), message)
+            yield GridFault(origins.get(name, base), message)
 
 
 def with_fields(tree: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -344,15 +356,15 @@ def _copy(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _axes(
-    spec: GridSpec, size: ScaleSpec, prefix: str, tree: Mapping[str, Any], faults: list[Fault]
-) -> tuple[tuple[Axis, ...], list[Fault]]:
+    spec: GridSpec, size: ScaleSpec, prefix: str, tree: Mapping[str, Any], faults: list[GridFault]
+) -> tuple[tuple[Axis, ...], list[GridFault]]:
     """The axes with the scale's values in place, and what is wrong with single values."""
     for name in size.axes:
         if name not in spec.axes:
             message = unknown("axis", name, spec.axes) + ". A scale replaces values of axes"
-            faults.append(Fault(f"{prefix}axes.{name}", message))
+            faults.append(GridFault(f"{prefix}axes.{name}", message))
     axes: list[Axis] = []
-    value_faults: list[Fault] = []
+    value_faults: list[GridFault] = []
     for name in spec.axes:
         origin = f"{prefix if name in size.axes else ''}axes.{name}"
         axis, wrong = read_axis(name, origin, size.axes.get(name, spec.axes[name]))
@@ -362,39 +374,41 @@ def _axes(
     return tuple(axes), value_faults
 
 
-def _checked(tree: Mapping[str, Any], value: AxisValue, faults: list[Fault]) -> AxisValue:
+def _checked(tree: Mapping[str, Any], value: AxisValue, faults: list[GridFault]) -> AxisValue:
     messages = [
         message
         for name, v in value.sets.items()
         if (message := _value_fault(tree, name, v) or missing_file(name, v))
     ]
-    faults += [Fault(value.origin, message) for message in messages]
+    faults += [GridFault(value.origin, message) for message in messages]
     sets = {name: absolute(name, v) for name, v in value.sets.items()}
     return replace(value, sets=sets, usable=value.usable and not messages)
 
 
 def _refuse_dead_overrides(
-    origins: Mapping[str, str], axes: tuple[Axis, ...], faults: list[Fault]
+    origins: Mapping[str, str], axes: tuple[Axis, ...], faults: list[GridFault]
 ) -> None:
     for name, origin in origins.items():
         for axis in axes:
             usable = [value for value in axis.values if value.usable]
             if usable and all(name in value.sets for value in usable):
                 message = f"has no effect: every value of {axis.origin} sets {name}"
-                faults.append(Fault(origin, message))
+                faults.append(GridFault(origin, message))
 
 
-def _position(axes: tuple[Axis, ...], name: str, origin: str, faults: list[Fault]) -> int | None:
+def _position(
+    axes: tuple[Axis, ...], name: str, origin: str, faults: list[GridFault]
+) -> int | None:
     """Which of the axes ``name`` is; one that is not there is a fault."""
     names = [axis.name for axis in axes]
     if name in names:
         return names.index(name)
-    faults.append(Fault(origin, unknown("axis", name, names)))
+    faults.append(GridFault(origin, unknown("axis", name, names)))
     return None
 
 
 def _groups(
-    axes: tuple[Axis, ...], zipped: list[list[str]], origin: str, faults: list[Fault]
+    axes: tuple[Axis, ...], zipped: list[list[str]], origin: str, faults: list[GridFault]
 ) -> tuple[tuple[int, ...], ...]:
     """Positions of the axes that advance together; an axis that is not zipped stands alone."""
     names = [axis.name for axis in axes]
@@ -403,9 +417,9 @@ def _groups(
         before = len(faults)
         for name in group:
             if name not in names:
-                faults.append(Fault(f"{origin}[{k}]", unknown("axis", name, names)))
+                faults.append(GridFault(f"{origin}[{k}]", unknown("axis", name, names)))
             elif names.index(name) in partners or group.count(name) > 1:
-                faults.append(Fault(f"{origin}[{k}]", f"axis {name} is zipped twice"))
+                faults.append(GridFault(f"{origin}[{k}]", f"axis {name} is zipped twice"))
         if len(faults) > before:
             continue
         positions = tuple(sorted(names.index(name) for name in group))
@@ -414,7 +428,7 @@ def _groups(
         if readable and len(set(sizes.values())) > 1:
             text = ", ".join(f"{name} has {size}" for name, size in sizes.items())
             message = f"zipped axes need equally many values: {text}"
-            faults.append(Fault(f"{origin}[{k}]", message))
+            faults.append(GridFault(f"{origin}[{k}]", message))
         partners |= dict.fromkeys(positions, positions)
     groups = [partners.get(p, (p,)) for p in range(len(axes))]
     return tuple(dict.fromkeys(groups))
@@ -425,7 +439,7 @@ def _design(
     groups: tuple[tuple[int, ...], ...],
     spec: DesignSpec,
     origin: str,
-    faults: list[Fault],
+    faults: list[GridFault],
 ) -> Design:
     names = [axis.name for axis in axes]
     base = [0] * len(groups)
@@ -437,18 +451,18 @@ def _design(
         factor = next(g for g, group in enumerate(groups) if axis in group)
         partners = {names[other] for other in groups[factor]} & spec.base.keys()
         if len(found) > 1 or (found and name != min(partners) and {base[factor]} != found):
-            faults.append(Fault(f"{origin}.base.{name}", "expected one value for each axis"))
+            faults.append(GridFault(f"{origin}.base.{name}", "expected one value for each axis"))
         base[factor] = next(iter(found), 0)
     if spec.kind == "fractional":
         for one in axes:
             if len(one.values) != 2 and all(value.usable for value in one.values):
                 message = f"a fractional design has two values an axis; {one.origin} has "
-                faults.append(Fault(origin, f"{message}{len(one.values)}"))
+                faults.append(GridFault(origin, f"{message}{len(one.values)}"))
     return Design(spec.kind, origin, groups, tuple(base), spec.resolution or 4)
 
 
 def _exclusions(
-    axes: tuple[Axis, ...], rules: list[dict[str, Any]], origin: str, faults: list[Fault]
+    axes: tuple[Axis, ...], rules: list[dict[str, Any]], origin: str, faults: list[GridFault]
 ) -> tuple[Exclusion, ...]:
     exclusions = []
     for k, rule in enumerate(rules):
@@ -462,7 +476,7 @@ def _exclusions(
     return tuple(exclusions)
 
 
-def _positions(axis: Axis, wanted: Any, origin: str, faults: list[Fault]) -> frozenset[int]:
+def _positions(axis: Axis, wanted: Any, origin: str, faults: list[GridFault]) -> frozenset[int]:
     """Positions of the labels ``wanted``: one, or a list of them."""
     labels = axis.labels
     found = set()
@@ -472,7 +486,7 @@ def _positions(axis: Axis, wanted: Any, origin: str, faults: list[Fault]) -> fro
         if choice in labels:
             found.add(labels.index(choice))
         elif all(value.usable for value in axis.values):
-            faults.append(Fault(origin, unknown("label", choice, labels)))
+            faults.append(GridFault(origin, unknown("label", choice, labels)))
     return frozenset(found)
 
 
@@ -483,7 +497,7 @@ def _start(
     axes: tuple[Axis, ...],
     overrides: tuple[Mapping[str, Any], Mapping[str, Any]],
     folder: Path | None,
-    faults: list[Fault],
+    faults: list[GridFault],
 ) -> StartDraft:
     """The start runs' base, and the axes that they follow.
 
@@ -494,7 +508,7 @@ def _start(
     if base.tree["train"]["init"] is not None:
         where = base.origins.get("train.init", "base")
         message = "train.init has no effect: every cell begins with its start run's weights; "
-        faults.append(Fault(where, f"{message}say it under {origin}.overrides"))
+        faults.append(GridFault(where, f"{message}say it under {origin}.overrides"))
     shared, own = overrides
     if spec.base is None:
         tree = copy.deepcopy(dict(base.tree))
@@ -516,20 +530,20 @@ def _start(
     return StartDraft(made, origin, follows, spec.seeds, spec.measure)
 
 
-def cells_of(plan: GridDraft) -> tuple[tuple[Cell, ...], tuple[str, ...], list[Fault]]:
+def cells_of(plan: GridDraft) -> tuple[tuple[Cell, ...], tuple[str, ...], list[GridFault]]:
     """Every cell, validated in full; what the design cannot tell apart; every fault on the way."""
     sizes = [len(plan.axes[group[0]].values) for group in plan.design.groups]
     count = math.prod(sizes) * len(plan.seeds)
     if count > LIMIT and plan.design.kind in ("crossed", "fractional"):
         message = f"{count} cells are more than a grid may have ({LIMIT}); zip axes or split it"
-        return (), (), [Fault("axes", message)]
+        return (), (), [GridFault("axes", message)]
     rows, aliases = _rows(plan.design, sizes, [axis.name for axis in plan.axes])
     combinations, faults = _combinations(plan, rows)
     maker = _CellMaker(plan, faults)
     cells = [cell for c in combinations if all(v.usable for v in c) for cell in maker.cells(c)]
     faults += _same_names([*maker.starts.values(), *cells])
     if not combinations:
-        faults.append(Fault("exclude", "every combination is excluded; nothing is left to run"))
+        faults.append(GridFault("exclude", "every combination is excluded; nothing is left to run"))
     return tuple(_share_training(cells)), aliases, faults
 
 
@@ -557,11 +571,11 @@ def _rows(
 
 def _combinations(
     plan: GridDraft, rows: list[tuple[int, ...]]
-) -> tuple[list[Combination], list[Fault]]:
+) -> tuple[list[Combination], list[GridFault]]:
     """The rows that no exclusion takes out; exclusions that take out none are faults."""
     taken = dict.fromkeys((rule.origin for rule in plan.exclusions), 0)
     kept: list[Combination] = []
-    faults: list[Fault] = []
+    faults: list[GridFault] = []
     for row in rows:
         matched = [
             rule.origin
@@ -572,33 +586,33 @@ def _combinations(
             taken[origin] += 1
         if matched and plan.usable and plan.design.is_base(row):
             message = f"takes out the base that the others of design {plan.design.kind} differ from"
-            faults.append(Fault(matched[0], message))
+            faults.append(GridFault(matched[0], message))
         if not matched:
             kept.append(tuple(a.values[i] for a, i in zip(plan.axes, row, strict=True)))
     if not plan.usable:
         return kept, faults
     message = "matches no combination; what it names never occurs together"
-    faults += [Fault(origin, message) for origin, count in taken.items() if not count]
+    faults += [GridFault(origin, message) for origin, count in taken.items() if not count]
     if len(kept) < len(rows) and plan.design.kind == "fractional":
         message = "a fractional design tells effects apart only as a whole; use design: crossed"
-        faults.append(Fault(plan.exclusions[0].origin, message))
+        faults.append(GridFault(plan.exclusions[0].origin, message))
     if plan.exclusions and plan.design.kind != "crossed":
         faults += _constant_axes(plan, kept)
     return kept, faults
 
 
-def _constant_axes(plan: GridDraft, kept: list[Combination]) -> Iterator[Fault]:
+def _constant_axes(plan: GridDraft, kept: list[Combination]) -> Iterator[GridFault]:
     for axis, values in zip(plan.axes, zip(*kept, strict=True), strict=False):
         left = {value.label for value in values}
         if len(left) == 1 < len(axis.values):
             message = f"only {left.pop()} is left of {axis.origin}: the axis does not vary"
-            yield Fault(plan.exclusions[0].origin.partition("[")[0], message)
+            yield GridFault(plan.exclusions[0].origin.partition("[")[0], message)
 
 
 class _CellMaker:
     """Cells and their start runs; faults are appended to ``faults``."""
 
-    def __init__(self, plan: GridDraft, faults: list[Fault]) -> None:
+    def __init__(self, plan: GridDraft, faults: list[GridFault]) -> None:
         self.plan, self.faults = plan, faults
         self.starts: dict[tuple[tuple[str, ...], int], Cell] = {}
         self._datasets: set[DataConfig] = set()
@@ -621,7 +635,7 @@ class _CellMaker:
                     self._starts_from_itself = True
                     message = f"cell {name} would start from itself: the start run has the same "
                     message += "config; say under its overrides what differs"
-                    self.faults.append(Fault(plan.start.origin, message))
+                    self.faults.append(GridFault(plan.start.origin, message))
                 cell = replace(cell, start=start)
             cells.append(cell)
         return cells
@@ -654,7 +668,7 @@ class _CellMaker:
             if message := dataset_fault(data):
                 fields = {"data.root", "data.annotations", "data.images"}
                 where = base.origins_of(combination, fields) or "base"
-                self.faults.append(Fault(where, message))
+                self.faults.append(GridFault(where, message))
         return configs
 
 
@@ -679,7 +693,7 @@ def _share_training(cells: list[Cell]) -> list[Cell]:
     return shared
 
 
-def _sets(combination: Combination) -> tuple[dict[str, Any], list[Fault]]:
+def _sets(combination: Combination) -> tuple[dict[str, Any], list[GridFault]]:
     """The fields that the values set; two that disagree about one are a fault."""
     sets: dict[str, Any] = {}
     faults = []
@@ -688,18 +702,18 @@ def _sets(combination: Combination) -> tuple[dict[str, Any], list[Fault]]:
             other = next(v for v in combination if name in v.sets)
             if sets[name] != value.sets[name]:
                 message = f"{name}={value.sets[name]!r}, but {other.origin} sets {sets[name]!r}"
-                faults.append(Fault(value.origin, message))
+                faults.append(GridFault(value.origin, message))
         sets |= value.sets
     return sets, faults
 
 
-def _same_names(cells: list[Cell]) -> list[Fault]:
+def _same_names(cells: list[Cell]) -> list[GridFault]:
     seen: dict[str, Mapping[str, str]] = {}
     faults = []
     for cell in cells:
         if cell.name in seen:
             labels = f"{dict(seen[cell.name])} and {dict(cell.axes)}"
             message = f"two cells have the name {cell.name!r}: {labels}; make the labels differ"
-            faults.append(Fault("axes", message))
+            faults.append(GridFault("axes", message))
         seen[cell.name] = cell.axes
     return faults

@@ -21,7 +21,7 @@ from typing import Any
 from ablations.analysis.limits import Limits
 from ablations.cell import Cell, Measurement
 from ablations.expand import cells_of, draft
-from ablations.grid_file import Fault, GridError, GridSpec, read_spec
+from ablations.grid_file import GridError, GridFault, GridSpec, read_spec
 from ablations.table_spec import table_faults
 from core.config.overrides import unknown
 from core.config.yaml_file import read_yaml
@@ -110,11 +110,11 @@ def find_grid(name_or_path: str | Path) -> Path:
     if path.suffix in (".yaml", ".yml") or path.is_file():
         if path.is_file():
             return path
-        raise GridError(str(path), [Fault("(file)", "no such file")])
+        raise GridError(str(path), [GridFault("(file)", "no such file")])
     if str(name_or_path) in shipped_grids():
         return SHIPPED / f"{name_or_path}.yaml"
     message = f"{unknown('grid', str(name_or_path), shipped_grids())}, or a path ending in .yaml"
-    raise GridError(str(name_or_path), [Fault("(file)", message)])
+    raise GridError(str(name_or_path), [GridFault("(file)", message)])
 
 
 def load_grid(
@@ -214,12 +214,12 @@ def _name(
     scale: str | None,
     source: Path | None,
     name: str | None,
-    faults: list[Fault],
+    faults: list[GridFault],
 ) -> str:
     """The name asked for, else the file's with the scale; a bad one is a fault."""
     stem = (spec.name if spec else None) or (source.stem if source else "grid")
     full = name or (f"{stem}-{scale}" if scale else stem)
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", full):
         message = f"{full!r} names a file: letters, digits, . _ - only, the first no sign"
-        faults.append(Fault("name", message))
+        faults.append(GridFault("name", message))
     return full

@@ -28,7 +28,7 @@ _SHOWN = 30
 
 
 @dataclass(frozen=True)
-class Fault:
+class GridFault:
     """One thing to mend.
 
     Attributes:
@@ -47,7 +47,7 @@ class Fault:
 class GridError(UserError, ValueError):
     """A grid that cannot be used; ``faults`` holds every fault that was found."""
 
-    def __init__(self, source: str, faults: Iterable[Fault]) -> None:
+    def __init__(self, source: str, faults: Iterable[GridFault]) -> None:
         self.source = source
         self.faults = tuple(dict.fromkeys(faults))
         shown = [f"  {fault}" for fault in self.faults[:_SHOWN]]
@@ -203,7 +203,7 @@ class GridSpec(Strict):
     )
 
 
-def read_spec(data: Any) -> tuple[GridSpec | None, list[Fault]]:
+def read_spec(data: Any) -> tuple[GridSpec | None, list[GridFault]]:
     """``data`` checked against the shape.
 
     Where entries are at fault the rest is returned nevertheless, so that one error can tell of
@@ -212,15 +212,15 @@ def read_spec(data: Any) -> tuple[GridSpec | None, list[Fault]]:
     if isinstance(data, GridSpec):
         return data, []
     if not isinstance(data, Mapping):
-        return None, [Fault("(file)", f"a mapping of keys is expected, not {data!r:.80}")]
+        return None, [GridFault("(file)", f"a mapping of keys is expected, not {data!r:.80}")]
     data = copy.deepcopy(dict(data))
-    faults: list[Fault] = []
+    faults: list[GridFault] = []
     while True:
         try:
             return GridSpec.model_validate(data), faults
         except ValidationError as error:
             for item in root_faults(error):
-                faults.append(Fault(_field(item["loc"]), error_text(item)))
+                faults.append(GridFault(_field(item["loc"]), error_text(item)))
                 _prune(data, item["loc"])
 
 

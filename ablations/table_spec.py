@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from ablations.axes import Axis, label_text
-from ablations.grid_file import Fault
+from ablations.grid_file import GridFault
 from benchmarks.figures import FIGURES
 from benchmarks.measurements import NAMES
 from core.config.overrides import field_names, unknown
@@ -123,7 +123,7 @@ def _as_text(value: Any) -> Any:
 
 def table_faults(
     table: Any, origin: str, axes: Sequence[Axis], combinations: Sequence[Mapping[str, str]]
-) -> list[Fault]:
+) -> list[GridFault]:
     """What is wrong with a grid's ``table``: found before anything is trained, not after.
 
     Args:
@@ -135,16 +135,16 @@ def table_faults(
         return []
     if isinstance(table, Mapping) and set(table) == {"tables"}:
         table = table["tables"]
-    faults: list[Fault] = []
+    faults: list[GridFault] = []
     for k, item in enumerate(table if isinstance(table, list) else [table]):
         where = f"{origin}[{k}]" if isinstance(table, list) else origin
         if not isinstance(item, Mapping):
-            faults.append(Fault(where, f"expected a mapping of table keys, not {item!r:.80}"))
+            faults.append(GridFault(where, f"expected a mapping of table keys, not {item!r:.80}"))
             continue
         try:
             spec = TableSpec.model_validate(dict(item))
         except ValidationError as error:
-            faults += [Fault(where, line) for line in _explain(error)]
+            faults += [GridFault(where, line) for line in _explain(error)]
         else:
             known = {axis.name: axis for axis in axes}
             faults += _figure_faults(spec, where)
@@ -153,17 +153,17 @@ def table_faults(
     return faults
 
 
-def _figure_faults(spec: TableSpec, origin: str) -> Iterator[Fault]:
+def _figure_faults(spec: TableSpec, origin: str) -> Iterator[GridFault]:
     asked = {"columns": [c.figure for c in spec.columns or ()], "decimals": [*spec.decimals]}
     for key, figures in asked.items():
         for name in figures:
             collected = name.partition(".")[0] in _COLLECTED and "." in name
             if name not in FIGURES and not collected and name not in field_names():
                 message = f"{unknown('figure', name, FIGURES)}, or any column of the collected CSV"
-                yield Fault(f"{origin}.{key}", message)
+                yield GridFault(f"{origin}.{key}", message)
 
 
-def _name_faults(spec: TableSpec, origin: str, axes: Mapping[str, Axis]) -> Iterator[Fault]:
+def _name_faults(spec: TableSpec, origin: str, axes: Mapping[str, Axis]) -> Iterator[GridFault]:
     names = {
         "rows": spec.rows or (),
         "across": (spec.across,) if spec.across else (),
@@ -175,13 +175,13 @@ def _name_faults(spec: TableSpec, origin: str, axes: Mapping[str, Axis]) -> Iter
     for key, mentioned in names.items():
         for name in mentioned:
             if name not in (*axes, *_DERIVED, *field_names()):
-                yield Fault(f"{origin}.{key}", unknown("axis", name, axes))
+                yield GridFault(f"{origin}.{key}", unknown("axis", name, axes))
             elif name in axes and isinstance(mentioned, Mapping):
                 wanted = mentioned[name]
                 for label in wanted if isinstance(wanted, tuple) else (wanted,):
                     if label not in axes[name].labels:
                         where = f"{origin}.{key}.{name}"
-                        yield Fault(where, unknown("label", label, axes[name].labels))
+                        yield GridFault(where, unknown("label", label, axes[name].labels))
 
 
 def _baseline_faults(
@@ -189,13 +189,15 @@ def _baseline_faults(
     origin: str,
     axes: Mapping[str, Axis],
     combinations: Sequence[Mapping[str, str]],
-) -> Iterator[Fault]:
+) -> Iterator[GridFault]:
     wanted = spec.baseline
     if isinstance(wanted, dict) and wanted.keys() <= axes.keys():
         found = [labels for labels in combinations if wanted.items() <= labels.items()]
         if len(found) != 1:
             count = "no cell" if not found else f"{len(found)} cells"
-            yield Fault(f"{origin}.baseline", f"{wanted} is {count} of the grid; it must be one")
+            yield GridFault(
+                f"{origin}.baseline", f"{wanted} is {count} of the grid; it must be one"
+            )
 
 
 def parse_specs(value: Any, source: str | Path) -> list[TableSpec]:

@@ -15,7 +15,7 @@ from rich.status import Status
 from benchmarks.request import origin
 from benchmarks.speed.curves import curve_csv, measure_curve, parse_axis
 from benchmarks.speed.fps import check_scopes
-from benchmarks.speed.isolated import Job, run_job
+from benchmarks.speed.isolated import SpeedJob, run_job
 from benchmarks.speed.max_clip import find_max_clip
 from benchmarks.speed.measure import RunJob, fps_of_job
 from benchmarks.tables import fps_table, spread
@@ -43,7 +43,7 @@ class Outputs:
             write_atomic(self.csv, curve_csv(curve))
 
 
-def run_fps(job: Job, outputs: Outputs, console: Console | None = None) -> None:
+def run_fps(job: SpeedJob, outputs: Outputs, console: Console | None = None) -> None:
     """Measure the job's workloads in turns and print their table."""
     console = console or Console()
     _check(job, outputs, csv=False)
@@ -54,7 +54,7 @@ def run_fps(job: Job, outputs: Outputs, console: Console | None = None) -> None:
     console.print(fps_table(records))
 
 
-def run_curve(job: Job, axis_and_values: str, outputs: Outputs) -> None:
+def run_curve(job: SpeedJob, axis_and_values: str, outputs: Outputs) -> None:
     """Measure the job at every value of an axis and print each point as it comes."""
     console = Console()
     _check(job, outputs, csv=True)
@@ -72,7 +72,7 @@ def run_curve(job: Job, axis_and_values: str, outputs: Outputs) -> None:
     outputs.write_curve(curve)
 
 
-def run_search(job: Job, most: int, outputs: Outputs) -> None:
+def run_search(job: SpeedJob, most: int, outputs: Outputs) -> None:
     """Search each workload's longest clip and print it."""
     console = Console()
     _check(job, outputs, csv=False)
@@ -127,7 +127,7 @@ def _shown(status: Status, what: str) -> RunJob:
     return partial(run_job, report=report)
 
 
-def _check(job: Job, outputs: Outputs, *, csv: bool) -> None:
+def _check(job: SpeedJob, outputs: Outputs, *, csv: bool) -> None:
     """Refuse before anything runs what would fail after."""
     check_scopes(job.scopes)
     if outputs.csv is not None and not csv:

@@ -118,11 +118,11 @@ def count_flops(
 
     from benchmarks.commands import Outputs
     from benchmarks.request import Request
-    from benchmarks.speed.isolated import Job, run_job
+    from benchmarks.speed.isolated import SpeedJob, run_job
     from benchmarks.tables import flops_table
 
     request = Request(configs or (), mmdet or (), size, clip, batch)
-    records = run_job(Job("flops", request.workloads(), device))
+    records = run_job(SpeedJob("flops", request.workloads(), device))
     Outputs(json_file).write(records)
     Console().print(flops_table(records))
 
@@ -179,14 +179,14 @@ def measure_fps(
     from benchmarks.commands import Outputs, run_curve, run_fps, run_search
     from benchmarks.request import Request
     from benchmarks.speed.fps import SCOPES
-    from benchmarks.speed.isolated import Job
+    from benchmarks.speed.isolated import SpeedJob
     from benchmarks.speed.measure import gpu_or_cpu
     from benchmarks.speed.timing import Sampling
 
     request = Request(
         configs or (), mmdet or (), size, clip, batch, video_size, checkpoint, compiled
     )
-    job = Job(
+    job = SpeedJob(
         "fps",
         request.workloads(),
         device or gpu_or_cpu(),

@@ -18,14 +18,14 @@ from launch.records.failures import FailureGroup, group_failures
 from launch.records.journal import Journal
 from launch.records.run_folder import RunFolder
 from launch.records.store import Manifest, Store
-from launch.records.summary import average_precision
+from launch.records.summary import recorded_ap
 from launch.reproduce import grid_of_run
 from launch.rounds import comparison, until_decided
 from launch.submit.follow import follow
 from launch.submit.launcher import Launched, launch, manifest_of
 from launch.submit.retry import RetryRules
 from launch.watch.display import live_status, say, status_lines, status_table
-from launch.watch.status import cells_of, status_rows
+from launch.watch.status import measures_by_signature, status_rows
 from launch.watch.survey import Survey, survey
 
 
@@ -186,7 +186,7 @@ def _wait(
 
 def show_status(store: Store, manifest: Manifest, limit: int, *, tsv: bool = False) -> None:
     """Print the state of every cell once."""
-    found = survey(store, cells_of(manifest), record=True)
+    found = survey(store, measures_by_signature(manifest), record=True)
     rows = status_rows(store, manifest.all_cells, found)
     if tsv or limit > 1000:
         print("\n".join(status_lines(rows)))
@@ -199,7 +199,7 @@ def watch_status(store: Store, manifest: Manifest, interval: float, limit: int) 
     console = Console()
     with live_status(manifest.grid, console, limit) as display:
         while True:
-            found = survey(store, cells_of(manifest), record=True)
+            found = survey(store, measures_by_signature(manifest), record=True)
             rows = status_rows(store, manifest.all_cells, found)
             display(rows, _problems(found))
             if not any(row.state in ("queued", "running") for row in rows):
@@ -215,7 +215,7 @@ def _problems(found: Survey) -> list[str]:
 
 def failure_groups(store: Store, manifest: Manifest) -> list[FailureGroup]:
     """The failed and interrupted cells of a grid, alike ones together."""
-    found = survey(store, cells_of(manifest), record=True)
+    found = survey(store, measures_by_signature(manifest), record=True)
     names = {cell.signature: cell.name for cell in reversed(manifest.all_cells)}
     return group_failures(
         (name, store.run(signature), found.cells[signature].state.cause or "unfinished")
@@ -236,7 +236,7 @@ def run_again(run: RunFolder, into: Store) -> bool:
     target = Target(EXECUTORS["inline"], make_profile({"gpus": 0}))
     well = run_launch(into, grid, target, RetryRules(), LaunchOptions())
     again = into.run(grid.cells[0].signature)
-    print(f"AP then {_percent(average_precision(run))}, now {_percent(average_precision(again))}")
+    print(f"AP then {_percent(recorded_ap(run))}, now {_percent(recorded_ap(again))}")
     return well
 
 

@@ -13,7 +13,7 @@ from ablations.grid import Grid
 from ablations.table_spec import parse_specs
 from core.errors import UserError
 from launch.records.store import Store
-from launch.records.summary import average_precision
+from launch.records.summary import recorded_ap
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def standing(store: Store, asked: Comparison, stuck: Sequence[str] = ()) -> Roun
 
 
 def _figures(store: Store, cells: Mapping[int, Cell]) -> dict[int, float]:
-    found = {seed: average_precision(store.run(cell.signature)) for seed, cell in cells.items()}
+    found = {seed: recorded_ap(store.run(cell.signature)) for seed, cell in cells.items()}
     return {seed: ap for seed, ap in found.items() if ap is not None}
 
 

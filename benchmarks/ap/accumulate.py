@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.ap.match import THRESHOLDS, VideoMatches, joined
+from benchmarks.ap.match import THRESHOLDS, VideoMatches, concatenated
 from benchmarks.ap.tracks import AREAS, Bools, Floats, Indices, Ints
 
 RECALLS = np.linspace(0.0, 1.0, 101)
@@ -74,7 +74,7 @@ def gather(parts: Sequence[VideoMatches], categories: Sequence[int]) -> Matches:
     return Matches(
         videos=len(parts),
         categories=tuple(sorted(categories)),
-        tracks=joined(parts),
+        tracks=concatenated(parts),
         video=np.repeat(numbers, [len(part.score) for part in parts]),
         truth_video=np.repeat(numbers, [len(part.truth_category) for part in parts]),
     )

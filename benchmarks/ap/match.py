@@ -60,7 +60,7 @@ def match_video(task: VideoTask) -> VideoMatches | list[str]:
     return tracks if isinstance(tracks, list) else _match(*tracks)
 
 
-def joined(parts: Sequence[VideoMatches]) -> VideoMatches:
+def concatenated(parts: Sequence[VideoMatches]) -> VideoMatches:
     """The parts, at least one, one after the other as one."""
     arrays = {
         f.name: np.concatenate([getattr(part, f.name) for part in parts])

@@ -51,8 +51,8 @@ def print_difference(result: Bootstrap, other: Bootstrap, name: str, console: Co
         if value is None or before is None or interval is None:
             table.add_row(figure, percent(before), "-", "-")
             continue
-        low, high = signed(interval.low), signed(interval.high)
-        table.add_row(figure, percent(before), signed(value - before), f"{low} to {high}")
+        low, high = signed_percent(interval.low), signed_percent(interval.high)
+        table.add_row(figure, percent(before), signed_percent(value - before), f"{low} to {high}")
     console.print(f"difference to {name}", soft_wrap=True)
     console.print(table)
     console.print("An interval that holds 0: other videos of this kind may turn the order round.")
@@ -86,7 +86,7 @@ def _spread(name: str, bootstrap: Bootstrap | None) -> list[str]:
     return [f"{percent(interval.low)} to {percent(interval.high)}", percent(interval.std)]
 
 
-def signed(difference: float) -> str:
+def signed_percent(difference: float) -> str:
     """``+1.23`` of 0.0123."""
     return f"{100 * difference:+.2f}"
 

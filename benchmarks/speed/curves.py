@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from benchmarks.records import record_head
-from benchmarks.speed.isolated import Job, WorkloadSpec
+from benchmarks.speed.isolated import SpeedJob, WorkloadSpec
 from benchmarks.speed.measure import fps_of_job
 from benchmarks.workloads.workload import parse_size
 from core.config.overrides import config_from_dict, override
@@ -58,11 +58,11 @@ def at(spec: WorkloadSpec, axis: CurveAxis, value: str) -> WorkloadSpec:
 
 
 def measure_curve(
-    job: Job,
+    job: SpeedJob,
     axis: CurveAxis,
     values: Sequence[str],
     *,
-    run: Callable[[Job], list[dict[str, Any]]] = fps_of_job,
+    run: Callable[[SpeedJob], list[dict[str, Any]]] = fps_of_job,
     report: Callable[[str, dict[str, Any]], None] = lambda value, record: None,
 ) -> dict[str, Any]:
     """Measure the job's workloads at every value; running out of memory is a point, too.

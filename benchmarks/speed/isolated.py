@@ -95,7 +95,7 @@ class WorkloadSpec:
 
 
 @dataclass(frozen=True)
-class Job:
+class SpeedJob:
     """What an isolated process does.
 
     Attributes:
@@ -114,7 +114,7 @@ class Job:
     memory_limit: int | None = None
 
 
-def run_job(job: Job, report: Callable[[str], None] = unheard) -> list[dict[str, Any]]:
+def run_job(job: SpeedJob, report: Callable[[str], None] = unheard) -> list[dict[str, Any]]:
     """Do ``job`` in an isolated process and return its records.
 
     Args:
@@ -175,16 +175,16 @@ def _tell(line: str) -> None:
     print(f"{PROGRESS}{line}", flush=True)
 
 
-def job_from_dict(data: Mapping[str, Any]) -> Job:
+def job_from_dict(data: Mapping[str, Any]) -> SpeedJob:
     """The inverse of ``dataclasses.asdict``."""
     workloads = tuple(
         WorkloadSpec(**{**spec, "shape": ClipShape(**spec["shape"])}) for spec in data["workloads"]
     )
     parts = {"sampling": Sampling(**data["sampling"]), "scopes": tuple(data["scopes"])}
-    return Job(**{**data, "workloads": workloads, **parts})
+    return SpeedJob(**{**data, "workloads": workloads, **parts})
 
 
-def do_job(job: Job, report: Callable[[str], None] = unheard) -> list[dict[str, Any]]:
+def do_job(job: SpeedJob, report: Callable[[str], None] = unheard) -> list[dict[str, Any]]:
     """Do ``job`` in this process and return its records; ``fits`` has none."""
     if job.threads is not None:
         torch.set_num_threads(job.threads)

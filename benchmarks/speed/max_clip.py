@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.machine.environment import environment
 from benchmarks.machine.memory import available_memory
 from benchmarks.records import record_head
-from benchmarks.speed.isolated import Job, OutOfMemory, run_job
+from benchmarks.speed.isolated import OutOfMemory, SpeedJob, run_job
 from core.errors import UserError
 
 SPARE = 0.9  # of the host's free memory, so that the search does not starve other processes
@@ -60,11 +60,11 @@ def longest_that_fits(fits: Callable[[int], bool], *, start: int = 1, most: int 
 
 
 def find_max_clip(
-    job: Job,
+    job: SpeedJob,
     *,
     start: int = 1,
     most: int = 1024,
-    run: Callable[[Job], object] = run_job,
+    run: Callable[[SpeedJob], object] = run_job,
     report: Callable[[int, bool], None] = lambda length, fitted: None,
 ) -> dict[str, Any]:
     """Search the longest clip for which the job's one workload fits, masks at video size included.

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 
 from benchmarks.speed.fps import SCOPES, out_of_memory_record, protocol
-from benchmarks.speed.isolated import Job, OutOfMemory, WorkloadSpec, run_job
+from benchmarks.speed.isolated import OutOfMemory, SpeedJob, WorkloadSpec, run_job
 from benchmarks.speed.timing import Sampling
 from benchmarks.workloads.workload import ClipShape, clip_shape
 from core.config.schema import Config
 
-RunJob = Callable[[Job], list[dict[str, Any]]]
+RunJob = Callable[[SpeedJob], list[dict[str, Any]]]
 
 
 def fps_record(
@@ -49,7 +49,7 @@ def fps_record(
         config.to_dict(),
         checkpoint=str(checkpoint.resolve()) if checkpoint else None,
     )
-    job = Job(
+    job = SpeedJob(
         "fps", (spec,), device or gpu_or_cpu(), sampling or Sampling(), scopes, threads=threads
     )
     return fps_of_job(job)[0]
@@ -60,7 +60,7 @@ def gpu_or_cpu() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def fps_of_job(job: Job, run: RunJob = run_job) -> list[dict[str, Any]]:
+def fps_of_job(job: SpeedJob, run: RunJob = run_job) -> list[dict[str, Any]]:
     """Records of a job of kind ``fps``, one a workload, in their order.
 
     Several workloads take turns in one process for their speed; memory is measured in a process of
@@ -79,7 +79,7 @@ def fps_of_job(job: Job, run: RunJob = run_job) -> list[dict[str, Any]]:
     return records
 
 
-def _out_of_memory(job: Job, spec: WorkloadSpec, reason: str) -> dict[str, Any]:
+def _out_of_memory(job: SpeedJob, spec: WorkloadSpec, reason: str) -> dict[str, Any]:
     """The record has the protocol that the figure would have had, so that it can be compared."""
     known = protocol(
         spec.shape,

@@ -64,7 +64,7 @@ class ClipDataset(Dataset[Sample]):
         """Frames (T, 3, H, W), resized, normalised and not yet padded, and their targets."""
         rng = np.random.default_rng((self.seed, _DRAW_OF_CLIP, clip))
         video = self.video_of(clip)
-        indices = draw_frames(
+        indices = pick_frames(
             _anchors(self.dataset, video), video.length, self.data.clip_length, rng
         )
         if self.data.clip_order == "sorted":
@@ -76,7 +76,7 @@ class ClipDataset(Dataset[Sample]):
         return (frames.flip(-1), flipped(targets)) if flip else (frames, targets)
 
 
-def draw_frames(
+def pick_frames(
     anchors: Sequence[int], length: int, count: int, rng: np.random.Generator
 ) -> list[int]:
     """An anchor, then ``count`` - 1 other frames without replacement, in no order.

@@ -239,7 +239,7 @@ class Slurm(Executor):
     def cancel(self, cells: Iterable[CellStatus]) -> None:
         """By ``scancel``."""
         try:
-            queries.cancel(list(dict.fromkeys(cell.job_id for cell in cells if cell.job_id)))
+            queries.scancel(list(dict.fromkeys(cell.job_id for cell in cells if cell.job_id)))
         except queries.SlurmError as error:
             raise SubmissionError(str(error)) from error
 

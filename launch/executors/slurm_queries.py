@@ -199,7 +199,7 @@ def expand_id(text: str) -> list[tuple[str, int | None]]:
     return found
 
 
-def cancel(ids: Sequence[str], chunk: int = 500) -> None:
+def scancel(ids: Sequence[str], chunk: int = 500) -> None:
     """Cancel jobs, arrays or tasks of arrays.
 
     Raises:

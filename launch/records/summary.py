@@ -20,7 +20,7 @@ def summary(run: RunFolder) -> dict[str, Any]:
     """
     line = last_line(run)
     found = {name: line.get(name) for name in ("step", "steps", "loss", "seconds_left")}
-    return {**found, "ap": average_precision(run)}
+    return {**found, "ap": recorded_ap(run)}
 
 
 def last_line(run: RunFolder) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def tidy_history(run: RunFolder) -> None:
     write_atomic(run.history, text)
 
 
-def average_precision(run: RunFolder) -> float | None:
+def recorded_ap(run: RunFolder) -> float | None:
     """AP as a fraction, or None."""
     record = lease.read_dict(f"{run.path}/results/ap.json") or {}
     value = (record.get("figures") or {}).get("AP")

@@ -105,7 +105,7 @@ def most_telling(rows: list[StatusRow], limit: int) -> list[StatusRow]:
     return sorted(rows, key=lambda row: ORDER.index(row.state))[:limit]
 
 
-def cells_of(manifest: Manifest) -> dict[str, tuple[str, ...]]:
+def measures_by_signature(manifest: Manifest) -> dict[str, tuple[str, ...]]:
     """Signature to what is to be measured, as :func:`launch.watch.survey.survey` wants it."""
     measures: dict[str, set[str]] = {}
     for cell in manifest.all_cells:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ablations import Fault, GridError, build_grid, load_grid
+from ablations import GridError, GridFault, build_grid, load_grid
 from ablations.expand import LIMIT
 from core.config.yaml_file import YamlError
 from core.errors import UserError
@@ -16,7 +16,7 @@ KINDS = {"head.kind": ["per_frame", "stqi"]}
 RESNET = {"backbone.name": ["pvt_v2_b0", "resnet50"]}
 
 
-def faults(_given: dict[str, Any] | None = None, **keys: Any) -> list[Fault]:
+def faults(_given: dict[str, Any] | None = None, **keys: Any) -> list[GridFault]:
     with pytest.raises(GridError) as error:
         build_grid({"base": "tiny", **keys}, **(_given or {}))
     return list(error.value.faults)

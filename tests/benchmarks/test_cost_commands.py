@@ -133,7 +133,7 @@ def test_faults_are_said_before_anything_runs(no_measuring, args, words):
 
 
 def test_a_terminal_is_told_how_far_a_measurement_is(no_measuring):
-    job = isolated.Job("fps", ())
+    job = isolated.SpeedJob("fps", ())
     told = []
 
     class Status:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from benchmarks.speed.curves import CURVE_COLUMNS, at, curve_csv, measure_curve, parse_axis
-from benchmarks.speed.isolated import Job, WorkloadSpec
+from benchmarks.speed.isolated import SpeedJob, WorkloadSpec
 from benchmarks.workloads.workload import ClipShape
 from core import preset
 from core.errors import UserError
@@ -64,7 +64,7 @@ def run(job):
 def test_a_curve_keeps_every_record_and_running_out_is_a_point():
     told = []
     curve = measure_curve(
-        Job("fps", (SPEC,)), "clip_length", ["2", "8"], run=run,
+        SpeedJob("fps", (SPEC,)), "clip_length", ["2", "8"], run=run,
         report=lambda value, record: told.append(value),
     )  # fmt: skip
     assert curve["kind"] == "curve" and curve["axis"] == "clip_length" and told == ["2", "8"]
@@ -82,13 +82,13 @@ def test_a_faulty_value_is_found_before_anything_is_measured():
         raise AssertionError
 
     with pytest.raises(UserError):
-        measure_curve(Job("fps", (SPEC,)), "size", ["64x32", "65x32"], run=never)
+        measure_curve(SpeedJob("fps", (SPEC,)), "size", ["64x32", "65x32"], run=never)
 
 
 def test_drift_is_in_the_points_of_a_curve():
     def drifting(job):
         return [record | {"environment": {"drift": ["hot", "busy"]}} for record in run(job)]
 
-    curve = measure_curve(Job("fps", (SPEC,)), "clip_length", ["2"], run=drifting)
+    curve = measure_curve(SpeedJob("fps", (SPEC,)), "clip_length", ["2"], run=drifting)
     (row,) = csv.DictReader(io.StringIO(curve_csv(curve)))
     assert row["drift"] == "hot; busy"

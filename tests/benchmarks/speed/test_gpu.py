@@ -7,7 +7,7 @@ from benchmarks.flops.record import flops_record
 from benchmarks.machine.memory import peak_memory
 from benchmarks.machine.state import gpu_state
 from benchmarks.speed.fps import measure
-from benchmarks.speed.isolated import Job, OutOfMemory, WorkloadSpec, run_job
+from benchmarks.speed.isolated import OutOfMemory, SpeedJob, WorkloadSpec, run_job
 from benchmarks.speed.matmul_rate import matmul_rate
 from benchmarks.speed.timing import Sampling, interleaved
 from benchmarks.workloads.tevit import tevit_workload
@@ -60,7 +60,7 @@ def test_peak_memory_is_that_of_the_call():
 def test_running_out_of_memory_is_told_apart():
     spec = WorkloadSpec("tiny", ClipShape(64, 384, 640), preset("tiny").to_dict())
     with pytest.raises(OutOfMemory):
-        run_job(Job("fits", (spec,), device="cuda", memory_limit=2**28))
+        run_job(SpeedJob("fits", (spec,), device="cuda", memory_limit=2**28))
 
 
 def test_state_and_rate_of_a_gpu():

@@ -10,8 +10,8 @@ import torch
 
 from benchmarks.speed import isolated
 from benchmarks.speed.isolated import (
-    Job,
     OutOfMemory,
+    SpeedJob,
     WorkloadSpec,
     do_job,
     job_from_dict,
@@ -24,7 +24,7 @@ from core import preset
 from core.errors import UserError
 
 TINY = WorkloadSpec("tiny", ClipShape(1, 32, 32, 1, 32, 32), preset("tiny").to_dict())
-JOB = Job("fps", (TINY,), sampling=Sampling(1, 2, 0.0), scopes=("model",), threads=1)
+JOB = SpeedJob("fps", (TINY,), sampling=Sampling(1, 2, 0.0), scopes=("model",), threads=1)
 
 
 def test_jobs_survive_json():
@@ -59,7 +59,7 @@ def test_a_process_that_may_use_little_memory_runs_out_of_it(clip, limit):
     """In one large tensor, or in the many small ones of the weights."""
     spec = replace(TINY, shape=ClipShape(clip, 384, 640))
     with pytest.raises(OutOfMemory):
-        run_job(Job("fits", (spec,), threads=1, memory_limit=limit * 2**20))
+        run_job(SpeedJob("fits", (spec,), threads=1, memory_limit=limit * 2**20))
 
 
 def outcome(monkeypatch, result, status=0, stderr=""):
@@ -161,27 +161,27 @@ def test_the_process_does_not_hide_bugs(monkeypatch, tmp_path):
 
 
 def test_fits_runs_the_model_and_has_no_records():
-    assert do_job(Job("fits", (TINY,))) == []
+    assert do_job(SpeedJob("fits", (TINY,))) == []
 
 
 def test_another_gpu_is_made_the_current_one(monkeypatch):
     chosen = []
     monkeypatch.setattr(isolated.torch.cuda, "set_device", chosen.append)
     monkeypatch.setattr(isolated.torch.cuda, "synchronize", lambda device: None)
-    do_job(Job("fits", (), device="cpu"))
-    do_job(Job("fits", (), device="cuda"))
+    do_job(SpeedJob("fits", (), device="cpu"))
+    do_job(SpeedJob("fits", (), device="cuda"))
     assert not chosen
-    do_job(Job("fits", (), device="cuda:1"))
+    do_job(SpeedJob("fits", (), device="cuda:1"))
     assert chosen == [torch.device("cuda:1")]
 
 
 def test_flops_in_an_isolated_process_are_those_of_this_one():
     from benchmarks.flops.record import flops_record
 
-    (record,) = do_job(Job("flops", (TINY,)))
+    (record,) = do_job(SpeedJob("flops", (TINY,)))
     assert record["figures"] == flops_record(preset("tiny"), name="t", shape=TINY.shape)["figures"]
 
 
 def test_memory_of_a_workload_alone():
-    (memory,) = do_job(Job("memory", (TINY,), scopes=("model",)))
+    (memory,) = do_job(SpeedJob("memory", (TINY,), scopes=("model",)))
     assert memory["scope"] == "model" and memory["host_peak"] > 0

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.speed import max_clip
-from benchmarks.speed.isolated import Job, OutOfMemory, WorkloadSpec
+from benchmarks.speed.isolated import OutOfMemory, SpeedJob, WorkloadSpec
 from benchmarks.speed.max_clip import find_max_clip, longest_that_fits
 from benchmarks.workloads.workload import ClipShape
 from core import preset
@@ -48,7 +48,7 @@ def search(limit, **changes):
             raise OutOfMemory("no")
         return []
 
-    job = Job("fps", (SPEC,), **changes)
+    job = SpeedJob("fps", (SPEC,), **changes)
     record = find_max_clip(job, most=64, run=run, report=lambda n, ok: told.append((n, ok)))
     return record, jobs, told
 
@@ -86,4 +86,4 @@ def test_other_failures_are_not_taken_for_want_of_memory():
         raise RuntimeError("bug")
 
     with pytest.raises(RuntimeError, match="bug"):
-        find_max_clip(Job("fps", (SPEC,)), run=run)
+        find_max_clip(SpeedJob("fps", (SPEC,)), run=run)

@@ -5,7 +5,7 @@ import torch
 
 from benchmarks.speed import measure
 from benchmarks.speed.fps import measure as time_workloads
-from benchmarks.speed.isolated import Job, OutOfMemory, WorkloadSpec
+from benchmarks.speed.isolated import OutOfMemory, SpeedJob, WorkloadSpec
 from benchmarks.speed.matmul_rate import MatmulRate
 from benchmarks.speed.measure import fps_of_job, fps_record
 from benchmarks.speed.timing import Sampling
@@ -29,7 +29,7 @@ def test_memory_of_several_workloads_is_measured_in_processes_of_their_own():
             return [{"host_peak": job.workloads[0].name}]
         return [record(spec) for spec in job.workloads]
 
-    records = fps_of_job(Job("fps", (A, B)), run)
+    records = fps_of_job(SpeedJob("fps", (A, B)), run)
     assert jobs == [("fps", ["a", "b"]), ("memory", ["a"]), ("memory", ["b"])]
     assert [r["memory"]["host_peak"] for r in records] == ["a", "b"]
 
@@ -41,7 +41,7 @@ def test_one_workload_needs_one_process():
         jobs.append(job)
         return [record(A)]
 
-    fps_of_job(Job("fps", (A,)), run)
+    fps_of_job(SpeedJob("fps", (A,)), run)
     assert len(jobs) == 1
 
 
@@ -49,7 +49,7 @@ def test_out_of_memory_is_a_result_with_its_protocol():
     def run(job):
         raise OutOfMemory("the process was killed")
 
-    (found,) = fps_of_job(Job("fps", (A,), memory_limit=2**30), run)
+    (found,) = fps_of_job(SpeedJob("fps", (A,), memory_limit=2**30), run)
     assert found["oom"] == "OOM at T=36" and found["figures"] is None
     assert found["reason"] == "the process was killed"
     assert found["protocol"]["clip_length"] == 36
@@ -63,7 +63,7 @@ def test_what_does_not_fit_together_is_measured_alone():
             raise OutOfMemory("too much")
         return [record(job.workloads[0])]
 
-    first, second = fps_of_job(Job("fps", (A, B)), run)
+    first, second = fps_of_job(SpeedJob("fps", (A, B)), run)
     assert first["name"] == "a" and first["figures"] == {}
     assert second["name"] == "b" and second["oom"] == "OOM at T=36"
 
@@ -100,7 +100,7 @@ def test_one_cell_out_of_memory_has_the_protocol_of_its_neighbours(monkeypatch, 
         "tiny", {"inference.mode": mode, "inference.clip_length": 2, "inference.stride": 1}
     )
     spec = WorkloadSpec("a", ClipShape(2, 32, 32), config.to_dict())
-    job = Job("fps", (spec,), sampling=Sampling(1, 1, 0.0), scopes=("model",))
+    job = SpeedJob("fps", (spec,), sampling=Sampling(1, 1, 0.0), scopes=("model",))
 
     def run(job):
         raise OutOfMemory("too much")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from core.config.schema import DataConfig
-from core.data.clips import ClipDataset, collate, draw_frames, make_loader
+from core.data.clips import ClipDataset, collate, make_loader, pick_frames
 from core.data.rle import decode
 from core.data.transforms import MEAN, STD
 from core.data.youtube_vis import load_folder
@@ -59,7 +59,7 @@ def same_batches(first, second):
 )
 def test_frames_of_a_clip(length, count, seed, data):
     anchors = data.draw(st.lists(st.integers(0, length - 1), min_size=1, unique=True))
-    frames = draw_frames(anchors, length, count, np.random.default_rng(seed))
+    frames = pick_frames(anchors, length, count, np.random.default_rng(seed))
     assert len(frames) == count
     assert frames[0] in anchors
     assert all(0 <= frame < length for frame in frames)
@@ -72,7 +72,7 @@ def test_frames_of_a_clip(length, count, seed, data):
 
 def test_every_frame_and_order_comes():
     rng = np.random.default_rng(0)
-    seen = Counter(tuple(draw_frames(range(4), 4, 2, rng)) for _ in range(2400))
+    seen = Counter(tuple(pick_frames(range(4), 4, 2, rng)) for _ in range(2400))
     assert len(seen) == 12
     assert min(seen.values()) > 130  # 200 on average
 

@@ -118,7 +118,7 @@ def test_a_site_that_does_not_answer_has_no_name(command):
 
 def test_cancelling_many_takes_few_commands(command, tmp_path):
     command("scancel", f"echo $# >> {tmp_path}/counts")
-    slurm.cancel([str(k) for k in range(1200)])
+    slurm.scancel([str(k) for k in range(1200)])
     assert (tmp_path / "counts").read_text().split() == ["500", "500", "200"]
 
 
