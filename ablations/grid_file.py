@@ -18,7 +18,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from ablations.analysis.limits import Limits
+from ablations.analysis.limits import MOST_SEEDS, Limits
 from ablations.cell import Measurement
 from core.config.overrides import unknown
 from core.config.strict import Strict, fault_text, root_faults
@@ -62,6 +62,8 @@ def _seed_list(value: Any) -> Any:
     if isinstance(value, int) and not isinstance(value, bool):
         if value < 1:
             raise ValueError(f"{value}: at least one seed, as a count or a list of seeds")
+        if value > MOST_SEEDS:
+            raise ValueError(f"{value}: at most {MOST_SEEDS} seeds")
         return tuple(range(value))
     if isinstance(value, list | tuple) and len(set(map(str, value))) < len(value):
         raise ValueError(f"{list(value)}: a seed is given twice")

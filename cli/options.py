@@ -165,13 +165,17 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     """``3`` as seeds 0, 1, 2; ``0,5`` as it stands, ``5,`` as the one seed 5.
 
     Raises:
-        UserError: not whole numbers from 0, or one of them twice.
+        UserError: not whole numbers from 0, one of them twice, or too many.
     """
+    from ablations.analysis.limits import MOST_SEEDS
+
     try:
         numbers = [int(part) for part in text.split(",") if part.strip()]
     except ValueError:
         numbers = []
     if "," not in text and numbers:
+        if numbers[0] > MOST_SEEDS:
+            raise UserError(f"--seeds {text}: at most {MOST_SEEDS} seeds")
         numbers = list(range(numbers[0]))
     if not numbers or min(numbers) < 0 or len(set(numbers)) < len(numbers):
         raise UserError(f"--seeds {text}: expected a count such as 3, or a list such as 0,3,4")

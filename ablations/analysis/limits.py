@@ -8,6 +8,9 @@ from pydantic import Field, model_validator
 
 from core.config.strict import Strict
 
+MOST_SEEDS = 1000
+"""Far beyond what anybody trains, and few enough to count out."""
+
 
 class Limits(Strict):
     """Seeds that are added round by round, to the cells that are undecided."""
@@ -15,7 +18,9 @@ class Limits(Strict):
     first: Annotated[int, Field(ge=2, strict=True)] = Field(
         description="seeds of every cell before the first look; a spread takes at least 2"
     )
-    most: Annotated[int, Field(strict=True)] = Field(description="seeds beyond which none is added")
+    most: Annotated[int, Field(le=MOST_SEEDS, strict=True)] = Field(
+        description="seeds beyond which none is added"
+    )
     until: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         default=1.0, description="size of a difference that is to be settled, in AP"
     )

@@ -16,7 +16,7 @@ def test_seeds(text, seeds):
     assert parse_seeds(text) == seeds
 
 
-@pytest.mark.parametrize("text", ["", "x", "0", "-1", "1,1", "1,-2"])
+@pytest.mark.parametrize("text", ["", "x", "0", "-1", "1,1", "1,-2", "1000000000000"])
 def test_faulty_seeds(text):
     with pytest.raises(UserError, match="--seeds"):
         parse_seeds(text)
