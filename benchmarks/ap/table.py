@@ -65,7 +65,7 @@ def _figures(result: ApResult, bootstrap: Bootstrap | None) -> Table:
         table.add_column(f"{bootstrap.level:.0%} interval", justify="right")
         table.add_column("std", justify="right")
     for name, value in result.figures.items():
-        table.add_row(name, MEANINGS[name], percent(value), *_spread(name, bootstrap))
+        table.add_row(name, MEANINGS.get(name, ""), percent(value), *_spread(name, bootstrap))
     return table
 
 
