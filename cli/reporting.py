@@ -18,7 +18,7 @@ def report_grid(
     ] = None,
     scale: Annotated[str | None, typer.Option(help="scale that it was launched at")] = None,
     formats: Annotated[
-        str, typer.Option("--format", help="of the tables: md,latex,csv,html")
+        str, typer.Option("--format", help="of the tables, with commas between them")
     ] = "md,latex,csv,html",
     out: Annotated[
         Path | None, typer.Option(help="folder to write to; default: STORE/reports/GRID")
