@@ -68,7 +68,7 @@ def costs_of(
             if count and known[key].multiply_adds is None:
                 each(cell.name)
                 known[key] = _counted(cell.config)
-                write_json(_cache_file(key), asdict(known[key]))
+                _keep(key, known[key])
         found[cell.signature] = known[key]
     return found
 
@@ -108,6 +108,13 @@ def _cache_file(key: str) -> Path:
 def _cached(key: str) -> Costs | None:
     record = lease.read_dict(_cache_file(key))
     return Costs(record.get("parameters"), record.get("multiply_adds")) if record else None
+
+
+def _keep(key: str, counted: Costs) -> None:
+    try:
+        write_json(_cache_file(key), asdict(counted))
+    except OSError as error:  # a plan without its cache is slower next time, and as right
+        logger.warning("multiply-adds are not kept for the next plan: %s", error)
 
 
 def _counted(config: Config) -> Costs:

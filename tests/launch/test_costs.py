@@ -48,6 +48,15 @@ def test_each_model_is_counted_once_and_kept(store, counted):
     assert counted == [10, 20]
 
 
+def test_a_home_that_cannot_be_written_costs_the_cache_and_not_the_plan(
+    store, counted, monkeypatch, caplog
+):
+    monkeypatch.setenv("TEVIT_CACHE", "/dev/null/cache")
+    (cell,) = cells(5)
+    assert costs_of(store, [cell], count=True) == {cell.signature: Costs(7, 5000)}
+    assert "not kept for the next plan" in caplog.text and "/dev/null/cache" in caplog.text
+
+
 def test_without_counting_only_what_is_known_is_shown(store, counted):
     (cell,) = cells(5)
     assert costs_of(store, [cell], count=False) == {cell.signature: Costs()}
