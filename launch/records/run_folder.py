@@ -67,10 +67,14 @@ class RunState:
 
     @property
     def submission(self) -> Mapping[str, Any] | None:
-        """``batch`` and ``index`` of the submission that this state belongs to, if any."""
-        if self.queued is not None:
-            return self.queued
-        return self.holder if self.holder and self.holder.get("batch") else None
+        """``batch`` and ``index`` of the submission that this state belongs to, if any.
+
+        A damaged mark, which names no batch or no place in it, is none.
+        """
+        mark = self.queued if self.queued is not None else self.holder
+        if not mark or not isinstance(mark.get("batch"), str) or not mark["batch"]:
+            return None
+        return mark if isinstance(mark.get("index", 0), int) else None
 
 
 @dataclass(frozen=True)

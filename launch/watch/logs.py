@@ -44,7 +44,7 @@ def _scheduler_log(store: Store, signature: str) -> Path | None:
     except UserError:
         return None
     executor = EXECUTORS.get(batch.executor)
-    path = executor.log(journal, batch, int(submission["index"])) if executor else None
+    path = executor.log(journal, batch, int(submission.get("index", 0))) if executor else None
     return path if path and path.exists() else None
 
 

@@ -95,7 +95,7 @@ def _best_effort(problems: list[str]) -> Iterator[None]:
 
 def _is_open(state: RunState) -> bool:
     """Whether a scheduler may know more than the folder does."""
-    if state.submission is None or state.submission.get("batch") is None:
+    if state.submission is None:
         return False
     return not state.certain or state.name in ("queued", "running")
 

@@ -300,3 +300,12 @@ def test_a_done_cell_is_known_from_a_handful_of_files(store, mixed, monkeypatch)
     status_rows(store, [done], found)
     names = [path.rpartition("/")[2] for path in opened]
     assert names == ["1.end.json", "1.json", "done.json"]
+
+
+@pytest.mark.parametrize("mark", [{"batch": "b", "index": None}, {"batch": None}, {"batch": 3}, {}])
+def test_a_damaged_mark_of_a_submission_is_none(store, make_run, mark):
+    run = make_run()
+    run.write_queued(mark | {"time": 0})
+    assert run.state().submission is None
+    found = survey(store, {run.signature: ("ap",)}, record=False)
+    assert found.cells[run.signature].job_id is None
