@@ -41,7 +41,8 @@ def no_gpus(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
 
 
-def target(executor="local", jobs=2, gpus=0, **more):
+def target(executor="local", jobs=None, gpus=0, **more):
+    jobs = jobs or (2 if executor == "local" else 1)
     return Target(find_executor(executor), make_profile({"gpus": gpus}), jobs, TOY, **more)
 
 
