@@ -14,6 +14,7 @@ import contextlib
 import json
 import os
 import random
+import shlex
 import shutil
 import signal
 import socket
@@ -102,10 +103,14 @@ class Cluster:
         wait_for(idle, seconds, "idle nodes", self.log)
 
     def command(self, *words: str, timeout: float = 30) -> str:
-        """Output of a SLURM command."""
-        return subprocess.run(
-            words, env=self.environment, capture_output=True, text=True, check=True, timeout=timeout
-        ).stdout
+        """Output of a SLURM command; one that fails says in its error what SLURM said."""
+        done = subprocess.run(
+            words, env=self.environment, capture_output=True, text=True, timeout=timeout
+        )
+        if done.returncode:
+            said = f"{shlex.join(words)} said: {done.stderr.strip() or done.stdout.strip()}"
+            raise subprocess.SubprocessError(said)
+        return done.stdout
 
     # --- the faults ---
 

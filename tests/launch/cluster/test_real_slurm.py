@@ -101,12 +101,16 @@ def test_a_grid_runs_to_its_table(study):
 
 
 # The slow faults side by side: they mostly wait.
-OVERTIME, BLOCKED, RAISES, MEMORY, HARD_EXIT, KILLED, REQUEUED, CANCELLED, PLAIN = range(9)
+OVERTIME, BLOCKED, RAISES, MEMORY, HARD_EXIT, KILLED, CANCELLED, PLAIN = range(8)
 
 
 @pytest.fixture(scope="module")
 def storm(slurm_cluster, tmp_path_factory):
-    """Nine cells with a minute each, and what became of them."""
+    """Eight cells with a minute each, and what became of them.
+
+    None of them is requeued by hand: on a busy machine the minute may have requeued it before,
+    and SLURM refuses to requeue what is pending.
+    """
     from launch.records.store import Store
 
     with pytest.MonkeyPatch.context() as patch:
@@ -117,20 +121,17 @@ def storm(slurm_cluster, tmp_path_factory):
         patch.setattr(lease, "BEAT_SECONDS", 1.0)
         slurm.settings.cache_clear()
         slurm.cluster_name.cache_clear()
-        grid = Study(Store(tmp_path_factory.mktemp("storm")), 9, time=1, signal_delay=30)
+        grid = Study(Store(tmp_path_factory.mktemp("storm")), 8, time=1, signal_delay=30)
         grid.toy(OVERTIME, steps=140, sleep=0.5, checkpoint_every=10**6)
         grid.toy(BLOCKED, steps=5, block_at=3)
         grid.toy(RAISES, raise_at=2)
         grid.toy(MEMORY, allocate_at=2, megabytes=1000)
         grid.toy(HARD_EXIT, hard_exit_at=2)
         grid.toy(KILLED, kill_at=2)
-        grid.toy(REQUEUED, steps=40, sleep=0.5, checkpoint_every=5)
         grid.toy(CANCELLED, steps=10**6, sleep=0.2)
         grid.toy(PLAIN, steps=3)
         launched = grid.launch()
         array = launched.batches[0][1]
-        grid.started(REQUEUED, steps=7)
-        slurm_cluster.command("scontrol", "requeue", f"{array}_{REQUEUED}")
         grid.started(CANCELLED)
         slurm_cluster.command("scancel", f"{array}_{CANCELLED}")
         over = ("done", "failed", "interrupted")
@@ -171,12 +172,15 @@ def test_a_process_that_is_gone_without_a_word_is_noticed(storm, cell):
     assert not storm.run(cell).result("ap").exists()
 
 
-def test_requeued_without_a_signal_a_cell_resumes_from_its_checkpoint(storm):
-    assert storm.states()[REQUEUED] == ("done", None)
-    assert storm.ap(REQUEUED) == expected_ap(40)
-    first = next(
-        line for line in read_json_lines(storm.run(REQUEUED).history) if line["attempt"] == 2
-    )
+def test_requeued_without_a_signal_a_cell_resumes_from_its_checkpoint(study, real_slurm):
+    cell = study(1)
+    cell.toy(0, steps=60, sleep=0.5, checkpoint_every=5)
+    array = cell.launch().batches[0][1]
+    cell.started(steps=7)
+    real_slurm.command("scontrol", "requeue", f"{array}_0")
+    cell.wait(["done"])
+    assert cell.ap() == expected_ap(60)
+    first = next(line for line in read_json_lines(cell.run().history) if line["attempt"] == 2)
     assert first["step"] > 1
 
 
@@ -190,7 +194,7 @@ def test_after_the_storm_a_launch_brings_what_is_missing(storm, real_slurm):
     launched = storm.launch("error")
     again = {storm.grid.cells[k].signature for k in (RAISES, HARD_EXIT, KILLED, CANCELLED)}
     assert set(launched.batches[0][0].signatures) == again
-    expected = ["done"] * 9
+    expected = ["done"] * 8
     expected[MEMORY] = ("failed", "out of memory")
     storm.wait(expected)
 
