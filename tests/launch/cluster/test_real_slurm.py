@@ -175,9 +175,9 @@ def test_a_process_that_is_gone_without_a_word_is_noticed(storm, cell):
 def test_requeued_without_a_signal_a_cell_resumes_from_its_checkpoint(study, real_slurm):
     cell = study(1)
     cell.toy(0, steps=60, sleep=0.5, checkpoint_every=5)
-    array = cell.launch().batches[0][1]
+    job = cell.launch().batches[0][1]
     cell.started(steps=7)
-    real_slurm.command("scontrol", "requeue", f"{array}_0")
+    real_slurm.command("scontrol", "requeue", job)
     cell.wait(["done"])
     assert cell.ap() == expected_ap(60)
     first = next(line for line in read_json_lines(cell.run().history) if line["attempt"] == 2)
