@@ -9,11 +9,11 @@ from __future__ import annotations
 import contextlib
 import gc
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -30,6 +30,8 @@ RECALL_NAMES = ("AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 FIGURES = ("AP", "AP50", "AP75", "APs", "APm", "APl", *RECALL_NAMES)
 FEW_MASKS = 50_000
 """Fewer are scored in this process: starting others would take longer."""
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,25 @@ def evaluate(
         UserError: the dataset has no annotations, or results do not fit it; the message lists the
             faulty entries.
     """
+    return ap_result(*for_each_video(match_video, dataset, results, workers=workers), dataset)
+
+
+def for_each_video(
+    function: Callable[[VideoTask], Found | list[str]],
+    dataset: VideoDataset,
+    results: list[Any] | Path,
+    *,
+    workers: int | None = None,
+) -> tuple[list[Found], int]:
+    """What a function finds in each video, in the order of their ids; and the predicted tracks.
+
+    Args:
+        function: of a video; or the faults of its masks.
+        dataset: as :func:`evaluate` takes it; so are results and workers.
+
+    Raises:
+        UserError: as :func:`evaluate` does.
+    """
     truth = dataset.annotations_path
     if not dataset.annotated:
         raise UserError(
@@ -83,10 +104,9 @@ def evaluate(
         if workers is None:
             masks = sum(len(t.predictions) * t.video.length for t in tasks)
             workers = 1 if masks < FEW_MASKS else usable_workers()
-        parts = fork_map(match_video, tasks, workers)
+        parts = fork_map(function, tasks, workers)
     raise_faults([fault for part in parts if isinstance(part, list) for fault in part], heading)
-    matched = [part for part in parts if isinstance(part, VideoMatches)]
-    return _result(gather(matched, list(dataset.categories)), dataset, len(entries))
+    return [part for part in parts if not isinstance(part, list)], len(entries)
 
 
 def figures_of(curves: Curves) -> dict[str, Floats]:
@@ -137,7 +157,9 @@ def _tasks(dataset: VideoDataset, results: list[Any]) -> list[VideoTask]:
     ]
 
 
-def _result(matches: Matches, dataset: VideoDataset, tracks: int) -> ApResult:
+def ap_result(parts: Sequence[VideoMatches], tracks: int, dataset: VideoDataset) -> ApResult:
+    """The figures of every video's matches, and of so many predicted tracks."""
+    matches = gather(parts, list(dataset.categories))
     curves = accumulate(matches, np.ones((1, matches.videos), np.int64))
     per_class = _mean(np.moveaxis(curves.precision[0, 0], 0, 1)[:, None])
     names = _class_names(dataset.categories)

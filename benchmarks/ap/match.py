@@ -57,7 +57,10 @@ class VideoMatches:
 def match_video(task: VideoTask) -> VideoMatches | list[str]:
     """The matches of one video; or what is wrong with its masks."""
     tracks = read_tracks(task)
-    return tracks if isinstance(tracks, list) else _match(*tracks)
+    if isinstance(tracks, list):
+        return tracks
+    predicted, annotated = ranked(tracks[0]), tracks[1]
+    return match_tracks(predicted, annotated, track_overlaps(predicted, annotated))
 
 
 def concatenated(parts: Sequence[VideoMatches]) -> VideoMatches:
@@ -69,17 +72,24 @@ def concatenated(parts: Sequence[VideoMatches]) -> VideoMatches:
     return VideoMatches(**arrays)
 
 
-def _match(predicted: Tracks, annotated: Tracks) -> VideoMatches:
+def ranked(predicted: Tracks) -> Tracks:
+    """The tracks that count, by category and falling score."""
     predicted = predicted[np.lexsort((-predicted.score, predicted.category))]
-    rank = np.arange(len(predicted)) - np.searchsorted(predicted.category, predicted.category)
-    best = np.flatnonzero(rank < MAX_TRACKS)
-    predicted, rank = predicted[best], rank[best]
+    return predicted[np.flatnonzero(_ranks(predicted) < MAX_TRACKS)]
+
+
+def match_tracks(predicted: Tracks, annotated: Tracks, overlaps: Floats) -> VideoMatches:
+    """The matches of tracks as :func:`ranked` gives them.
+
+    Args:
+        overlaps: (D, G) as :func:`benchmarks.ap.tracks.track_overlaps` gives them.
+    """
     truth_ignored = annotated.outside() | annotated.crowd[:, None]
-    matched, ignored = _matched(predicted, annotated, truth_ignored)
+    matched, ignored = _matched(predicted, annotated, overlaps, truth_ignored)
     return VideoMatches(
         category=predicted.category,
         score=predicted.score,
-        rank=rank,
+        rank=_ranks(predicted),
         matched=matched,
         ignored=ignored,
         truth_category=annotated.category,
@@ -87,11 +97,17 @@ def _match(predicted: Tracks, annotated: Tracks) -> VideoMatches:
     )
 
 
-def _matched(predicted: Tracks, annotated: Tracks, truth_ignored: Bools) -> tuple[Bools, Bools]:
+def _ranks(predicted: Tracks) -> Ints:
+    """(D,) place of each track within its category, which follow each other."""
+    return np.arange(len(predicted)) - np.searchsorted(predicted.category, predicted.category)
+
+
+def _matched(
+    predicted: Tracks, annotated: Tracks, overlaps: Floats, truth_ignored: Bools
+) -> tuple[Bools, Bools]:
     """(D, A, T) matched and ignored, of tracks in the order of their scores."""
     matched = np.zeros((len(predicted), len(AREAS), len(THRESHOLDS)), bool)
     ignored = np.repeat(predicted.outside()[:, :, None], len(THRESHOLDS), 2)
-    overlaps = track_overlaps(predicted, annotated)
     near = (overlaps >= THRESHOLDS[0]).any(1)
     evaluation = _Evaluation(iouType="segm")
     for category in np.unique(predicted.category[near]):

@@ -103,15 +103,15 @@ def track_overlaps(predicted: Tracks, annotated: Tracks) -> Floats:
             break
         pairs = np.ix_(rows, columns)
         for frame in range(start, min(start + FRAMES_A_STEP, len(ahead))):
-            common[pairs] += _intersections(predicted, annotated, frame, rows, columns)
+            common[pairs] += intersections(predicted, annotated, frame, rows, columns)
     overlaps = common / np.maximum(total - common, 1)
     return np.where(same & (3 * common >= total), overlaps, 0)
 
 
-def _intersections(
+def intersections(
     predicted: Tracks, annotated: Tracks, frame: int, rows: Indices, columns: Indices
 ) -> Floats:
-    """(rows, columns) common pixels in a frame."""
+    """(rows, columns) common pixels of predicted and annotated tracks in a frame."""
     shares = coco.iou(
         [predicted.masks[i][frame] or NO_MASK for i in rows.tolist()],
         [annotated.masks[j][frame] or NO_MASK for j in columns.tolist()],
