@@ -5,6 +5,7 @@ Rooms are imported inside the commands, so that ``tevit --help`` answers at once
 
 from __future__ import annotations
 
+import errno
 import sys
 
 import typer
@@ -23,10 +24,32 @@ for group in (models, data, training, measuring, grids, reporting):
     app.add_typer(group.app)
 
 
+# what the user, or whoever runs the machine, can mend; any other is a fault of the tool
+_OF_THE_MACHINE = {
+    errno.EACCES: "ask for the right to it, or choose another place",
+    errno.EPERM: "ask for the right to it, or choose another place",
+    errno.EROFS: "choose a place that can be written",
+    errno.EEXIST: "something else has that name: choose another",
+    errno.ENOSPC: "make room, then give the same command again: what was done stands",
+    errno.EDQUOT: "make room, then give the same command again: what was done stands",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EISDIR: "it is a folder, where a file is wanted",
+    errno.ENOTDIR: "one of its folders is a file",
+    errno.ESTALE: "the file system lost it: give the same command again",
+    errno.EIO: "the disk could not be read or written: give the same command again",
+}
+
+
 def main() -> None:
     """Run the command line; a user's error is one message and exit status 2."""
     try:
         app()
     except UserError as error:
         print(f"tevit: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in _OF_THE_MACHINE:
+            raise
+        where = error.filename or "a file"
+        print(f"tevit: {where}: {error.strerror}; {_OF_THE_MACHINE[error.errno]}", file=sys.stderr)
         sys.exit(2)
