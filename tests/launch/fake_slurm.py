@@ -247,7 +247,7 @@ class FakeSlurm:
 
     def run(self, job_id, index=0):
         """Run a task's script to its end, and let the cluster say how it ended."""
-        code = self.start(job_id, index).wait(timeout=60)
+        code = self.start(job_id, index).wait(timeout=240)
         if self.state(job_id, index) == "RUNNING":
             self.task(job_id, index, state="FAILED" if code else "COMPLETED", exit=f"{code}:0")
         return code

@@ -93,7 +93,7 @@ class Cluster:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
-    def wait_idle(self, seconds: float = 40) -> None:
+    def wait_idle(self, seconds: float = 240) -> None:
         """Wait until every node can take jobs."""
 
         def idle() -> bool:
@@ -121,12 +121,12 @@ class Cluster:
     def wait_saved(self) -> None:
         """Wait until the controller has written its jobs to its disk, as it does now and then."""
         now, saved = time.time(), self.folder / "state" / "job_state"
-        wait_for(lambda: saved.exists() and saved.stat().st_mtime > now, 60, "job_state", self.log)
+        wait_for(lambda: saved.exists() and saved.stat().st_mtime > now, 240, "job_state", self.log)
 
     def start_controller(self) -> None:
         """Start the controller, and wait until it answers."""
         self._start("slurmctld", "slurmctld", "-D")
-        wait_for(lambda: "UP" in self.command("scontrol", "ping"), 60, "slurmctld", self.log)
+        wait_for(lambda: "UP" in self.command("scontrol", "ping"), 240, "slurmctld", self.log)
 
     def kill_node(self, node: str) -> None:
         """The node's daemon is gone; its jobs run on, unwatched."""
@@ -144,7 +144,7 @@ class Cluster:
                 self._start("slurmdbd", "slurmdbd", "-D")
             return bool(self.command("sacctmgr", "-n", "list", "stats", timeout=10))
 
-        wait_for(answers, 90, "slurmdbd", self.log)
+        wait_for(answers, 240, "slurmdbd", self.log)
 
     def kill_dbd(self) -> None:
         """No accounting any more."""
@@ -248,7 +248,7 @@ class Cluster:
         own |= {"seed-file": self.folder / "munge" / "seed"}
         options = [f"--{name}={value}" for name, value in own.items()]
         self._start("munged", "munged", "--foreground", "--force", *options)
-        wait_for(lambda: (self.run / "munge.sock").exists(), 10, "munged")
+        wait_for(lambda: (self.run / "munge.sock").exists(), 120, "munged")
 
     def _start_database(self) -> None:
         data, port = self.folder / "database", json.loads((self.etc / "ports.json").read_text())
@@ -288,7 +288,7 @@ class Cluster:
         )
         login = ["mariadb", "--no-defaults", "-h127.0.0.1", f"-P{port['sql']}"]
         query = [*login, "-uslurm", "-pslurm", "-e", "select 1", "accounting"]
-        wait_for(lambda: bool(self.command(*query)), 60, "mariadbd", self.log)
+        wait_for(lambda: bool(self.command(*query)), 240, "mariadbd", self.log)
 
 
 def wait_for(

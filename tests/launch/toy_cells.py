@@ -2,8 +2,10 @@
 
 What a cell does stands in ``toy.json`` of its run folder: ``steps``, ``sleep`` (seconds a step),
 ``checkpoint_every`` and the misdeeds ``raise_at``, ``exit_at``, ``hard_exit_at``, ``kill_at``,
-``allocate_at``, ``block_at``, ``fill_disk_at`` (step numbers), each done once: on attempt
-``misdeed_on`` (default 1), or on every attempt where that is 0.
+``allocate_at``, ``block_at``, ``fill_disk_at``, ``wait_at`` (step numbers), each done once: on
+attempt ``misdeed_on`` (default 1), or on every attempt where that is 0.  One that waits does so
+until it is told to stop, or its folder has a file ``go``: what is to happen to a cell while it
+runs happens in time, however slow the machine.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ def count_steps(run, *, attempt, should_stop, leader=True):
     while state["step"] < steps:
         step = state["step"] + 1
         if attempt == toy.get("misdeed_on", 1) or toy.get("misdeed_on") == 0:
-            misbehave(toy, step, run)
+            misbehave(toy, step, run, should_stop)
         time.sleep(toy.get("sleep", 0.0))
         state = {"step": step, "value": (state["value"] * 31 + step) % 1_000_003}
         if leader:
@@ -47,7 +49,7 @@ def count_steps(run, *, attempt, should_stop, leader=True):
     return True
 
 
-def misbehave(toy, step, run):
+def misbehave(toy, step, run, should_stop):
     if step == toy.get("raise_at"):
         raise ValueError(f"step {step} went wrong")
     if step == toy.get("exit_at"):
@@ -60,6 +62,9 @@ def misbehave(toy, step, run):
         allocate(toy.get("megabytes", 2000))
     if step == toy.get("block_at"):
         block_in_c()
+    if step == toy.get("wait_at"):
+        while not (should_stop() or (run.path / "go").exists()):
+            time.sleep(0.05)
     if step == toy.get("fill_disk_at"):
         write_json(run.result("ap"), {"filler": "x" * 10_000_000})
 

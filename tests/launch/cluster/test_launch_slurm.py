@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 
 import pytest
 import toy_cells
+from slurm_cluster import wait_for
 from toy_grids import slurm_target, toy_grid
 
 from core.errors import UserError
@@ -123,24 +123,23 @@ def test_a_failing_cell_is_left_alone_unless_the_user_insists(toys, go, look, fa
 
 @pytest.mark.slow
 def test_a_warned_cell_is_requeued_and_resumes(store, toys, go, look, fake_slurm):
-    grid = toys(toy_grid(1), steps=60, sleep=0.02, checkpoint_every=10**6)
+    grid = toys(toy_grid(1), steps=9, wait_at=4, checkpoint_every=10**6)
     go(grid)
     run = store.run(grid.cells[0].signature)
     process = fake_slurm.start(100)
-    while not run.history.exists():
-        time.sleep(0.02)
+    wait_for(run.history.exists, 120, "the first step")
     signal_task(run)
-    process.wait(timeout=30)
+    process.wait(timeout=120)
     assert fake_slurm.calls("scontrol")[-1] == "scontrol requeue 100"
     assert look(grid)[0][0] == "queued"
     assert go(grid) == []
     assert fake_slurm.run(100) == 0
     assert look(grid) == [("done", None)]
     lines = [json.loads(line) for line in run.history.read_text().splitlines()]
-    assert [line["step"] for line in lines] == list(range(1, 61))
+    assert [line["step"] for line in lines] == list(range(1, 10))
     assert {line["attempt"] for line in lines} == {1, 2}
     result = json.loads(run.result("ap").read_text())["figures"]["AP"]
-    assert result == toy_cells.expected_ap(60)
+    assert result == toy_cells.expected_ap(9)
 
 
 def signal_task(run, number=signal.SIGUSR2):
@@ -148,20 +147,19 @@ def signal_task(run, number=signal.SIGUSR2):
 
 
 def test_a_cell_that_is_restarted_without_a_word_resumes(store, toys, go, look, fake_slurm):
-    grid = toys(toy_grid(1), steps=30, sleep=0.02)
+    grid = toys(toy_grid(1), steps=9, wait_at=4)
     go(grid)
     run = store.run(grid.cells[0].signature)
     process = fake_slurm.start(100)
-    while not run.history.exists():
-        time.sleep(0.02)
+    wait_for(run.history.exists, 120, "the first step")
     signal_task(run, signal.SIGKILL)
-    process.wait(timeout=30)
+    process.wait(timeout=120)
     fake_slurm.task(100, state="PENDING", restarts=1)  # scontrol requeue
     assert look(grid)[0][0] == "queued"
     assert go(grid) == []
     fake_slurm.run(100)
     assert look(grid) == [("done", None)]
-    assert json.loads(run.result("ap").read_text())["figures"]["AP"] == toy_cells.expected_ap(30)
+    assert json.loads(run.result("ap").read_text())["figures"]["AP"] == toy_cells.expected_ap(9)
 
 
 def test_while_a_batch_is_being_submitted_others_leave_it_alone(store, toys, go, look, fake_slurm):

@@ -36,7 +36,7 @@ def test_filters_and_names_in_the_environment_lose_no_live_job(study, real_slurm
     assert grid.states() == [("queued", None)] * 3
     assert grid.launch().batches == ()
     cancel(grid.store, grid.store.manifest("toys").cells)
-    assert grid.states() == [("interrupted", "cancelled")] * 3
+    grid.wait([("interrupted", "cancelled")] * 3)
 
 
 def test_memory_that_no_node_has_is_refused_and_the_cells_stay_new(study):
@@ -73,19 +73,19 @@ def test_followers_wait_for_a_start_run_whose_node_dies(study, real_slurm):
     cells = tuple(replace(cell, start=start) for cell in grid.grid.cells)
     grid.grid = replace(grid.grid, cells=cells)
     run = grid.store.run(start.signature)
-    write_toy(run.path, steps=200, sleep=0.25, checkpoint_every=4)
+    write_toy(run.path, steps=9, wait_at=5, checkpoint_every=4)
     for k in range(2):
         grid.toy(k, steps=3)
     grid.launch()
-    wait_for(run.checkpoint.exists, 60, "the start run")
+    wait_for(run.checkpoint.exists, 240, "the start run")
     assert grid.states() == [("queued", None)] * 2
     first = lease.latest(run.state_folder).holder
     real_slurm.kill_node(first["node"])
     try:
-        wait_for(lambda: len(run.attempts()) == 2, 90, "the second copy")
+        wait_for(lambda: len(run.attempts()) == 2, 240, "the second copy")
         assert not grid.run().attempts()
     finally:
         real_slurm.start_node(first["node"])
-    grid.wait(["done"] * 2, 180)
+    grid.wait(["done"] * 2)
     assert run.done_path.stat().st_mtime < grid.run().checkpoint.stat().st_mtime
     assert grid.ap() == expected_ap(3)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -44,6 +43,10 @@ class Study:
     def toy(self, k, **toy):
         write_toy(self.run(k).path, **toy)
 
+    def go(self, k):
+        """Let a cell that waits (see toy_cells) go on."""
+        (self.run(k).path / "go").touch()
+
     def launch(self, *retry):
         return launch(self.store, self.grid, self.target, parse_rules(retry))
 
@@ -54,7 +57,7 @@ class Study:
     def states(self):
         return [(s.state.name, s.state.cause) for s in self.look()]
 
-    def wait(self, expected, seconds=120):
+    def wait(self, expected, seconds=300):
         """Wait until the cells' states are as expected (a name, or name and cause)."""
         wanted_states = [e if isinstance(e, tuple) else (e, None) for e in expected]
         self.until(lambda: self.states() == wanted_states, seconds)
@@ -69,7 +72,7 @@ class Study:
             pytest.fail(f"{self.look()}\n{[self.ends(k) for k in range(2)]}\n{shown}")
 
     def started(self, k=0, steps=2):
-        wait_for(lambda: len(self.steps(k)) >= steps, 60, f"cell {k} to start")
+        wait_for(lambda: len(self.steps(k)) >= steps, 240, f"cell {k} to start")
 
     def steps(self, k=0):
         return [line["step"] for line in read_json_lines(self.run(k).history)]
@@ -136,7 +139,7 @@ def storm(slurm_cluster, tmp_path_factory):
         slurm_cluster.command("scancel", f"{array}_{CANCELLED}")
         over = ("done", "failed", "interrupted")
         wait_for(
-            lambda: all(name in over for name, _ in grid.states()), 300, "the storm to be over"
+            lambda: all(name in over for name, _ in grid.states()), 600, "the storm to be over"
         )
         yield grid
 
@@ -152,7 +155,8 @@ def test_over_its_time_limit_a_cell_is_requeued_until_it_is_done(storm):
 
 def test_blocked_in_c_code_a_cell_is_requeued_over_its_head(storm):
     assert storm.states()[BLOCKED] == ("done", None)
-    assert storm.ends(BLOCKED) == ["requeued", "done"]
+    *before, last = storm.ends(BLOCKED)
+    assert (set(before), last) == ({"requeued"}, "done")
     assert storm.ap(BLOCKED) == expected_ap(5)
 
 
@@ -174,12 +178,12 @@ def test_a_process_that_is_gone_without_a_word_is_noticed(storm, cell):
 
 def test_requeued_without_a_signal_a_cell_resumes_from_its_checkpoint(study, real_slurm):
     cell = study(1)
-    cell.toy(0, steps=60, sleep=0.5, checkpoint_every=5)
+    cell.toy(0, steps=9, wait_at=8, checkpoint_every=5)
     job = cell.launch().batches[0][1]
     cell.started(steps=7)
     real_slurm.command("scontrol", "requeue", job)
     cell.wait(["done"])
-    assert cell.ap() == expected_ap(60)
+    assert cell.ap() == expected_ap(9)
     first = next(line for line in read_json_lines(cell.run().history) if line["attempt"] == 2)
     assert first["step"] > 1
 
@@ -201,52 +205,55 @@ def test_after_the_storm_a_launch_brings_what_is_missing(storm, real_slurm):
 
 def test_preempted_a_cell_writes_a_checkpoint_and_resumes(study, real_slurm):
     cell = study(1, extra={"nodelist": "n2"})
-    cell.toy(0, steps=30, sleep=0.3, checkpoint_every=10**6)
+    cell.toy(0, steps=9, wait_at=4, checkpoint_every=10**6)
     cell.launch()
     cell.started()
     command = ["sbatch", "-p", "high", "-w", "n2", "--exclusive", "-o", "/dev/null"]
     slurm.run_slurm([*command, "--wrap", "sleep 1"])
-    wait_for(lambda: cell.ends() == ["requeued"], 60, "the checkpoint")
-    assert cell.run().state().cause == "preempted"
     cell.wait(["done"])
-    assert cell.steps() == list(range(1, 31))
-    assert cell.ap() == expected_ap(30)
+    assert cell.ends() == ["requeued", "done"]
+    assert cell.run().attempts()[0].end["cause"] == "preempted"
+    assert cell.steps() == list(range(1, 10))
+    assert cell.ap() == expected_ap(9)
 
 
 def test_a_lost_node_and_two_copies_of_a_cell(study, real_slurm):
     """slurmd is killed: SLURM runs the cell elsewhere while the old process works on."""
     cell = study(1)
-    cell.toy(0, steps=200, sleep=0.25, checkpoint_every=4)
+    cell.toy(0, steps=9, wait_at=4, checkpoint_every=2)
     cell.launch()
     cell.started()
     first = lease.latest(cell.run().state_folder).holder
     real_slurm.kill_node(first["node"])
     try:
-        wait_for(lambda: len(cell.run().attempts()) == 2, 90, "the second copy")
-        os.kill(first["pid"], 0)  # the first one still runs, and soon sees that it is replaced
-        wait_for(lambda: lease.is_gone(first), 30, "the first copy to stop")
+        wait_for(lambda: len(cell.run().attempts()) == 2, 240, "the second copy")
+        # the first one has worked all the while, and stops since it sees that it is replaced
+        wait_for(lambda: "stopped at step 4" in cell.run().log(1).read_text(), 120, "it to stop")
         assert cell.run().attempts()[1].holder["node"] != first["node"]
     finally:
         real_slurm.start_node(first["node"])
-    cell.wait(["done"], 180)
-    assert cell.ap() == expected_ap(200)
+    cell.wait(["done"])
+    assert cell.ap() == expected_ap(9)
     assert cell.ends()[-1] == "done"
 
 
 def test_the_controller_dies_and_comes_back(study, real_slurm):
     grid = study(6, array_parallelism=2)
     for k in range(6):
-        grid.toy(k, steps=10, sleep=0.2)
+        grid.toy(k, steps=4, wait_at=3)
     grid.launch()
     grid.started()
     real_slurm.wait_saved()
     real_slurm.kill_controller()
     assert survey(grid.store, grid.grid.measures()).problems
     assert {s.note for s in grid.look()} >= {"SLURM does not answer"}
-    time.sleep(1)
+    grid.go(0)  # ends while nobody listens
+    wait_for(grid.run().done_path.exists, 120, "a cell to end")
     real_slurm.start_controller()
+    for k in range(1, 6):
+        grid.go(k)
     grid.wait(["done"] * 6)
-    assert [grid.ap(k) for k in range(6)] == [expected_ap(10)] * 6
+    assert [grid.ap(k) for k in range(6)] == [expected_ap(4)] * 6
 
 
 def test_what_the_controller_forgot_is_submitted_again(study, real_slurm):
@@ -262,7 +269,7 @@ def test_what_the_controller_forgot_is_submitted_again(study, real_slurm):
         grid.launch()
         return [name for name, _ in grid.states()] == ["done", "done"]
 
-    grid.until(done, 120)
+    grid.until(done, 300)
     assert [grid.ap(k) for k in range(2)] == [expected_ap(3)] * 2
 
 
@@ -309,7 +316,7 @@ def test_a_launcher_dies_between_two_submissions(study, store):
     grid = study(4, max_array_size=2)
     for k in range(4):
         grid.toy(k, steps=3)
-    assert launcher_process(store, "dies").wait(timeout=60) == -signal.SIGKILL
+    assert launcher_process(store, "dies").wait(timeout=240) == -signal.SIGKILL
     assert sum(len(b.signatures) for b, _ in grid.launch().batches) == 2
     grid.wait(["done"] * 4)
     assert [len(grid.run(k).attempts()) for k in range(4)] == [1] * 4
@@ -320,7 +327,7 @@ def test_two_launchers_at_once(study, store):
     for k in range(4):
         grid.toy(k, steps=3)
     both = [launcher_process(store) for _ in range(2)]
-    assert [process.wait(timeout=90) for process in both] == [0, 0]
+    assert [process.wait(timeout=240) for process in both] == [0, 0]
     assert sorted(process.stdout.read() for process in both) == ["0\n", "4\n"]
     grid.wait(["done"] * 4)
     assert [len(grid.run(k).attempts()) for k in range(4)] == [1] * 4
@@ -362,13 +369,16 @@ def test_the_report_follows_the_last_cell_however_it_ended(study, tmp_path):
     code = f"import pathlib; pathlib.Path({str(note)!r}).write_text('made')"
     grid = study(3)
     grid.target = replace(grid.target, then=(sys.executable, "-c", code))
-    grid.toy(0, steps=6, sleep=0.5)
+    grid.toy(0, steps=6, wait_at=5)
     grid.toy(1, raise_at=1)
     grid.toy(2)
     jobs = [job_id for _, job_id in grid.launch().batches]
     report = Slurm().report(Journal(grid.store), "toys", grid.target, 1, jobs)
+    grid.wait(["running", ("failed", "error"), "done"])
+    assert not note.exists()
+    grid.go(0)
     grid.wait(["done", ("failed", "error"), "done"])
-    wait_for(note.exists, 60, report)
+    wait_for(note.exists, 240, report)
     assert note.stat().st_mtime > grid.run(0).done_path.stat().st_mtime
 
 
@@ -391,6 +401,6 @@ def test_a_thousand_cells_are_submitted_at_once(study, real_slurm):
     assert len(launched.batches) == 1
     assert {name for name, _ in grid.states()} == {"queued"}
     real_slurm.command("scancel", launched.batches[0][1])
-    wait_for(lambda: set(grid.states()) == {("interrupted", "cancelled")}, 60, "cancellation")
+    wait_for(lambda: set(grid.states()) == {("interrupted", "cancelled")}, 240, "cancellation")
     assert Journal(grid.store).unsettled() == []
     assert RetryRules().refusal(grid.run(), grid.look()[0].state) is None
