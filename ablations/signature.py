@@ -30,7 +30,8 @@ SCHEMA = 1
 """Raise it when the same config comes to mean something else; every signature changes."""
 
 ADDED: dict[type[Section], dict[str, Any]] = {
-    DataConfig: {"synthetic.blinking": 0.0, "synthetic.light": 0.0}
+    BackboneConfig: {"temporal": "messengers"},
+    DataConfig: {"synthetic.blinking": 0.0, "synthetic.light": 0.0},
 }
 """Fields that came later, with the value that means what was before them: at that value they are
 left out, so that runs made before keep their signatures."""

@@ -10,6 +10,7 @@ SWITCHES: dict[str, Any] = {
     "backbone.drop_path": 0.3,
     "backbone.frozen_stages": 1,
     "backbone.norm_eval": True,
+    "backbone.temporal": "mean",
     "backbone.pretrained": "weights.pth",
     "messenger.tokens": 16,
     "messenger.shift": False,

@@ -52,6 +52,15 @@ def attention(query: Shape, key: Shape, value: Shape) -> int:
     return batch * query[-2] * key[-2] * (query[-1] + value[-1])
 
 
+def gru(x: Shape, weights: Sequence[Shape]) -> int:
+    """Recurrent layers over (B, T, I): each weight matrix is used once a clip and frame.
+
+    Args:
+        weights: of all parameters, as torch lists them; the biases are not counted.
+    """
+    return x[0] * x[1] * sum(prod(weight) for weight in weights if len(weight) == 2)
+
+
 def einsum(equation: str, shapes: Sequence[Shape]) -> int:
     """Einstein sum of two operands: every combination of their indices is one multiply-add.
 

@@ -58,6 +58,10 @@ def _attention(inputs: list[Any], outputs: list[Any]) -> int:
     return formulas.attention(*_shapes(inputs[:3]))
 
 
+def _gru(inputs: list[Any], outputs: list[Any]) -> int:
+    return formulas.gru(_shape(inputs[0]), _shapes(list(inputs[2].node().inputs())))
+
+
 def _einsum(inputs: list[Any], outputs: list[Any]) -> int:
     return formulas.einsum(inputs[0].toIValue(), _shapes(list(inputs[1].node().inputs())))
 
@@ -91,6 +95,7 @@ TRACE_HANDLES: dict[str, TraceHandle] = {
     "aten::linear": _linear,
     "aten::_convolution": _convolution,
     "aten::scaled_dot_product_attention": _attention,
+    "aten::gru": _gru,
     "aten::einsum": _einsum,
     "aten::grid_sampler": _grid_sampler,
     "aten::upsample_bilinear2d": _upsample("bilinear"),

@@ -17,6 +17,7 @@ from core.config.strict import Strict
 PVTName = Literal["pvt_v2_b0", "pvt_v2_b1", "pvt_v2_b2", "pvt_v2_b3", "pvt_v2_b4", "pvt_v2_b5"]
 ResNetName = Literal["resnet50", "resnet101"]
 SwinName = Literal["swin_t", "swin_s", "swin_b", "swin_l"]
+HeadKind = Literal["stqi", "per_frame", "stqi_unshared", "mean", "relative_attention", "gru"]
 
 
 def _not_boolean(value: Any) -> Any:
@@ -58,6 +59,13 @@ class BackboneConfig(Section):
     )
     norm_eval: bool = Field(
         default=False, description="keep batch norm in eval mode while training"
+    )
+    temporal: Literal["messengers", "channel_shift", "mean", "attention"] = Field(
+        default="messengers",
+        description="what mixes a clip's frames: messengers, as section messenger says (at "
+        "messenger.tokens=0 nothing does); instead of them channel_shift: of the channels at the "
+        "entry of each block (TSM); mean: half of each stage's output becomes its mean over time; "
+        "attention: over time, after the last stage",
     )
     pretrained: Path | None = Field(
         default=None, description="weights file of the backbone, in its public format"
@@ -122,10 +130,13 @@ class MessengerConfig(Section):
 class HeadConfig(Section):
     """The query head: a cascade of box and mask heads over shared queries (section 3.3)."""
 
-    kind: Literal["stqi", "per_frame", "stqi_unshared"] = Field(
+    kind: HeadKind = Field(
         default="stqi",
         description="stqi: attention over queries and, with the same weights, over time; "
-        "per_frame: no attention over time; stqi_unshared: over time with weights of its own",
+        "per_frame: no attention over time; stqi_unshared: over time with weights of its own; "
+        "instead of STQI mean: a query gets its mean over time; relative_attention: "
+        "stqi_unshared that knows how far apart frames are; gru: a query goes through a "
+        "bidirectional GRU over the frames; the last two know the order (data.clip_order)",
     )
     queries: Count = Field(default=100, description="object queries a clip")
     stages: Count = Field(default=6, description="cascade stages, each with weights of its own")
@@ -157,6 +168,11 @@ class HeadConfig(Section):
             raise ValueError(
                 f"head.channels={self.channels} does not divide into "
                 f"head.attention_heads={self.attention_heads} heads"
+            )
+        if self.kind == "gru" and self.channels % 2:
+            raise ValueError(
+                f"head.kind=gru halves head.channels={self.channels} between its two directions: "
+                "use an even number"
             )
         return self
 
@@ -367,6 +383,12 @@ class ModelConfig(Section):
                 f"messenger.tokens={self.messenger.tokens}: backbone.name={self.backbone.name} "
                 f"cannot carry messenger tokens; use one of {', '.join(get_args(PVTName))}, or "
                 "set messenger.tokens=0"
+            )
+        if self.messenger.tokens and self.backbone.temporal != "messengers":
+            raise ValueError(
+                f"backbone.temporal={self.backbone.temporal} stands in the place of messenger "
+                f"tokens, of which there are messenger.tokens={self.messenger.tokens}: set "
+                "messenger.tokens=0, or backbone.temporal=messengers"
             )
         return self
 

@@ -24,12 +24,15 @@ class MultiheadAttention(nn.Module):
         nn.init.xavier_uniform_(self.in_proj_weight)
         nn.init.zeros_(self.out_proj.bias)
 
-    def forward(self, query: Tensor, memory: Tensor | None = None) -> Tensor:
+    def forward(
+        self, query: Tensor, memory: Tensor | None = None, bias: Tensor | None = None
+    ) -> Tensor:
         """Attend from ``query`` to ``memory`` (to itself if none).
 
         Args:
             query: (B, L, C).
             memory: (B, S, C), keys and values.
+            bias: (heads, L, S), added to the logits.
 
         Returns:
             (B, L, C), before residual and norm.
@@ -42,9 +45,23 @@ class MultiheadAttention(nn.Module):
             bias_q, bias_kv = self.in_proj_bias.split((channels, 2 * channels))
             q = F.linear(query, weight_q, bias_q)
             k, v = F.linear(memory, weight_kv, bias_kv).chunk(2, dim=-1)
-        attended = F.scaled_dot_product_attention(self._split(q), self._split(k), self._split(v))
+        q, k, v = self._split(q), self._split(k), self._split(v)
+        bias = None if bias is None else bias.to(q.dtype)
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         return self.out_proj(attended.transpose(1, 2).flatten(2))
 
     def _split(self, x: Tensor) -> Tensor:
         """(B, L, C) to (B, heads, L, C / heads)."""
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+class ResidualAttention(nn.Module):
+    """Self-attention with its residual, under the published name."""
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        self.attn = MultiheadAttention(channels, heads)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, L, C) to the same shape."""
+        return x + self.attn(x)

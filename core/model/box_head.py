@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from core.config.schema import HeadConfig
-from core.model.attention import MultiheadAttention
+from core.model.attention import ResidualAttention
 from core.model.dynamic_conv import DynamicConv
+from core.model.query_time import own_interaction
 
 BOX_BINS = 7
 
@@ -28,18 +29,6 @@ class BoxHeadOutput:
     deltas: Tensor
     queries: Tensor
     attention_features: Tensor
-
-
-class ResidualAttention(nn.Module):
-    """Self-attention with its residual, under the published name."""
-
-    def __init__(self, channels: int, heads: int) -> None:
-        super().__init__()
-        self.attn = MultiheadAttention(channels, heads)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, L, C) to the same shape."""
-        return x + self.attn(x)
 
 
 class FeedForward(nn.Module):
@@ -80,8 +69,9 @@ class BoxHead(nn.Module):
         self.fc_reg = nn.Linear(channels, 4)
         self.attention = ResidualAttention(channels, config.attention_heads)
         self.attention_norm = nn.LayerNorm(channels)
-        if config.kind == "stqi_unshared":
-            self.temporal_attention = ResidualAttention(channels, config.attention_heads)
+        own = own_interaction(config.kind, channels, config.attention_heads)
+        if own is not None:
+            self.temporal_attention = own
             self.temporal_attention_norm = nn.LayerNorm(channels)
         self.instance_interactive_conv = DynamicConv(channels, config.dynamic_channels, BOX_BINS**2)
         self.instance_interactive_conv_norm = nn.LayerNorm(channels)
@@ -114,7 +104,7 @@ class BoxHead(nn.Module):
         return x.view_as(queries)
 
     def _attend_over_time(self, queries: Tensor) -> Tensor:
-        """Attention among the T copies of each query; shared weights are those over queries."""
+        """What the T copies of each query tell one another; shared weights: those over queries."""
         if self.kind == "per_frame":
             return queries
         shared = self.kind == "stqi"

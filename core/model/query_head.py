@@ -70,8 +70,8 @@ class QueryHead(nn.Module):
         super().__init__()
         self.bbox_head = nn.ModuleList(BoxHead(config) for _ in range(config.stages))
         self.mask_head = nn.ModuleList(MaskHead(config) for _ in range(config.stages))
-        for parameter in self.parameters():
-            if parameter.dim() > 1:
+        for name, parameter in self.named_parameters():
+            if parameter.dim() > 1 and not name.endswith("time_bias"):
                 nn.init.xavier_uniform_(parameter)
         for head in self.bbox_head:
             fc_cls = cast(BoxHead, head).fc_cls

@@ -20,7 +20,7 @@ from core.errors import UserError
 from core.training.checkpoint import LoadReport, load_state, read_file, state_dict_of
 
 _CLASSIFIER = re.compile(r"(fc|head|norm)\.")
-_MADE_HERE = re.compile(r"(msg_tokens|norm[0-3]\.(weight|bias))$")
+_MADE_HERE = re.compile(r"(msg_tokens|mixer\..+|norm[0-3]\.(weight|bias))$")
 
 _PVT_RENAMES = (
     (r"^patch_embed(\d)\.proj\.", r"layers.\1.0.projection."),
@@ -70,7 +70,8 @@ def convert_backbone(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def load_pretrained(backbone: nn.Module, path: Path) -> LoadReport:
     """Fill ``backbone`` from its public weights file (or from a checkpoint of a whole detector).
 
-    Messenger tokens and Swin's four output norms are in no public file: they stay as they are.
+    Messenger tokens, attention over time and Swin's four output norms are in no public file: they
+    stay as they are.
 
     Raises:
         UserError: the file is missing, broken, unsafe, or of another backbone or variant.

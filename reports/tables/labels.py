@@ -23,11 +23,25 @@ DERIVED = ("method", "backbone", "cell")
 _ABSENT = frozenset({"off", "no", "none", "false", "without", "0", "per_frame"})
 _PLAINLY_PRESENT = frozenset({"on", "yes", "true", "with"})
 _BARE = _ABSENT - {"per_frame"} | _PLAINLY_PRESENT
-_HEADS = {"stqi": "STQI", "per_frame": "per-frame", "stqi_unshared": "STQI, unshared"}
+_HEADS = {
+    "stqi": "STQI",
+    "per_frame": "per-frame",
+    "stqi_unshared": "STQI, unshared",
+    "mean": "mean over time",
+    "relative_attention": "relative attention",
+    "gru": "GRU",
+}
+_MIXERS = {
+    "channel_shift": "channel shift (TSM)",
+    "mean": "mean over time",
+    "attention": "temporal attention",
+}
 _USUAL = {
     "head": "Head",
     "head.kind": "Head",
     **_HEADS,
+    **_MIXERS,
+    "backbone.temporal": "Mixing of frames",
     "messenger=shift": "MsgShifT",
     "messenger=on": "MsgShifT",
     "messenger.tokens": "Messengers",
@@ -294,6 +308,8 @@ def _method(cell: CellRows) -> str:
     parts = []
     if float(str(tokens)):
         parts.append("MsgShifT" if has_part(cell, "MsgShifT") else "Msg")
+    mixer = _MIXERS.get(str(_switch(cell, "backbone.temporal")))
+    parts += [mixer] if mixer else []
     kind = str(_switch(cell, "head.kind"))
     parts.append(_HEADS.get(kind, kind))
     return f"TeViT ({' + '.join(parts)})"

@@ -20,7 +20,15 @@ from core.config.presets import preset
 from core.config.schema import Config
 from core.model.tevit import build_model
 
-NAMES = ["backbones", "clip_length", "components", "heads", "messengers", "queries"]
+NAMES = [
+    "backbones",
+    "clip_length",
+    "components",
+    "heads",
+    "messengers",
+    "queries",
+    "temporal_mixers",
+]
 SCALES = [None, "tiny"]
 
 
@@ -138,9 +146,28 @@ def test_messengers_vary_one_thing_at_a_time() -> None:
 
 def test_heads() -> None:
     cells = seed_0(load_grid("heads"))
-    assert {c.config.head.kind for c in cells} == {"per_frame", "stqi", "stqi_unshared"}
+    orders: dict[str, list[str]] = {"random": [], "sorted": []}
+    for cell in cells:
+        if cell.config.head.stages == 6:
+            orders[cell.config.data.clip_order].append(cell.config.head.kind)
+    assert orders["random"] == ["per_frame", "stqi", "stqi_unshared", "mean"]
+    assert orders["sorted"] == ["per_frame", "stqi", "relative_attention", "gru"]
     stages = [c.config.head.stages for c in cells if c.config.head.kind == "stqi"]
-    assert stages == [1, 2, 3, 4, 6]
+    assert stages == [1, 2, 3, 4, 6, 6]
+
+
+def test_temporal_mixers() -> None:
+    for scale in SCALES:
+        cells = seed_0(load_grid("temporal_mixers", scale=scale))
+        assert len(cells) == 10
+        mixed = {
+            (c.config.backbone.temporal, c.config.messenger.tokens > 0, c.config.data.clip_order)
+            for c in cells
+        }
+        kinds = [("messengers", True)] + [
+            (kind, False) for kind in ("messengers", "channel_shift", "mean", "attention")
+        ]
+        assert mixed == {(*kind, order) for kind in kinds for order in ("random", "sorted")}
 
 
 def test_queries_and_clip_length() -> None:
@@ -179,7 +206,7 @@ def test_tiny_cells_are_toys_that_predict(name: str) -> None:
 
 
 def test_published_paper_sections_are_cited() -> None:
-    for name in ("components", "messengers", "heads", "queries"):
+    for name in ("components", "messengers", "heads", "queries", "temporal_mixers"):
         assert re.search(r"section 3\.\d", load_grid(name).description)
 
 

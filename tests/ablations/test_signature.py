@@ -91,7 +91,7 @@ def test_what_drops_out(context: str, tmp_path: Path, monkeypatch: pytest.Monkey
         elif signature(other) == signature(config):
             same.add(name)
     assert same == idle | BOOKKEEPING
-    assert refused <= {"messenger.tokens"}, "only a backbone without messengers refuses a change"
+    assert refused <= {"messenger.tokens", "backbone.temporal"}, "which exclude one another"
 
 
 def test_a_single_list_of_steps_equals_four_alike() -> None:

@@ -19,6 +19,7 @@ from torchvision.ops import StochasticDepth
 from core.config.schema import BackboneConfig, MessengerConfig
 from core.model.attention import MultiheadAttention
 from core.model.backbones.messengers import block_shift_steps, project_messengers, shift_messengers
+from core.model.backbones.temporal import LAST_STAGE, FrameMixer
 
 
 @dataclass(frozen=True)
@@ -177,6 +178,8 @@ class PVTv2(nn.Module):
             norm = nn.LayerNorm(self.channels[i], eps=NORM_EPS)
             self.layers.append(nn.ModuleList([embed, blocks, norm]))
         self.reset_parameters()
+        self.mixer = FrameMixer(config.temporal, self.channels[-1])
+        self.mixer.enter(*(m.attn for m in self.modules() if isinstance(m, PVTBlock)))
 
     def reset_parameters(self) -> None:
         """Published initial values; messengers start as small noise, so that they differ."""
@@ -199,10 +202,12 @@ class PVTv2(nn.Module):
             yield from self.layers[stage - 1].parameters()
         if self.messenger.tokens and stage == self.messenger.stages[0]:
             yield self.msg_tokens
+        if stage == LAST_STAGE:
+            yield from self.mixer.parameters()
 
     def forward(self, frames: Tensor) -> list[Tensor]:
         """Frames (B, T, 3, H, W) to four feature maps (B * T, C, H / stride, W / stride)."""
-        clip_length = frames.shape[1]
+        self.mixer.clip_length = clip_length = frames.shape[1]
         image = frames.flatten(0, 1)
         messengers = image.new_empty(image.shape[0], 0, 1)
         features = []
@@ -220,6 +225,7 @@ class PVTv2(nn.Module):
                     messengers = shift_messengers(messengers, clip_length, shifted)
                     tokens = join_tokens(image, messengers)
             image, messengers = split_tokens(norm(tokens), size)
+            image = self.mixer(image, stage)
             features.append(image)
         return features
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck
 
 from core.config.schema import BackboneConfig
+from core.model.backbones.temporal import LAST_STAGE, FrameMixer
 
 DEPTHS = {"resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3)}
 
@@ -45,11 +46,15 @@ class ResNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        self.mixer = FrameMixer(config.temporal, self.channels[-1])
+        self.mixer.enter(*(m.conv1 for m in self.modules() if isinstance(m, Bottleneck)))
 
     def stage_parameters(self, stage: int) -> Iterator[nn.Parameter]:
         """Parameters of ``stage`` (0: the stem; 1 to 4)."""
         for name in [f"layer{stage}"] if stage else ["conv1", "bn1"]:
             yield from self.get_submodule(name).parameters()
+        if stage == LAST_STAGE:
+            yield from self.mixer.parameters()
 
     def train(self, mode: bool = True) -> ResNet:
         """Train or eval mode; batch norm stays in eval mode where frozen or configured so."""
@@ -62,9 +67,10 @@ class ResNet(nn.Module):
 
     def forward(self, frames: Tensor) -> list[Tensor]:
         """Frames (B, T, 3, H, W) to four feature maps (B * T, C, H / stride, W / stride)."""
+        self.mixer.clip_length = frames.shape[1]
         x = self.maxpool(self.relu(self.bn1(self.conv1(frames.flatten(0, 1)))))
         features = []
         for stage in range(1, 5):
-            x = self.get_submodule(f"layer{stage}")(x)
+            x = self.mixer(self.get_submodule(f"layer{stage}")(x), stage)
             features.append(x)
         return features

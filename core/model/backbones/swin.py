@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
 from core.config.schema import BackboneConfig
+from core.model.backbones.temporal import LAST_STAGE, FrameMixer
 
 WINDOW = 7
 
@@ -226,6 +227,8 @@ class Swin(nn.Module):
                 nn.init.trunc_normal_(module.weight, std=0.02)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
+        self.mixer = FrameMixer(config.temporal, self.channels[-1])
+        self.mixer.enter(*(m.attn for m in self.modules() if isinstance(m, SwinBlock)))
 
     def stage_parameters(self, stage: int) -> Iterator[nn.Parameter]:
         """Parameters of ``stage`` (0: the patch embedding; 1 to 4)."""
@@ -234,14 +237,18 @@ class Swin(nn.Module):
         else:
             yield from self.stages[stage - 1].parameters()
             yield from self.get_submodule(f"norm{stage - 1}").parameters()
+        if stage == LAST_STAGE:
+            yield from self.mixer.parameters()
 
     def forward(self, frames: Tensor) -> list[Tensor]:
         """Frames (B, T, 3, H, W) to four feature maps (B * T, C, H / stride, W / stride)."""
+        self.mixer.clip_length = frames.shape[1]
         x = self.patch_embed(frames.flatten(0, 1))
         features = []
         for i, stage in enumerate(self.stages):
             for block in stage.blocks:  # type: ignore[union-attr]
                 x = block(x)
+            x = self.mixer(x.permute(0, 3, 1, 2), i + 1).permute(0, 2, 3, 1)
             features.append(self.get_submodule(f"norm{i}")(x).permute(0, 3, 1, 2))
             if stage.downsample is not None:
                 x = stage.downsample(x)  # type: ignore[operator]

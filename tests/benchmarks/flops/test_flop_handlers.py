@@ -67,6 +67,13 @@ def test_convolutions():
     )
 
 
+def test_recurrent_layers():
+    one = nn.GRU(5, 4, batch_first=True)
+    assert total(one, ones(2, 3, 5)) == 2 * 3 * (3 * 4 * 5 + 3 * 4 * 4)
+    both = nn.GRU(5, 4, num_layers=2, batch_first=True, bidirectional=True, bias=False)
+    assert total(both, ones(2, 3, 5)) == 2 * 3 * 2 * (12 * 5 + 12 * 4 + 12 * 8 + 12 * 4)
+
+
 def test_scaled_dot_product_attention():
     q, k, v = ones(2, 4, 10, 8), ones(2, 4, 6, 8), ones(2, 4, 6, 3)
     expected = 2 * 4 * 10 * 6 * (8 + 3)

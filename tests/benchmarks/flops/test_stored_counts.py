@@ -18,7 +18,7 @@ from benchmarks.workloads.tevit import tevit_workload
 from benchmarks.workloads.workload import ClipShape
 from core import preset
 from core.config.presets import PRESETS
-from core.config.schema import Config, PVTName, ResNetName, SwinName
+from core.config.schema import BackboneConfig, Config, HeadConfig, PVTName, ResNetName, SwinName
 
 STORED = Path(__file__).with_name("stored_counts.json")
 CASES = json.loads(STORED.read_text()) if STORED.exists() else []
@@ -72,8 +72,10 @@ def test_every_preset_and_every_switch_of_the_model_has_a_stored_count():
     assert fields - switched == SAME_COUNT
     names = {case["switches"].get("backbone.name") for case in CASES}
     assert {*get_args(PVTName), *get_args(ResNetName), *get_args(SwinName)} <= names
-    kinds = {case["switches"].get("head.kind", "stqi") for case in CASES}
-    assert kinds >= {"stqi", "per_frame", "stqi_unshared"}
+    for field, section in (("head.kind", HeadConfig), ("backbone.temporal", BackboneConfig)):
+        info = section.model_fields[field.partition(".")[2]]
+        counted_values = {case["switches"].get(field, info.default) for case in CASES}
+        assert counted_values == set(get_args(info.annotation))
 
 
 def test_switches_that_change_the_model_change_its_count_or_its_parameters():

@@ -34,12 +34,13 @@ def test_defaults_can_be_typed() -> None:
 @pytest.mark.parametrize(
     ("name", "takes", "default"),
     [
-        ("head.kind", "stqi, per_frame, stqi_unshared", "stqi"),
+        ("messenger.tokens", "integer ≥ 0", "32"),
         ("backbone.width", "integer ≥ 8, multiple of 8, or null", "null"),
         ("backbone.frozen_stages", "integer ≥ -1, ≤ 4", "-1"),
         ("messenger.shift", "true, false", "true"),
         ("messenger.shift_steps", "list: integer, or list: list: integer", "[1, -1, 2, -2]"),
         ("data.root", "text", "synthetic"),
+        ("data.clip_order", "random, sorted", "random"),
         ("data.holdout", "number > 0, < 1", "0.2"),
         ("data.train_sizes", "list: list of 2: integer ≥ 1", "[[640, 360], [960, 480]]"),
         ("train.init", "path, or null", "null"),
