@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine.environment import command_line, git_provenance
+from benchmarks.machine.code import git_provenance
+from benchmarks.machine.environment import command_line
 from benchmarks.records import RECORD_SCHEMA
 from benchmarks.speed.isolated import WorkloadSpec
 from benchmarks.workloads.workload import ClipShape, clip_shape, parse_size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -111,10 +112,16 @@ def launch_grid(
             help="wait, and add seeds to cells that are undecided, as the grid's seeds allow",
         ),
     ] = False,
+    new_code: Annotated[
+        bool,
+        typer.Option("--new-code", help="what stands here also for runs that other code has begun"),
+    ] = False,
 ) -> None:
     """Submit the cells of a grid that are missing or failed, and return.
 
     Launching again is safe: what runs or is done is left alone, what was interrupted resumes.
+
+    The code is frozen as it stands here: edits reach no cell that waits or resumes.
 
     `tevit launch components --profile my_cluster.yaml --report`
 
@@ -131,7 +138,8 @@ def launch_grid(
         raise UserError("--until-decided compares all cells of a grid: leave out --cell")
     options = LaunchOptions(tuple(cell or ()), report, wait, interval)
     run = run_rounds if until_decided else run_launch
-    if not run(asked.store, asked.grid, asked.target, asked.rules, options):
+    target = replace(asked.target, new_code=new_code)
+    if not run(asked.store, asked.grid, target, asked.rules, options):
         sys.exit(1)
 
 

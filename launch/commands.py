@@ -11,6 +11,7 @@ from rich.console import Console
 
 from ablations.grid import Grid
 from core.errors import UserError
+from launch.code.snapshot import freeze, start_command
 from launch.executors.base import Target
 from launch.executors.profile import make_profile
 from launch.executors.table import EXECUTORS
@@ -55,9 +56,9 @@ def run_launch(
         False if cells that were waited for have not got done.
     """
     console, only = Console(), _signatures(grid, options.cells)
-    executor = target.executor
+    executor, target = target.executor, frozen(store, target)
     if options.report:
-        target = replace(target, then=report_command(store, grid.name))
+        target = replace(target, then=report_command(store, grid.name, target.code))
     done = launch(store, grid, target, rules, only=only)
     say(console, submitted_text(done))
     for problem in done.plan.problems:
@@ -82,9 +83,15 @@ def run_launch(
     return True
 
 
-def report_command(store: Store, grid: str) -> tuple[str, ...]:
-    """What makes the report of a grid."""
-    return (sys.executable, "-P", "-m", "cli", "report", grid, "--store", str(store.root))
+def frozen(store: Store, target: Target) -> Target:
+    """``target`` with the code as it stands now, kept in the store, unless it has one already."""
+    return target if target.code else replace(target, code=freeze(store))
+
+
+def report_command(store: Store, grid: str, code: str | None) -> tuple[str, ...]:
+    """What makes the report of a grid, by the code that its cells are launched with."""
+    start = start_command(store, code, "cli")
+    return (sys.executable, *start, "report", grid, "--store", str(store.root))
 
 
 def submitted_text(done: Launched) -> str:
@@ -139,7 +146,7 @@ def run_rounds(
     Raises:
         UserError: the grid does not say what decides, or nothing can be submitted.
     """
-    console, asked = Console(), comparison(grid)
+    console, asked, target = Console(), comparison(grid), frozen(store, target)
     each = replace(options, report=False, wait=True)
     well = until_decided(
         store,
@@ -148,7 +155,7 @@ def run_rounds(
         lambda line: say(console, line),
     )
     if options.report:  # here, whatever the executor: all have ended
-        then = replace(target, then=report_command(store, grid.name))
+        then = replace(target, then=report_command(store, grid.name, target.code))
         say(console, EXECUTORS["inline"].report(Journal(store), grid.name, then, 0, []))
     return well
 

@@ -13,7 +13,7 @@ ROOMS = ("core", "benchmarks", "ablations", "launch", "reports", "cli")
 WINGS = {
     "core": ("errors", "files", "interrupt", "config", "model", "data", "training", "inference"),
     "benchmarks": ("records", "machine", "ap", "workloads", "flops", "speed", "*"),
-    "launch": ("records", "node", "executors", "watch", "submit", "*"),
+    "launch": ("records", "code", "node", "executors", "watch", "submit", "*"),
     "reports": ("html", "frame", "tables", "renderers", "findings", "plots", "page", "report"),
 }
 MOST_FILES = 15

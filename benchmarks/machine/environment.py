@@ -6,10 +6,8 @@ are in :mod:`benchmarks.machine.state`.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
-import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.machine.code import code_identity, git_provenance, run_text
 from benchmarks.machine.cores import cpu_quota, usable_cores
 
 PACKAGES = (
@@ -32,7 +31,6 @@ PACKAGES = (
     "mmdet",
     "mmcv-full",
 )
-LARGEST_DIFF = 1_000_000
 
 
 def environment(*, with_diff: bool = True) -> dict[str, Any]:
@@ -43,7 +41,7 @@ def environment(*, with_diff: bool = True) -> dict[str, Any]:
 
     Keys: ``python``, ``platform``, ``host``, ``packages`` (name to version), ``cpu`` (model,
     cores this process may use, a container's quota of them), ``threads``, ``gpus``, ``driver``,
-    ``cuda``, ``cudnn``, ``float32_matmul_precision``, ``git``.
+    ``cuda``, ``cudnn``, ``float32_matmul_precision``, ``code``, ``git``.
     """
     return {
         "python": platform.python_version(),
@@ -61,6 +59,7 @@ def environment(*, with_diff: bool = True) -> dict[str, Any]:
         "cuda": torch.version.cuda if torch.cuda.is_available() else None,
         "cudnn": cudnn_version(),
         "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        "code": code_identity(),
         "git": git_provenance() if with_diff else _without_diff(git_provenance()),
     }
 
@@ -125,47 +124,8 @@ def device_name(device: torch.device) -> str:
     return f"CPU ({cpu_model()}, {torch.get_num_threads()} threads{limit})"
 
 
-def git_provenance(folder: Path | None = None) -> dict[str, Any]:
-    """Commit and uncommitted changes of the code, so that a run can be repeated.
-
-    Args:
-        folder: any folder of the checkout; none: the one that this file lies in.
-
-    Returns:
-        ``commit`` (None outside a checkout), ``branch``, ``dirty`` (None: not known), ``diff``
-        (tracked files against the commit; cut after :data:`LARGEST_DIFF` characters),
-        ``diff_sha256`` (of the whole diff) and ``untracked`` (names only).
-    """
-    git = ["git", "-C", str(folder or Path(__file__).resolve().parent)]
-    commit = run_text([*git, "rev-parse", "HEAD"])
-    if not commit:
-        return {"commit": None, "branch": None, "dirty": None, "diff": None, "untracked": []}
-    top = run_text([*git, "rev-parse", "--show-toplevel"]) or "."
-    git = ["git", "-C", top.strip()]
-    answer = run_text([*git, "diff", "HEAD", "--no-color", "--no-ext-diff"])
-    diff = answer or ""
-    untracked = run_text([*git, "ls-files", "--others", "--exclude-standard"]) or ""
-    return {
-        "commit": commit.strip(),
-        "branch": (run_text([*git, "rev-parse", "--abbrev-ref", "HEAD"]) or "").strip(),
-        "dirty": None if answer is None else bool(diff),
-        "diff": diff[:LARGEST_DIFF],
-        "diff_sha256": hashlib.sha256(diff.encode()).hexdigest() if diff else None,
-        "untracked": untracked.splitlines(),
-    }
-
-
 def _without_diff(provenance: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in provenance.items() if key not in ("diff", "untracked")}
-
-
-def run_text(command: list[str], timeout: float = 20.0) -> str | None:
-    """Standard output of ``command``; None where it is missing, fails or hangs."""
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=timeout, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.decode(errors="replace") if done.returncode == 0 else None
 
 
 def command_line() -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.machine.environment import run_text
+from benchmarks.machine.code import run_text
 
 PROC = Path("/proc")
 # a process counts as busy from this share of one core on

@@ -13,10 +13,11 @@ import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from ablations.cell import Cell
 from core.errors import UserError
+from launch.code.snapshot import start_command
 from launch.executors.profile import DEFAULT, Profile, load_profile
 from launch.node.task import RUN_CELL, CellTask, task_of_batch
 from launch.records.journal import Batch, Journal
@@ -46,6 +47,8 @@ class Target:
         jobs: cells at a time, for the local executor.
         function: what a cell calls.
         then: a command to run when all have ended; empty: none.
+        code: name of the frozen code that cells run (launch.code.snapshot); none: what stands here.
+        new_code: whether that holds for runs that other code began, too.
     """
 
     executor: Executor
@@ -53,6 +56,8 @@ class Target:
     jobs: int = 1
     function: str = RUN_CELL
     then: tuple[str, ...] = ()
+    code: str | None = None
+    new_code: bool = False
 
 
 @dataclass(frozen=True)
@@ -183,6 +188,8 @@ class Executor:
     """Between two looks at its cells, as often as it is worth."""
     takes_jobs: ClassVar[bool] = False
     """Whether it takes ``--jobs``, the number of cells at a time."""
+    runs: ClassVar[Literal["one code a batch", "any code", "what stands here"]] = "any code"
+    """Which code its cells can run."""
 
     # --- before anything is submitted
 
@@ -315,13 +322,17 @@ class Executor:
         return None
 
 
-def worker_command(journal: Journal, batch: Batch, python: str | None = None) -> str:
+def worker_command(
+    journal: Journal, batch: Batch, python: str | None = None, *, index: int = 0
+) -> str:
     """What submitit is told to be "Python": it appends its own module and folder.
 
-    ``-P``: what lies in the folder that the launch is called from must not replace our modules.
+    Args:
+        index: the task, whose code it is to be.
     """
     python = shlex.quote(sys.executable) if python is None else python
-    return f"{python} -P -u -m launch.node.worker --batch {shlex.quote(str(journal.file(batch)))}"
+    start = start_command(journal.store, batch.code(index), "launch.node.worker")
+    return f"{python} -u {shlex.join([*start, '--batch', str(journal.file(batch))])}"
 
 
 def tasks_of(journal: Journal, batch: Batch) -> list[CellTask]:
@@ -329,7 +340,15 @@ def tasks_of(journal: Journal, batch: Batch) -> list[CellTask]:
     first = task_of_batch(journal.file(batch), 0)
     runs = journal.store.runs
     return [
-        CellTask(str(runs / s), batch.id, k, first.function, first.patience, first.minutes)
+        CellTask(
+            str(runs / s),
+            batch.id,
+            k,
+            first.function,
+            first.patience,
+            first.minutes,
+            batch.code(k),
+        )
         for k, s in enumerate(batch.signatures)
     ]
 

@@ -18,6 +18,7 @@ class Inline(OnThisMachine):
     """This process; Ctrl-C lets the present cell write its checkpoint."""
 
     name: ClassVar[str] = "inline"
+    runs = "what stands here"
 
     def place(self, batch: BatchPlan) -> str:
         """Here."""

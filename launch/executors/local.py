@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -141,6 +141,8 @@ class Lane:
     """A place where one cell at a time runs, with the GPUs that belong to it."""
 
     executor: Any
+    python: Callable[[int], str]
+    """What the task of this index is run with."""
     job: Any = None
 
     def free(self) -> bool:
@@ -177,6 +179,7 @@ def dispatch(journal: Journal, batch: Batch, *, poll: float = POLL_SECONDS) -> N
                 continue
             tasks.remove(task)
             if not RunFolder(Path(task.folder)).cancelled():
+                lane.executor.python = lane.python(task.index)
                 lane.job = lane.executor.submit(task)
         while not all(lane.free() for lane in lanes):
             time.sleep(poll)
@@ -211,13 +214,17 @@ def _lane(journal: Journal, batch: Batch, gpus: list[str], threads: int) -> Lane
 
     # submitit's own dealing knows numbers only, but a GPU may be named by its UUID
     visible = f"CUDA_VISIBLE_DEVICES={shlex.quote(','.join(gpus))}"
-    python = f"env {visible} OMP_NUM_THREADS={threads} {worker_command(journal, batch)}"
-    executor = submitit.LocalExecutor(journal.submitit_folder(batch.id), python=python)
+    executor = submitit.LocalExecutor(journal.submitit_folder(batch.id))
     executor.update_parameters(
         timeout_min=FOREVER_MINUTES, tasks_per_node=max(1, len(gpus)), stderr_to_stdout=True
     )
     executor._throttling = 0.0  # it is meant for schedulers
-    return Lane(executor)
+
+    def python(index: int) -> str:
+        command = worker_command(journal, batch, index=index)
+        return f"env {visible} OMP_NUM_THREADS={threads} {command}"
+
+    return Lane(executor, python)
 
 
 def _next_lane(lanes: list[Lane], signals: stop.Stop, poll: float) -> Lane | None:

@@ -46,6 +46,7 @@ class Slurm(Executor):
 
     name: ClassVar[str] = "slurm"
     watch_seconds: ClassVar[float] = 30.0  # each look is a question to the controller
+    runs = "one code a batch"
 
     # --- before anything is submitted
 

@@ -47,7 +47,8 @@ def write_provenance(run: RunFolder, attempt: int) -> None:
     facts = environment()
     before = [lease.read_dict(run.provenance(n)) for n in range(1, attempt)]
     earlier = different_code([record for record in before if record])
-    if run.checkpoint.exists() and earlier and code_of(earlier[-1]) != code_of(facts):
+    other_code = bool(earlier) and not same_code(earlier[-1], facts)
+    if run.checkpoint.exists() and other_code:
         logger.warning(
             "%s resumes under other code than its attempt %s: %s, not %s; for results of one code, "
             "check that out, or remove the run folder",
@@ -66,6 +67,7 @@ def write_provenance(run: RunFolder, attempt: int) -> None:
         "job": {name: os.environ[name] for name in _JOB_VARIABLES if name in os.environ},
         "attempt_of": _attempt(run, attempt),
         "submission": _submission(run, attempt),
+        "new_code": other_code,
         "environment": facts,
     }
     write_json(run.provenance(attempt), record)
@@ -79,21 +81,34 @@ def different_code(attempts: Iterable[Mapping[str, Any]]) -> list[Mapping[str, A
     Args:
         attempts: their provenance records; one that does not say whether it trained counts.
     """
-    trained = [record for record in attempts if record.get("trains", True)]
-    return list({code_of(record): record for record in trained}.values())
+    kept: list[Mapping[str, Any]] = []
+    for record in attempts:
+        if record.get("trains", True):
+            kept = [*(one for one in kept if not same_code(one, record)), record]
+    return kept
 
 
-def code_of(record: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What tells the code of a provenance record, or of an environment, from other code."""
-    git = record.get("environment", record).get("git") or {}
-    return git.get("commit"), git.get("diff_sha256"), git.get("dirty")
+def same_code(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
+    """Whether two provenance records, or environments, name the same code.
+
+    What a cell can import counts; of runs from before that was recorded, commit and changes.
+    """
+    first, second = (record.get("environment", record) for record in (a, b))
+    modules = [(facts.get("code") or {}).get("modules") for facts in (first, second)]
+    if all(modules):
+        return bool(modules[0] == modules[1])
+    gits = [facts.get("git") or {} for facts in (first, second)]
+    return all(gits[0].get(k) == gits[1].get(k) for k in ("commit", "diff_sha256", "dirty"))
 
 
 def code_text(record: Mapping[str, Any]) -> str:
-    """Commit, and whether there were changes."""
-    git = record.get("environment", record).get("git") or {}
-    commit = str(git.get("commit") or "unknown")[:12]
-    return f"commit {commit} ({changes_text(git)})"
+    """Name of the code, its commit, and whether there were changes."""
+    facts = record.get("environment", record)
+    name, git = (facts.get("code") or {}).get("id"), facts.get("git") or {}
+    if name and not git.get("commit"):
+        return str(name)
+    commit = f"commit {str(git.get('commit') or 'unknown')[:12]} ({changes_text(git)})"
+    return f"{name}, {commit}" if name else commit
 
 
 def changes_text(git: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.machine.code import code_identity
 from benchmarks.measurements import NAMES
 from core.errors import UserError
 from core.files import read_json, write_json
@@ -53,6 +54,7 @@ class CellTask:
         patience: seconds after the scheduler's warning after which work that does not react is
             requeued over its head.
         minutes: the time limit, or None.
+        code: the code that it is to run, or None: whatever Python finds.
     """
 
     folder: str
@@ -61,6 +63,7 @@ class CellTask:
     function: str = RUN_CELL
     patience: float = 60.0
     minutes: float | None = None
+    code: str | None = None
 
     def __call__(self) -> str:
         """Run the cell; says what became of it (the run folder says it, too)."""
@@ -84,8 +87,14 @@ def task_of_batch(batch_file: Path, index: int) -> CellTask:
     record = read_json(batch_file)
     signature = record["signatures"][index]
     folder = batch_file.parents[2] / "runs" / signature
+    codes = record.get("codes") or {}
     return CellTask(
-        str(folder), record["id"], index, record["function"], **record.get("settings", {})
+        str(folder),
+        record["id"],
+        index,
+        record["function"],
+        code=codes[index] if codes else None,
+        **record.get("settings", {}),
     )
 
 
@@ -114,6 +123,8 @@ def _lead(task: CellTask, run: RunFolder, where: JobEnvironment, signals: stop.S
             run.write_queued({**mark, "cause": failures.BLOCKED})
         return f"blocked by {start.name}"
     facts = where.facts() | {"batch": task.batch, "index": task.index, "progress": progress(run)}
+    if task.code is not None:  # of a wheel that was replaced since, or inline, it may be another
+        facts["code"] = code_identity()["id"]
     try:
         claim = lease.acquire(run.state_folder, myself(**facts))
     except lease.LeaseHeldError as held:

@@ -38,6 +38,8 @@ class Batch:
         function: what a task calls, as ``module:name``.
         settings: what a task has to know: patience and time limit (see launch.node.task).
         launcher: the process that submitted it.
+        codes: name of the code that each task runs (launch.code.snapshot), by task index; empty:
+            whatever Python finds there.
     """
 
     id: str
@@ -50,6 +52,11 @@ class Batch:
     settings: Mapping[str, Any] = field(default_factory=dict)
     launcher: Mapping[str, Any] = field(default_factory=dict)
     created: float = field(default_factory=time.time)
+    codes: tuple[str, ...] = ()
+
+    def code(self, index: int) -> str | None:
+        """The code that a task runs, if it is to be a particular one."""
+        return self.codes[index] if self.codes else None
 
     @property
     def job_name(self) -> str:
@@ -106,6 +113,7 @@ class Journal:
         try:
             record["signatures"] = tuple(record["signatures"])
             record["names"] = tuple(record["names"])
+            record["codes"] = tuple(record.get("codes", ()))
             return Batch(**record)
         except (TypeError, KeyError) as error:
             raise UserError(f"{path}: not a batch's record ({error!r})") from error

@@ -3,6 +3,7 @@
     <root>/runs/<signature>/     one run (launch.records.run_folder)
     <root>/grids/<name>.json     which cells a grid consists of
     <root>/launch/               the launcher's journal of what it submitted
+    <root>/code/<hash>/          the code that jobs run, as it stood when they were launched
 
 The root is ``$TEVIT_RUNS``, or ``runs`` in the current folder.
 """
@@ -114,6 +115,11 @@ class Store:
     def journal(self) -> Path:
         """Folder of the launcher's own records."""
         return self.root / "launch"
+
+    @property
+    def code(self) -> Path:
+        """Folder of the frozen copies of the code that runs were made by."""
+        return self.root / "code"
 
     @property
     def job_comment(self) -> str:

@@ -213,6 +213,7 @@ def _submit(
         parameters=parameters,
         settings=part.settings,
         launcher=launcher,
+        codes=tuple(plan.codes[cell.signature] for cell in part.cells) if plan.codes else (),
     )
     journal.begin(batch)
     in_parallel(

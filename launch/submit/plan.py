@@ -5,14 +5,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ablations.cell import Cell
 from ablations.grid import Grid
 from launch.executors.base import BatchPlan, CellStatus, Job, Target
 from launch.records.store import Store
+from launch.submit.codes import codes_of, in_order
 from launch.submit.retry import RetryRules, option
 from launch.watch.survey import survey
 
@@ -50,6 +51,7 @@ class LaunchPlan:
     Attributes:
         problems: what the user should know, such as what could not be found out.
         orphans: live jobs that belong to the store and that no record knows.
+        codes: signature to the code that the run is to go on with; empty: that is left open.
     """
 
     grid: Grid
@@ -58,6 +60,7 @@ class LaunchPlan:
     batches: tuple[BatchPlan, ...]
     problems: Sequence[str] = ()
     orphans: Sequence[Job] = ()
+    codes: Mapping[str, str] = field(default_factory=dict)
 
     def counts(self) -> dict[Action, int]:
         """How many runs have each action; cells that share a run count once."""
@@ -112,9 +115,16 @@ def plan_launch(
     problems, executor = list(found.problems), target.executor
     if target.jobs > 1 and not executor.takes_jobs:
         problems.append(f"--jobs {target.jobs} has no effect on the executor {executor.name}")
-    batches = executor.plan(store, target, chosen, after, problems) if chosen else []
+    asked = [(cell, ordered[cell.signature].status) for cell in chosen]
+    codes = codes_of(store, target, asked, problems)
+    groups: dict[str | None, list[Cell]] = {}
+    for cell in chosen:
+        apart = executor.runs == "one code a batch"
+        groups.setdefault(codes.get(cell.signature) if apart else None, []).append(cell)
+    parts = [executor.plan(store, target, group, after, problems) for group in groups.values()]
+    batches = in_order((batch for part in parts for batch in part), after)
     problems += [*_toy_data(chosen), *_left_out(store, grid), *_outdated(store, target, cells)]
-    return LaunchPlan(grid, target, tuple(cells), tuple(batches), problems, found.orphans)
+    return LaunchPlan(grid, target, tuple(cells), tuple(batches), problems, found.orphans, codes)
 
 
 def _in_order(

@@ -151,7 +151,7 @@ def test_the_report_is_queued_behind_all_jobs_of_the_grid(tevit, grid_file, stor
     report = fake_slurm.jobs["102"]
     assert report["options"]["dependency"] == "afterany:100:101"
     assert "gpus-per-node" not in report["options"]
-    assert report_command(store, "small")[1:5] == ("-P", "-m", "cli", "report")
+    assert report_command(store, "small", None)[1:5] == ("-P", "-m", "cli", "report")
     assert Journal(store).unsettled() == []
 
 

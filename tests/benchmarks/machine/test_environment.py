@@ -4,6 +4,7 @@ import subprocess
 import pytest
 import torch
 
+from benchmarks.machine import code
 from benchmarks.machine import environment as env
 
 
@@ -53,7 +54,7 @@ def test_device_name_says_cpu_and_threads():
 
 
 def test_clean_checkout(checkout):
-    facts = env.git_provenance(checkout)
+    facts = code.git_provenance(checkout)
     assert len(facts["commit"]) == 40
     assert (facts["branch"], facts["dirty"], facts["diff"]) == ("trunk", False, "")
     assert facts["diff_sha256"] is None and facts["untracked"] == []
@@ -64,14 +65,14 @@ def test_uncommitted_changes_of_the_whole_checkout_are_kept(checkout):
     (checkout / "room" / "b.py").write_text("y = 2\n")
     git(checkout, "add", "room/b.py")  # staged changes are uncommitted, too
     (checkout / "new.py").write_text("")
-    facts = env.git_provenance(checkout / "room")
+    facts = code.git_provenance(checkout / "room")
     assert facts["dirty"] and "+x = 2" in facts["diff"] and "+y = 2" in facts["diff"]
     assert facts["untracked"] == ["new.py"]
 
 
 def test_the_diff_can_be_applied_to_the_commit(checkout, tmp_path_factory):
     (checkout / "a.py").write_text("x = 3\n")
-    diff = env.git_provenance(checkout)["diff"]
+    diff = code.git_provenance(checkout)["diff"]
     clone = tmp_path_factory.mktemp("clone") / "c"
     subprocess.run(["git", "clone", "-q", checkout, clone], check=True)
     subprocess.run(["git", "-C", clone, "apply", "-"], input=diff.encode(), check=True)
@@ -80,9 +81,9 @@ def test_the_diff_can_be_applied_to_the_commit(checkout, tmp_path_factory):
 
 def test_a_large_diff_is_cut_but_its_hash_is_whole(checkout, monkeypatch):
     (checkout / "a.py").write_text("x = 4\n" * 100)
-    whole = env.git_provenance(checkout)
-    monkeypatch.setattr(env, "LARGEST_DIFF", 50)
-    cut = env.git_provenance(checkout)
+    whole = code.git_provenance(checkout)
+    monkeypatch.setattr(code, "LARGEST_DIFF", 50)
+    cut = code.git_provenance(checkout)
     assert len(cut["diff"]) == 50
     assert cut["diff_sha256"] == whole["diff_sha256"]
 
@@ -94,12 +95,12 @@ def test_records_keep_the_hash_and_not_the_text_of_a_diff():
 
 def test_outside_a_checkout_there_is_no_commit(tmp_path, monkeypatch):
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert env.git_provenance(tmp_path)["commit"] is None
+    assert code.git_provenance(tmp_path)["commit"] is None
 
 
 @pytest.mark.parametrize("command", [["no-such-program"], ["false"], ["sleep", "5"]])
 def test_run_text_gives_none_where_there_is_no_answer(command):
-    assert env.run_text(command, timeout=0.2) is None
+    assert code.run_text(command, timeout=0.2) is None
 
 
 def test_command_line_has_no_folder(monkeypatch):
