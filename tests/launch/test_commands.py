@@ -190,7 +190,7 @@ def test_failures_are_grouped_with_a_traceback(tevit, grid_file, store, fake_slu
     output = tevit("failures", "small")
     assert "2 cells: error (an exception in the code)" in output
     assert "ValueError: step 1 went wrong" in output
-    assert "misbehave(toy, step, run)" in output
+    assert "misbehave(toy, step, run, should_stop)" in output
 
 
 def test_reproduce_prints_commands_and_runs_them(tevit, grid_file, store, tmp_path, monkeypatch):
