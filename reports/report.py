@@ -19,9 +19,9 @@ from reports.page.page import make_page
 from reports.plots.all import make_plots
 from reports.plots.forest import forest
 from reports.plots.style import Plot, save
-from reports.renderers.formats import FORMATS
+from reports.renderers.formats import FORMATS, USUAL
 from reports.renderers.latex import preview
-from reports.tables.build import build_table
+from reports.tables.build import build_tables
 from reports.tables.labels import names_for
 from reports.tables.model import Table
 from reports.tables.published import load_published
@@ -58,7 +58,7 @@ def make_report(
     name: str,
     *,
     out: Path | None = None,
-    formats: Sequence[str] = tuple(FORMATS),
+    formats: Sequence[str] = USUAL,
     table_file: Path | None = None,
     plots: bool = True,
     page: bool = True,
@@ -76,7 +76,8 @@ def make_report(
         table_file: table specification; none: the grid's own, or one made from its axes.
         clips: whether the page shows clips of masks.
         videos: names or ids of the videos to show; none: a few spread over those scored.
-        show: called with each table as soon as it is built, before the slower parts.
+        show: called with each table but the appendix as soon as it is built, before the slower
+            parts.
 
     Raises:
         UserError: the grid was not launched, or a format, field, figure or video is unknown.
@@ -89,15 +90,17 @@ def make_report(
     report = Report(out or store.root / "reports" / name)
     labels = {key: text for spec in specs for key, text in spec.labels.items()}
     findings = find(grid, frame, specs[0], _stem(name), labels)
-    for place, spec in enumerate(specs):
-        table = build_table(
+    for spec in specs:
+        report.tables += build_tables(
             frame, spec, published, name=_stem(name), limits=grid.manifest.seed_limits
         )
-        report.tables.append(table if place else replace(table, result=findings.sentence))
+    report.tables[0] = replace(report.tables[0], result=findings.sentence)
     report.tables += findings.tables
+    report.tables.sort(key=lambda table: table.appendix)
     if show is not None:
         for table in report.tables:
-            show(table)
+            if not table.appendix:
+                show(table)
     names = names_for(frame_cells(frame), labels)
     drawn: list[Plot] = []
     if plots:

@@ -20,7 +20,7 @@ NEEDED = {
     "a real SLURM (tests of the launcher)": (PROGRAMS, SLURM_PACKAGES),
     "LaTeX (tests of the tables)": (
         ("pdflatex",),
-        ("texlive-latex-base", "texlive-latex-recommended", "lmodern"),
+        ("texlive-latex-base", "texlive-latex-recommended", "texlive-science", "lmodern"),
     ),
     "a browser (tests of the page)": (("chromium",), ("chromium",)),
 }

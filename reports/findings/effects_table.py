@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ablations.analysis.effects import Effect, additivity
+from ablations.analysis.effects import Effect
 from ablations.table_spec import TableSpec
 from benchmarks.figures import Figure
 from reports.findings.sentence import plain_names
@@ -24,7 +24,7 @@ def effects_table(
     seeds: int,
     layout: TableLayout,
 ) -> Table:
-    """A row an effect: its size with its interval, the corrected interval, what that says.
+    """A row an effect: its size with its corrected interval, and what that says.
 
     Args:
         found: of :func:`reports.findings.runs.find_effects`.
@@ -34,25 +34,19 @@ def effects_table(
         layout: of the table that it stands beside.
     """
     notes = Notes()
-    percent = f"{100 * spec.level:g} %"
+    holm = f", corrected over {len(found)} effects" if len(found) > 1 else ""
     notes.say(
-        "Main effect: mean with the value less mean without it, over all values of the other axes. "
-        "Interaction: gain of both together less the sum of their gains."
-    )
-    notes.say(
-        f"Over all runs, paired by seed, with {percent} t intervals; corrected: by Holm over the "
-        f"{len(found)} effects, from which follows what is said (nothing: within ±{spec.delta:g} "
-        f"{figure.label})."
+        f"Main effect: mean over all values of the other axes; interaction (×): gain beyond the "
+        f"sum of the gains. {100 * spec.level:g}% intervals, paired by seed{holm}; nothing: within "
+        f"±{spec.delta:g} {figure.label}."
     )
     if layout.limits is not None:
         notes.say(
             "Seeds were added until verdicts were reached; the intervals of effects do not account "
             "for that, and those of the verdicts do."
         )
-    notes.say(plain_names(additivity(found, delta=spec.delta), names))
     parts: list[tuple[str, Part]] = [
         (f"Effect ({figure.label})", "difference"),
-        ("Corrected", "difference"),
         ("It brings", "verdict"),
     ]
     columns = tuple(Column(figure, label, 1, part) for label, part in parts)
@@ -60,7 +54,11 @@ def effects_table(
     main = tuple(row for row, effect in zip(rows, found, strict=True) if len(effect.levels) == 1)
     groups = tuple(group for group in (main, tuple(r for r in rows if r not in main)) if group)
     title = "Main effects and interactions."
-    return Table(f"{layout.name}_effects", title, ("Effect of",), columns, groups, notes.all())
+    setting = f"{seeds} seeds."
+    return Table(
+        *(f"{layout.name}_effects", title, ("Effect of",), columns, groups, notes.all()),
+        setting=setting,
+    )
 
 
 def _row(effect: Effect, names: Names, notes: Notes, seeds: int) -> Row:
@@ -69,11 +67,9 @@ def _row(effect: Effect, names: Names, notes: Notes, seeds: int) -> Row:
     if effect.aliases:
         aliases = ", ".join(plain_names(alias, names) for alias in effect.aliases)
         marks = (notes.mark(f"the design cannot tell it from {aliases}."),)
-    entries = [
-        Entry(text=DASH)
-        if bounds is None
-        else Entry(difference=Difference(seeds, effect.mean, *bounds))
-        for bounds in (effect.interval, effect.corrected)
-    ]
-    said = Entry(text=_SAID[effect.decision] if effect.corrected else DASH)
-    return Row((Label(" × ".join(parts)),), str(seeds), (*entries, said), effect.name, marks)
+    size, said = Entry(text=DASH), DASH
+    if effect.corrected is not None:
+        size = Entry(difference=Difference(seeds, effect.mean, *effect.corrected))
+        said = _SAID[effect.decision]
+    entries = (size, Entry(text=said))
+    return Row((Label(" × ".join(parts)),), str(seeds), entries, effect.name, marks)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from ablations.table_spec import TableError
 from reports.html import document, tag
@@ -44,7 +45,11 @@ def _html_document(table: Table) -> str:
 FORMATS = {
     "md": Format("Markdown", ".md", to_markdown),
     "latex": Format("LaTeX", ".tex", to_latex),
+    "siunitx": Format("LaTeX with siunitx", "_siunitx.tex", partial(to_latex, siunitx=True)),
     "csv": Format("CSV", ".csv", to_csv),
     "html": Format("HTML", ".html", _html_document),
 }
 """Name on the command line to format."""
+
+USUAL = ("md", "latex", "csv", "html")
+"""Those written unless others are asked for."""

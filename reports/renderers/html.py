@@ -5,6 +5,7 @@ from __future__ import annotations
 from reports.html import Markup, join, safe, tag
 from reports.renderers.typeset import Line, Place, Styles, in_markup, typeset
 from reports.tables.model import Table
+from reports.tables.symbols import parts_of
 
 
 def to_html(table: Table) -> Markup:
@@ -13,7 +14,8 @@ def to_html(table: Table) -> Markup:
     rows = []
     if text.across:
         spans = [tag("th", above, colspan=count, class_="above") for above, count in text.across]
-        rows.append(tag("tr", tag("th", colspan=len(text.fields) + 1), *spans, class_="above"))
+        before = len(text.fields) + len(text.heads) - len(table.columns)
+        rows.append(tag("tr", tag("td", colspan=before), *spans, class_="above"))
     fields = [tag("th", _text(field), scope="col") for field in text.fields]
     figures = [tag("th", _text(head), scope="col", class_="number") for head in text.heads]
     rows.append(tag("tr", *fields, *figures))
@@ -23,12 +25,19 @@ def to_html(table: Table) -> Markup:
         Markup(in_markup(note, _STYLES).replace("</sup>", "</sup> ", 1)) for note in text.notes
     ]
     notes = tag("ul", *(tag("li", item) for item in items), class_="notes")
-    caption = tag("figcaption", table.title)
+    setting = tag("span", f" {table.setting}", class_="setting") if table.setting else None
+    caption = tag("figcaption", table.title, setting)
     return tag("figure", caption, grid, notes, class_="table", id=f"table-{table.name}")
 
 
 def _check(text: str) -> Markup:
     return tag("span", "✓" if text == "yes" else "", class_="check", aria_label=text, role="img")
+
+
+def _math(symbol: str) -> Markup:
+    letter, index, exponent = parts_of(symbol)
+    below = tag("sub", index) if index else None
+    return join([tag("i", letter), below, tag("sup", exponent) if exponent else None])
 
 
 _STYLES: Styles = {
@@ -38,6 +47,7 @@ _STYLES: Styles = {
     "small": lambda text: tag("small", f" {text}".replace("±", "±\u2009")),
     "superscript": lambda text: tag("sup", text),
     "subscript": lambda text: tag("sub", text),
+    "math": _math,
     "check": _check,
 }
 
@@ -59,7 +69,6 @@ def _row(line: Line) -> Markup:
         )
         for label in line.labels
     ]
-    cells.append(tag("td", _text(line.seeds), class_="number", data_sort=line.seeds.sort))
     for place in line.entries:
         classes = "number words" if place.words else "number"
         cells.append(tag("td", _text(place, styles), class_=classes, data_sort=place.sort))

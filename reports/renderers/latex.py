@@ -1,16 +1,28 @@
 r"""A table in LaTeX: a float for ``\input``, which needs the package booktabs and nothing else.
 
-Where the document has graphicx, a table that is too wide is scaled to the line; where it has
-amssymb, check marks are its ``\checkmark``.
+A figure and its spread are two columns, so that points, ± and brackets stand below each other;
+with siunitx the figures are its ``S`` columns.  Where the document has graphicx, a table that is
+too wide is scaled to the line; where it has amssymb, check marks are its ``\checkmark``.
 """
 
 from __future__ import annotations
 
-import unicodedata
+import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from ablations.table_spec import TableError
-from reports.renderers.typeset import Line, Place, Styles, TypesetTable, in_markup, typeset
+from reports.renderers.latex_letters import escape_latex
+from reports.renderers.typeset import (
+    MINUS,
+    Fragment,
+    Line,
+    Place,
+    Styles,
+    TypesetTable,
+    in_markup,
+    typeset,
+)
 from reports.tables.model import DASH, Table
 
 PREAMBLE = r"""% needs \usepackage{booktabs}; uses graphicx and amssymb where they are loaded
@@ -19,149 +31,72 @@ PREAMBLE = r"""% needs \usepackage{booktabs}; uses graphicx and amssymb where th
 \providecommand{\tevitfit}[1]{\sbox0{#1}\ifdim\wd0>\linewidth
   \ifdefined\resizebox\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi\else\usebox0\fi}
 """
-
-_SPECIAL = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "$": r"\$",
-    "&": r"\&",
-    "#": r"\#",
-    "%": r"\%",
-    "_": r"\_",
-    "^": r"\textasciicircum{}",
-    "~": r"\textasciitilde{}",
-    '"': "''",
-    "–": "--",
-    "—": "---",
-    "…": r"\dots{}",
-    "“": "``",
-    "”": "''",
-    "‘": "`",
-    "’": "'",
-    "✓": r"\tevitcheck{}",
-    "\u2009": r"\,",
-    "\u00a0": "~",
-    "\u00ad": r"\-",
-    "§": r"\S{}",
-    "¶": r"\P{}",
-    "†": r"\dag{}",
-    "‡": r"\ddag{}",
-    "©": r"\copyright{}",
-    "£": r"\pounds{}",
-    "Ł": r"\L{}",
-    "ł": r"\l{}",
-    "Œ": r"\OE{}",
-    "œ": r"\oe{}",
-    "ı": r"\i{}",
-    "°": r"\textsuperscript{\ensuremath{\circ}}",
-    "′": r"\textsuperscript{\ensuremath{\prime}}",
-    "″": r"\textsuperscript{\ensuremath{\prime\prime}}",
-}
-_MATH = {
-    **{char: char for char in "<>|"},
-    **{"−": "-", "±": r"\pm", "×": r"\times", "÷": r"\div", "·": r"\cdot", "∙": r"\cdot"},
-    **{"≠": r"\neq", "≈": r"\approx", "≡": r"\equiv", "∼": r"\sim", "∝": r"\propto"},
-    **{"≥": r"\ge", "≤": r"\le", "≫": r"\gg", "≪": r"\ll", "∞": r"\infty", "√": r"\surd"},
-    **{"→": r"\to", "←": r"\leftarrow", "↔": r"\leftrightarrow", "↑": r"\uparrow"},
-    **{"↓": r"\downarrow", "⇒": r"\Rightarrow", "⊕": r"\oplus", "⊗": r"\otimes", "∘": r"\circ"},
-    **{"∈": r"\in", "∩": r"\cap", "∪": r"\cup", "∅": r"\emptyset", "∀": r"\forall"},
-    **{"∑": r"\sum", "∏": r"\prod", "∂": r"\partial", "∇": r"\nabla", "∥": r"\|", "¬": r"\neg"},
-    **{"µ": r"\mu", "ϵ": r"\epsilon", "ε": r"\varepsilon", "φ": r"\varphi", "ϕ": r"\phi"},
-}
-_ACCENTS = dict(zip("\u0300\u0301\u0302\u0303\u0304\u0306\u0307\u0308", "`'^~=u.\"", strict=True))
-_ACCENTS |= {"\u030a": "r", "\u030b": "H", "\u030c": "v", "\u0327": "c", "\u0323": "d"}
-_SCRIPTS = {"<super>": r"\textsuperscript", "<sub>": r"\textsubscript"}
-_COMPATIBLE = ("<compat>", "<wide>", "<narrow>", "<square>", "<noBreak>")
-_LATIN_LIKE = {"omicron": "o", "Alpha": "A", "Beta": "B", "Epsilon": "E", "Zeta": "Z", "Eta": "H"}
-_LATIN_LIKE |= {"Iota": "I", "Kappa": "K", "Mu": "M", "Nu": "N", "Omicron": "O", "Rho": "P"}
-_LATIN_LIKE |= {"Tau": "T", "Upsilon": r"\Upsilon", "Chi": "X"}
+SIUNITX = r"""% needs \usepackage{siunitx} (version 3)
+"""
+_SETUP = "group-digits=integer,group-minimum-digits=5,retain-explicit-plus,mode=text"
+_SETUP += ",reset-text-series=false,reset-text-shape=false"
+_LETTERS = 52
+"""Of \footnotesize that fit into a column of CVPR, which is 3.25 inches wide."""
+_ROWS = 44
+"""That fit onto a page; more are set as several floats."""
+_NUMBER = re.compile(rf"[+{MINUS}]?[\d\u2009]+(\.\d+)?")
 
 
-def to_latex(table: Table) -> str:
-    r"""A ``table`` or ``table*`` with caption, label ``tab:<name>`` and notes.
+@dataclass(frozen=True)
+class _Column:
+    """How a column of figures is set.
+
+    Attributes:
+        kind: its type in the tabular's preamble.
+        width: 2 where the spread of its figures is a column of its own.
+        braced: whether what is no number has to be in braces.
+        spreads: letters of each number in a spread, by its place there.
+    """
+
+    kind: str
+    width: int
+    braced: bool
+    spreads: tuple[int, ...]
+
+
+def to_latex(table: Table, siunitx: bool = False) -> str:
+    r"""A ``table`` or ``table*`` with caption, label ``tab:<name>`` and notes; of a long table
+    several, that are numbered as one.
+
+    Args:
+        siunitx: whether figures stand in ``S`` columns.
 
     Raises:
         TableError: a character that LaTeX's standard fonts do not have.
     """
     try:
-        return PREAMBLE + "\n".join(_float(table)) + "\n"
+        text = typeset(table)
+        needs = SIUNITX if siunitx else ""
+        floats = [
+            line
+            for number, groups in enumerate(_pages(text.groups))
+            for line in _float(table, text, groups, siunitx, number)
+        ]
+        return needs + PREAMBLE + "\n".join(floats) + "\n"
     except TableError as error:
         raise TableError(f"table {table.name}: {error}") from None
 
 
 def preview(names: Iterable[str]) -> str:
     """A document that shows the tables of these file names, to be compiled beside them."""
+    names = list(names)
     inputs = "\n".join(rf"\input{{{name}}}" for name in names)
+    siunitx = "\\usepackage{siunitx}\n" if any("_siunitx" in name for name in names) else ""
     return (
         "\\documentclass{article}\n\\usepackage[margin=2cm]{geometry}\n"
-        "\\usepackage{booktabs,graphicx,amssymb}\n"
+        f"\\usepackage{{booktabs,graphicx,amssymb}}\n{siunitx}"
         f"\\begin{{document}}\n{inputs}\n\\end{{document}}\n"
     )
 
 
-def escape_latex(text: str) -> str:
-    r"""``text`` as LaTeX prints it.
-
-    Raises:
-        TableError: a character that LaTeX's standard fonts do not have, named.
-    """
-    return "".join(map(_letter, text))
-
-
-def _letter(char: str) -> str:
-    if char in _SPECIAL:
-        return _SPECIAL[char]
-    if char in _MATH:
-        return rf"\ensuremath{{{_MATH[char]}}}"
-    if char.isascii():
-        return char if char.isprintable() else " "
-    if "À" <= char <= "ÿ":
-        return char
-    found = _greek(char) or _composed(char)
-    if found is None:
-        name = unicodedata.name(char, "no character")
-        raise TableError(
-            f"LaTeX's fonts have no {char!r} (U+{ord(char):04X}, {name.lower()}); write the label "
-            "in other letters, or use another format"
-        )
-    return found
-
-
-def _greek(char: str) -> str | None:
-    """``α`` by its name; the capitals that look like Latin ones are those."""
-    words = unicodedata.name(char, "").split()
-    if len(words) != 4 or words[0] != "GREEK" or words[2] != "LETTER":
-        return None
-    name = words[3].replace("LAMDA", "LAMBDA").lower()
-    name = name.capitalize() if words[1] == "CAPITAL" else name
-    latin = _LATIN_LIKE.get(name)
-    return rf"\ensuremath{{\mathrm{{{latin}}}}}" if latin else rf"\ensuremath{{\{name}}}"
-
-
-def _composed(char: str) -> str | None:
-    """A letter with an accent, a raised or lowered digit, a fraction."""
-    kind, *codes = unicodedata.decomposition(char).split() or [""]
-    if not kind:
-        return None
-    if not kind.startswith("<"):
-        letter, accent = chr(int(kind, 16)), "".join(chr(int(code, 16)) for code in codes)
-        if letter.isascii() and accent in _ACCENTS:
-            return rf"\{_ACCENTS[accent]}{{{letter}}}"
-        return None
-    plain = "".join(chr(int(code, 16)) for code in codes)
-    if kind in _SCRIPTS:
-        return f"{_SCRIPTS[kind]}{{{escape_latex(plain)}}}"
-    if kind == "<fraction>" and plain.count("\u2044") == 1:
-        over, under = plain.split("\u2044")
-        return rf"\ensuremath{{\frac{{{over}}}{{{under}}}}}"
-    # ligatures and full-width letters
-    return escape_latex(plain) if kind in _COMPATIBLE and plain.isascii() else None
-
-
 def _small(text: str) -> str:
-    apart = r"\," if text.startswith("[") else ""
-    return rf"\,\tevitspread{{{apart}{escape_latex(text)}}}"
+    apart = r"\;" if text[0] in "[(" else r"\,"
+    return rf"{apart}\tevitspread{{{escape_latex(text)}}}"
 
 
 _STYLES: Styles = {
@@ -171,27 +106,54 @@ _STYLES: Styles = {
     "small": _small,
     "superscript": lambda text: rf"\textsuperscript{{{text}}}",
     "subscript": lambda text: rf"\ensuremath{{_{{\mathrm{{{text}}}}}}}",
+    "math": lambda text: rf"\ensuremath{{{text}}}",
     "check": lambda text: r"\tevitcheck" if text == "yes" else "",
 }
 
 
-def _float(table: Table) -> list[str]:
-    text = typeset(table)
-    star = "*" if table.width == "text" else ""
-    rules = "l" * len(text.fields) + "r" * len(text.heads)
-    body = [rf"\begin{{tabular}}{{@{{}}{rules}@{{}}}}", r"\toprule", *_across(text)]
-    body += [_line(list(map(_place, (*text.fields, *text.heads)))), r"\midrule"]
-    for index, group in enumerate(text.groups):
+def _pages(groups: Sequence[Sequence[Line]]) -> list[list[list[Line]]]:
+    """Groups of lines, as many as a page has room for."""
+    pages: list[list[list[Line]]] = [[]]
+    for group in groups:
+        rest = list(group)
+        while rest:
+            room = _ROWS - sum(map(len, pages[-1]))
+            if room < min(len(rest), 3):  # a heading and a line or two are no page
+                pages.append([])
+                room = _ROWS
+            pages[-1].append(rest[:room])
+            rest = rest[room:]
+    return pages
+
+
+def _float(
+    table: Table, text: TypesetTable, groups: list[list[Line]], siunitx: bool, number: int
+) -> list[str]:
+    columns = [_column(text, place, siunitx) for place in range(len(text.heads))]
+    labels = "l" * (len(text.fields) - table.prose)
+    prose = r"p{0.76\linewidth}" if table.prose else ""
+    kinds = "".join(column.kind for column in columns)
+    body = [rf"\begin{{tabular}}{{@{{}}{labels}{prose}{kinds}@{{}}}}", r"\toprule"]
+    body += [*_across(text, columns), _heads(text, columns), r"\midrule"]
+    for index, group in enumerate(groups):
         body += [r"\midrule"] if index else []
-        body += [_row(line) for line in group]
+        body += [_row(line, columns) for line in group]
+    star = "*" if (table.width or _width(text, table.prose)) == "text" else ""
+    caption = escape_latex(table.caption if not number else f"{table.title} (continued)")
     return [
         rf"\begin{{table{star}}}[t]",
+        *([] if not number else [r"\addtocounter{table}{-1}"]),
         r"\centering\footnotesize\setlength{\tabcolsep}{4pt}",
-        rf"\caption{{{escape_latex(table.title)}}}",
-        rf"\label{{tab:{table.name}}}",
-        r"\tevitfit{%",
+        *([rf"\sisetup{{{_SETUP}}}"] if siunitx else []),
+        rf"\caption{{{caption}}}",
+        *([] if number else [rf"\label{{tab:{table.name}}}"]),
+        *([] if table.prose else [r"\tevitfit{%"]),
         *body,
-        *(r"\bottomrule", r"\end{tabular}", r"}\par\smallskip"),
+        *(
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\par\smallskip" if table.prose else r"}\par\smallskip",
+        ),
         r"\begin{minipage}{\linewidth}\scriptsize\raggedright",
         *(in_markup(note, _STYLES) for note in text.notes),
         r"\end{minipage}",
@@ -199,13 +161,77 @@ def _float(table: Table) -> list[str]:
     ]
 
 
-def _across(text: TypesetTable) -> list[str]:
+def _width(text: TypesetTable, prose: bool) -> str:
+    """``column`` where the widest letters of each column fit into one, else ``text``."""
+    lines = [[*text.fields, *text.heads], *(line.places for group in text.groups for line in group)]
+    # a spread is set small; a label over several columns is not measured
+    sizes = [
+        [sum(len(f.text) * (0.8 if f.style == "small" else 1) for f in p.fragments) for p in line]
+        for line in lines
+        if len(line) == len(lines[0]) and not any(place.span > 1 for place in line)
+    ]
+    widest = [max(sizes) for sizes in zip(*sizes, strict=True)]
+    return "text" if prose or sum(widest) + 1.9 * (len(widest) - 1) > _LETTERS else "column"
+
+
+def _column(text: TypesetTable, place: int, siunitx: bool) -> _Column:
+    entries = [line.entries[place] for group in text.groups for line in group]
+    split = [_split(entry) for entry in entries]
+    numbers = [m[0] for figure, _ in split for f in figure if (m := _NUMBER.fullmatch(f.text))]
+    if not numbers:
+        words = all(entry.words for entry in entries if entry.fragments)
+        return _Column("l" if words and any(e.fragments for e in entries) else "r", 1, False, ())
+    spreads = [_numbers(spread[0].text) for _, spread in split if spread]
+    kind = "r"
+    if siunitx:
+        whole, point = zip(*map(_digits, numbers), strict=True)
+        sign = "+" if any(number[0] in f"+{MINUS}" for number in numbers) else ""
+        kind = f"S[table-format={sign}{max(whole)}.{max(point)}]"
+    if not spreads:
+        return _Column(kind, 1, siunitx, ())
+    most = max(map(len, spreads))
+    sizes = [max((len(s[k]) for s in spreads if k < len(s)), default=0) for k in range(most)]
+    return _Column(kind + "@{}l", 2, siunitx, tuple(sizes))
+
+
+def _split(place: Place) -> tuple[list[Fragment], list[Fragment]]:
+    """The figure, and its spread with the marks after it."""
+    at = next((k for k, f in enumerate(place.fragments) if f.style == "small"), None)
+    fragments = list(place.fragments)
+    return (fragments, []) if at is None else (fragments[:at], fragments[at:])
+
+
+def _numbers(text: str) -> list[str]:
+    return [match[0] for match in _NUMBER.finditer(text)]
+
+
+def _digits(number: str) -> tuple[int, int]:
+    whole, _, point = number.lstrip(f"+{MINUS}").replace("\u2009", "").partition(".")
+    return len(whole), len(point)
+
+
+def _heads(text: TypesetTable, columns: Sequence[_Column]) -> str:
+    cells = [_place(field) for field in text.fields]
+    for place, column in zip(text.heads, columns, strict=True):
+        head = _place(place)
+        if column.width == 2:
+            head = rf"\multicolumn{{2}}{{c}}{{{head}}}"
+        cells.append(f"{{{head}}}" if column.braced and column.width == 1 else head)
+    return _line(cells)
+
+
+def _across(text: TypesetTable, columns: Sequence[_Column]) -> list[str]:
     """The values of the axis across, each over its columns, underlined."""
     if not text.across:
         return []
-    first = len(text.fields) + 2
-    cells, rules = [""] * (len(text.fields) + 1), []
-    for above, width in text.across:
+    others = len(text.heads) - sum(count for _, count in text.across)
+    at = len(text.fields) + others
+    cells, rules = [""] * at, []
+    rest = list(columns[others:])
+    first = at + 1
+    for above, count in text.across:
+        width = sum(column.width for column in rest[:count])
+        rest = rest[count:]
         cells.append(rf"\multicolumn{{{width}}}{{c}}{{{escape_latex(above)}}}")
         rules.append(rf"\cmidrule(lr){{{first}-{first + width - 1}}}")
         first += width
@@ -218,11 +244,45 @@ def _line(cells: Sequence[str]) -> str:
     return " & ".join([first, *cells[1:]]) + r" \\"
 
 
-def _row(line: Line) -> str:
+def _row(line: Line, columns: Sequence[_Column]) -> str:
     labels = [_place(label) for label in line.labels]
     if line.labels[0].span > 1:
         labels = [rf"\multicolumn{{{line.labels[0].span}}}{{@{{}}l}}{{{labels[0]}}}"]
-    return _line([*labels, *map(_place, (line.seeds, *line.entries))])
+    pairs = zip(line.entries, columns, strict=True)
+    return _line([*labels, *(_entry(place, column) for place, column in pairs)])
+
+
+def _entry(place: Place, column: _Column) -> str:
+    figure, spread = _split(place)
+    if not place.fragments:
+        return " & " if column.width == 2 else ""
+    plain = bool(figure) and bool(_NUMBER.fullmatch(figure[0].text))
+    said = in_markup(figure, _STYLES)
+    if column.width == 2 and not plain:
+        return rf"\multicolumn{{2}}{{c}}{{{said}{in_markup(spread, _STYLES)}}}"
+    if column.braced:
+        said = _siunitx(figure) if plain else f"{{{said}}}"
+    return said if column.width == 1 else f"{said} & {_spread(spread, column.spreads)}"
+
+
+def _siunitx(fragments: Sequence[Fragment]) -> str:
+    number, *marks = fragments
+    style = {"bold": r"\bfseries ", "italic": r"\itshape "}.get(number.style, "")
+    text = number.text.replace(MINUS, "-").replace("\u2009", "")
+    return style + text + "".join(f"{{{_STYLES[mark.style](mark.text)}}}" for mark in marks)
+
+
+def _spread(fragments: Sequence[Fragment], sizes: Sequence[int]) -> str:
+    """The spread with its numbers as wide as the widest of the column."""
+    if not fragments:
+        return ""
+    places = iter(sizes)
+
+    def padded(match: re.Match[str]) -> str:
+        return "\u2007" * (next(places) - len(match[0])) + match[0]
+
+    first = Fragment(_NUMBER.sub(padded, fragments[0].text), "small")
+    return in_markup([first, *fragments[1:]], _STYLES)
 
 
 def _place(place: Place) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from reports.renderers.typeset import Place, Styles, in_markup, typeset
 from reports.tables.model import DASH, Table
+from reports.tables.symbols import parts_of
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|#~$])")
 
@@ -22,9 +23,9 @@ def to_markdown(table: Table) -> str:
         lines += [_line([_place(place) for place in line.places]) for line in group]
     notes = [f"- {in_markup(note, _STYLES).replace('</sup>', '</sup> ', 1)}" for note in text.notes]
     result = [f"**{escape_markdown(table.result)}**", ""] if table.result else []
-    title = f"**{escape_markdown(table.title)}**"
-    if result:
-        title = escape_markdown(table.title)
+    title = escape_markdown(table.caption)
+    if not result:
+        title = f"**{escape_markdown(table.title)}** {escape_markdown(table.setting)}".strip()
     return "\n".join([*result, title, "", *lines, "", *notes]) + "\n"
 
 
@@ -40,8 +41,14 @@ _STYLES: Styles = {
     "small": lambda text: f" {escape_markdown(text)}".replace("±", "± "),
     "superscript": lambda text: "".join(f"<sup>{mark}</sup>" for mark in text.split(",")),
     "subscript": escape_markdown,
+    "math": lambda text: _math(*parts_of(text)),
     "check": lambda text: "✓" if text == "yes" else "",
 }
+
+
+def _math(letter: str, index: str, exponent: str) -> str:
+    index = f"<sub>{escape_markdown(index)}</sub>" if index else ""
+    return f"*{letter}*{index}" + (f"<sup>{escape_markdown(exponent)}</sup>" if exponent else "")
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from reports.renderers.typeset import Fragment, Place, Style, typeset
 from reports.tables.model import Table
+from reports.tables.symbols import plain
 
 _GAP = 2
 _STYLES: dict[Style, str] = {
@@ -35,7 +36,8 @@ def to_terminal(table: Table, width: int) -> RenderableType:
     notes = [_note(note) for note in text.notes]
     between = [piece for part in parts for piece in (part, Text(""))]
     result = [Text(table.result, "bold"), Text("")] if table.result else []
-    return Group(*result, Text(table.title, "" if result else "bold"), *between, *notes)
+    title = Text.assemble((table.title, "" if result else "bold"), f" {table.setting}".rstrip())
+    return Group(*result, title, *between, *notes)
 
 
 def _fitting(
@@ -77,6 +79,8 @@ def _fragment(fragment: Fragment) -> Text:
     text = fragment.text
     if fragment.style == "check":
         text = "✓" if text == "yes" else ""
+    if fragment.style == "math":
+        text = plain(f"${text}$")
     apart = " " if fragment.style in ("small", "superscript") else ""
     return Text(apart + text, _STYLES.get(fragment.style, ""))
 

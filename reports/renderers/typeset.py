@@ -11,11 +11,12 @@ from typing import Literal
 
 from reports.frame.statistics import Difference
 from reports.tables.model import DASH, Column, Entry, Label, Row, Table
+from reports.tables.symbols import split_math
 
 MINUS = "−"
 
 
-Style = Literal["text", "bold", "italic", "small", "superscript", "subscript", "check"]
+Style = Literal["text", "bold", "italic", "small", "superscript", "subscript", "math", "check"]
 Styles = Mapping[Style, Callable[[str], str]]
 """Style to what sets a text in it; the text of a check mark is ``yes`` or ``no``."""
 
@@ -50,10 +51,9 @@ class Place:
 
 @dataclass(frozen=True)
 class Line:
-    """A row: its labels, its number of seeds, its figures."""
+    """A row: its labels; its number of seeds, where rows differ in it, and its figures."""
 
     labels: tuple[Place, ...]
-    seeds: Place
     entries: tuple[Place, ...]
     published: bool
 
@@ -61,7 +61,7 @@ class Line:
     def places(self) -> list[Place]:
         """All places in order, with empty ones where a label spans several columns."""
         missing = [Place(())] * sum(label.span - 1 for label in self.labels)
-        return [*self.labels, *missing, self.seeds, *self.entries]
+        return [*self.labels, *missing, *self.entries]
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class TypesetTable:
 
     Attributes:
         fields: heads of the label columns.
-        heads: of the number of seeds and of the columns of figures.
+        heads: of the number of seeds, where rows differ in it, and of the columns of figures.
         across: values of the axis that is laid out across, with the columns that each covers.
     """
 
@@ -85,8 +85,8 @@ def typeset(table: Table) -> TypesetTable:
     """Everything that ``table`` prints, as fragments."""
     spans = [(a or "", len(list(c))) for a, c in groupby(table.columns, key=lambda c: c.above)]
     return TypesetTable(
-        fields=tuple(Place((Fragment(field),)) for field in table.fields),
-        heads=(Place((Fragment("n"),)), *map(_head, table.columns)),
+        fields=tuple(Place(_words(field)) for field in table.fields),
+        heads=(*([Place((Fragment("n"),))] if table.seeds else []), *map(_head, table.columns)),
         across=tuple(spans) if any(above for above, _ in spans) else (),
         groups=tuple(tuple(_line(row, table) for row in group) for group in table.groups),
         notes=tuple((*_marks([n.mark] if n.mark else []), Fragment(n.text)) for n in table.notes),
@@ -172,12 +172,14 @@ def _difference(difference: Difference, decimals: int, row: Row) -> tuple[str, s
 
 
 def _head(column: Column) -> Place:
-    parts = _SUBSCRIPT.split(column.label)  # text, AP, 50, text, ...
     fragments = []
-    for place in range(0, len(parts), 3):
-        text = "".join(parts[place : place + 2])
-        fragments += [Fragment(text)] if text else []
-        fragments += [Fragment(part, "subscript") for part in parts[place + 2 : place + 3]]
+    for part in _words(column.label):
+        pieces = [""] if part.style == "math" else _SUBSCRIPT.split(part.text)
+        fragments += [part] if part.style == "math" else []
+        for place in range(0, len(pieces), 3):  # text, AP, 50, text, ...
+            text = "".join(pieces[place : place + 2])
+            fragments += [Fragment(text)] if text else []
+            fragments += [Fragment(piece, "subscript") for piece in pieces[place + 2 : place + 3]]
     return Place((*fragments, *_marks(column.marks)), above=column.above or "")
 
 
@@ -190,15 +192,20 @@ def _line(row: Row, table: Table) -> Line:
     else:
         seeds = Place((*seeds.fragments, *_marks(row.marks)), sort=seeds.sort)
     pairs = zip(row.entries, table.columns, strict=True)
-    entries = tuple(entry_place(entry, column, row) for entry, column in pairs)
-    return Line(tuple(labels), seeds, entries, row.published)
+    entries = [entry_place(entry, column, row) for entry, column in pairs]
+    return Line(tuple(labels), (*([seeds] if table.seeds else []), *entries), row.published)
 
 
 def _label(label: Label, published: bool) -> Place:
     if label.check is not None:
         return Place((Fragment("yes" if label.check else "no", "check"),), sort=label.text)
-    fragment = Fragment(label.text, "italic" if published else "text")
-    return Place((fragment,) if label.text else (), sort=label.text)
+    return Place(_words(label.text, "italic" if published else "text"), sort=label.text)
+
+
+def _words(text: str, style: Style = "text") -> tuple[Fragment, ...]:
+    """A label as text and the symbols in it, which are written between dollars."""
+    parts = split_math(text)
+    return tuple(Fragment(t, "math" if math else style) for t, math in parts if t)
 
 
 def _marks(marks: Sequence[str]) -> list[Fragment]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
+from typing import TypeVar
 
 import pandas as pd
 
@@ -12,15 +15,43 @@ from ablations.analysis.verdicts import MOST_SEEDS
 from ablations.table_spec import ColumnSpec, TableSpec
 from benchmarks.figures import Better, Figure
 from reports.frame.cells import CellRows
-from reports.frame.protocol import Differences, common_protocol, show_value
+from reports.frame.protocol import Differences, common_protocol
 from reports.tables.comparisons import Compared, compare, protocol_differences
 from reports.tables.labels import Names, distinct, field_value
-from reports.tables.layout import TableLayout, figure_of, lay_out
+from reports.tables.layout import TableLayout, details_spec, figure_of, lay_out
 from reports.tables.model import DASH, Column, Entry, Label, Notes, Part, Row, Table
-from reports.tables.notes import add_notes, describe_differences
+from reports.tables.notes import add_notes, describe_differences, protocol_table, setting
 from reports.tables.published import Published, choose
 
+_T = TypeVar("_T")
+_LONG = 12
+"""Rows from which on a table is ruled by its first label."""
 _AHEAD = "not bold: {} is ahead, but its seeds are not all finished, or not measured alike."
+
+
+def build_tables(
+    frame: pd.DataFrame,
+    spec: TableSpec,
+    published: Mapping[str, Published],
+    *,
+    name: str,
+    limits: Limits | None = None,
+) -> list[Table]:
+    """The table that ``spec`` asks for; the figures that it leaves out and the protocol of all of
+    them as tables of their own, for an appendix.
+
+    Args and errors as of :func:`build_table`.
+    """
+    tables = [build_table(frame, spec, published, name=name, limits=limits)]
+    details = details_spec(frame, spec, name)
+    layout = lay_out(frame, spec, name, limits)
+    both = layout
+    if details is not None:
+        table = build_table(frame, details, published, name=name)
+        tables.append(replace(table, appendix=True))
+        further = lay_out(frame, details, name).columns
+        both = replace(layout, columns=tuple(dict.fromkeys((*layout.columns, *further))))
+    return [*tables, protocol_table(frame, both, _compared(layout))]
 
 
 def build_table(
@@ -47,25 +78,79 @@ def build_table(
     layout = lay_out(frame, spec, name, limits)
     entries = choose(spec.published, dict(published))
     notes = Notes()
-    kinds = {figure_of(column.figure).kind for column in layout.columns}
-    protocols = {kind: protocol_differences(layout.cells, kind) for kind in kinds}
-    compared = {column.figure: _compare(layout, column, protocols) for column in layout.columns}
+    compared = _compared(layout)
     add_notes(notes, frame, layout, compared)
     columns = _columns(frame, layout, compared, notes)
     groups = _groups(layout, columns, compared, notes)
-    if entries:
-        groups.append(
-            tuple(_published_row(entry, columns, frame, layout, notes) for entry in entries)
-        )
-    return Table(
+    shown = {column.figure.key for column in columns}
+    if known := [entry for entry in entries if shown & entry.figures.keys()]:
+        groups.append(tuple(_published_row(entry, columns, layout, notes) for entry in known))
+    if not _adds_up(groups, columns, layout.baseline):
+        notes.say("Δ is of unrounded figures.")
+    title = spec.title or f"{layout.name.replace('_', ' ').replace('-', ' ').capitalize()}."
+    table = Table(
         name=layout.name,
-        title=spec.title or f"{layout.name.replace('_', ' ').replace('-', ' ').capitalize()}.",
+        title=title,
         fields=tuple(field.head for field in layout.fields),
         columns=tuple(columns),
         groups=tuple(groups),
         notes=notes.all(),
-        width=spec.width or ("text" if len(columns) > 4 else "column"),
+        width=spec.width,
     )
+    usual = spec.columns is None or spec.name == f"{name}_details"
+    table, same = _without_equal(table, layout) if usual else (table, [])
+    return replace(table, setting=setting(frame, layout, *same))
+
+
+def _compared(layout: TableLayout) -> dict[str, Compared]:
+    kinds = {figure_of(column.figure).kind for column in layout.columns}
+    protocols = {kind: protocol_differences(layout.cells, kind) for kind in kinds}
+    return {column.figure: _compare(layout, column, protocols) for column in layout.columns}
+
+
+def _adds_up(
+    groups: Sequence[Sequence[Row]], columns: Sequence[Column], baseline: str | None
+) -> bool:
+    """Whether the printed differences are those of the printed figures, wherever over all seeds."""
+    rows = [row for group in groups for row in group]
+    reference = next((row for row in rows if row.cell == baseline), None)
+    for place, column in enumerate(columns):
+        if column.part != "difference" or reference is None:
+            continue
+        base = reference.entries[place - 1].summary
+        for row in rows:
+            own, found = row.entries[place - 1].summary, row.entries[place].difference
+            if base is None or own is None or found is None or not own.n == base.n == found.n:
+                continue
+            printed = [round(value, column.decimals) for value in (own.mean, base.mean, found.mean)]
+            if abs(printed[0] - printed[1] - printed[2]) > 0.5 * 10**-column.decimals:
+                return False
+    return True
+
+
+def _without_equal(table: Table, layout: TableLayout) -> tuple[Table, list[str]]:
+    """Without the counts that are the same in all rows, and these in words."""
+    if len(table.rows) < 2 or layout.spec.across:
+        return table, []
+    same: dict[int, str] = {}
+    for place, column in enumerate(table.columns):
+        entries = [row.entries[place] for row in table.rows]
+        printed = {
+            f"{e.summary.mean:.{column.decimals}f}" if e.summary and not e.marks else None
+            for e in entries
+        }
+        if column.figure.exact and len(printed) == 1 and None not in printed:
+            same[place] = f"{column.label} {printed.pop()}"
+    if not same or len(same) == len(table.columns):
+        return table, []
+
+    def kept(values: Sequence[_T]) -> tuple[_T, ...]:
+        return tuple(value for place, value in enumerate(values) if place not in same)
+
+    groups = tuple(
+        tuple(replace(row, entries=kept(row.entries)) for row in group) for group in table.groups
+    )
+    return replace(table, columns=kept(table.columns), groups=groups), list(same.values())
 
 
 def _compare(
@@ -151,10 +236,13 @@ def _groups(
     compared: Mapping[str, Compared],
     notes: Notes,
 ) -> list[tuple[Row, ...]]:
+    rows = layout.rows()
+    by = layout.spec.group or (layout.fields[0].name if len(rows) > _LONG else None)
+    values = [field_value(next(iter(cells.values())), by) if by else "" for cells in rows]
+    if not layout.spec.group and len(list(groupby(values))) > len(rows) / 2:
+        values = [""] * len(rows)
     groups: dict[str, list[Row]] = {}
-    for cells in layout.rows():
-        first = next(iter(cells.values()))
-        value = field_value(first, layout.spec.group) if layout.spec.group else ""
+    for cells, value in zip(rows, values, strict=True):
         groups.setdefault(value, []).append(_row(layout, cells, columns, compared, notes))
     return [tuple(rows) for rows in groups.values()]
 
@@ -238,15 +326,10 @@ def _verdict(cell: CellRows, comparison: Compared, layout: TableLayout) -> Entry
 def _published_row(
     entry: Published,
     columns: Sequence[Column],
-    frame: pd.DataFrame,
     layout: TableLayout,
     notes: Notes,
 ) -> Row:
-    protocol = common_protocol(frame, "ap")
-    ours = ", ".join(show_value(protocol[k]) for k in ("data", "split") if k in protocol)
-    device = common_protocol(frame, "fps").get("device")
-    shown = [column.figure.key for column in columns]
-    mark = notes.mark(entry.differs(ours, None if device is None else str(device), shown))
+    mark = notes.mark(entry.differs([column.figure.key for column in columns]))
     entries = tuple(_published_entry(entry, column) for column in columns)
     names = [field.name for field in layout.fields]
     labels: tuple[Label, ...] = (Label(entry.method),)

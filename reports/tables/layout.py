@@ -13,10 +13,10 @@ from benchmarks.figures import COUNTS, FIGURES, SPEEDS, Figure
 from reports.frame.cells import CellRows, frame_cells
 from reports.tables.labels import Field, axes_of, field_value, make_fields
 
-_MAIN = ("AP", "AP50", "AP75", "AR1", "AR10", "params", "macs", "latency", "fps")
-_COMPONENTS = ("AP", "AP_videos", "AP50", "AP75", "params", "macs", "latency", "fps")
-_PLAIN = ("AP", "AP_videos", "AP50", "AP75", "AR1", "AR10", "params", "macs", "latency", "fps")
-_SHAPES = {"main": _MAIN, "components": _COMPONENTS, "plain": _PLAIN}
+_COLUMNS = ("AP", "macs", "fps")
+"""The figures of a table that does not name its own: what it scores, a cost, a speed."""
+_DETAILS = ("AP50", "AP75", "AR1", "AR10", "AP_videos", "params", "latency", "memory")
+"""Those of the second table beside it."""
 
 
 @dataclass(frozen=True)
@@ -152,15 +152,27 @@ def _unchecked(cell: CellRows, fields: Sequence[Field]) -> bool:
 
 
 def _columns(frame: pd.DataFrame, spec: TableSpec, baseline: str | None) -> list[ColumnSpec]:
-    """The columns asked for, or those of the shape that the grid has measured."""
+    """The columns asked for, or the usual ones that the grid has measured."""
     if spec.columns is not None:
         return list(spec.columns)
-    kinds = {name.partition(".")[0] for name in frame.columns if name.endswith(".recorded")}
-    keys = [key for key in _SHAPES[spec.shape] if figure_of(key).kind in kinds]
-    return [
-        ColumnSpec(figure=key, difference=key == "AP" and baseline is not None)
-        for key in keys or ["AP"]
-    ]
+    keys = _measured(frame, _COLUMNS) or ["AP"]
+    return [ColumnSpec(figure=key, difference=key == "AP" and baseline is not None) for key in keys]
+
+
+def details_spec(frame: pd.DataFrame, spec: TableSpec, name: str) -> TableSpec | None:
+    """The second table, of the figures that the first leaves out; none where ``spec`` names its
+    columns, or nothing more was measured."""
+    keys = [] if spec.columns is not None else _measured(frame, _DETAILS)
+    if not keys:
+        return None
+    title = "Further figures." if spec.title is None else f"{spec.title} Further figures."
+    changes = {"columns": tuple(ColumnSpec(figure=key) for key in keys), "width": None}
+    names = {"name": f"{spec.name or name}_details", "title": title}
+    return spec.model_copy(update={**changes, **names})
+
+
+def _measured(frame: pd.DataFrame, keys: Sequence[str]) -> list[str]:
+    return [k for k in keys if (c := FIGURES[k].column) in frame and frame[c].notna().any()]
 
 
 def _with_speed(columns: list[ColumnSpec]) -> list[ColumnSpec]:

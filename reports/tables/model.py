@@ -118,8 +118,11 @@ class Table:
         columns: the columns of figures.
         groups: rows, a tuple a group; groups are set apart by a rule.
         notes: below the table, in their order.
-        width: LaTeX float: one column or the whole text width.
+        width: LaTeX float: one column or the whole text width; none: by what it holds.
         result: what the grid answers, in a sentence; empty: nothing that one could say.
+        setting: what holds for every row, after the title.
+        appendix: whether it belongs at the end, where it is looked up.
+        prose: whether its last label column holds sentences.
     """
 
     name: str
@@ -128,8 +131,22 @@ class Table:
     columns: tuple[Column, ...]
     groups: tuple[tuple[Row, ...], ...]
     notes: tuple[Note, ...]
-    width: Literal["column", "text"] = "column"
+    width: Literal["column", "text"] | None = None
     result: str = ""
+    setting: str = ""
+    appendix: bool = False
+    prose: bool = False
+
+    @property
+    def caption(self) -> str:
+        """The title, and what holds for every row."""
+        return f"{self.title} {self.setting}".strip()
+
+    @property
+    def seeds(self) -> bool:
+        """Whether the number of seeds is a column: where it is not the same in all rows."""
+        ours = [row for row in self.rows if not row.published]
+        return len({row.seeds for row in ours}) > 1 or any(row.marks for row in ours)
 
     @property
     def rows(self) -> tuple[Row, ...]:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
 from benchmarks.measurements import MEASUREMENTS
-from reports.frame.protocol import Differences, common_protocol, describe_protocol
+from reports.frame.protocol import (
+    Differences,
+    common_protocol,
+    describe_protocol,
+    differs_between,
+    show_value,
+)
+from reports.frame.statistics import Ties
 from reports.tables.comparisons import Compared
+from reports.tables.labels import field_value
 from reports.tables.layout import TableLayout, figure_of
-from reports.tables.model import Notes
+from reports.tables.model import Label, Notes, Row, Table
 
 ONE_SEED = "One seed proves nothing: no figure is bold, and no difference has an interval."
 
@@ -18,142 +26,200 @@ ONE_SEED = "One seed proves nothing: no figure is bold, and no difference has an
 def add_notes(
     notes: Notes, frame: pd.DataFrame, layout: TableLayout, compared: Mapping[str, Compared]
 ) -> None:
-    """Add the notes that hold for the whole table."""
-    _spread(notes, layout, compared)
-    _verdicts(notes, layout, compared)
-    _test(notes, layout, compared)
-    _starts(notes, frame)
-    _meaning(notes, layout)
-    kinds = {figure_of(column.figure).kind for column in layout.columns}
-    for kind in MEASUREMENTS:
-        if kind in kinds:
-            _protocol(notes, kind, frame, layout, compared)
-    _code(notes, frame)
-
-
-def _spread(notes: Notes, layout: TableLayout, compared: Mapping[str, Compared]) -> None:
-    percent = f"{100 * layout.spec.level:g} %"
+    """Add the notes that hold for the whole table, as short as they can be; the rest stands in
+    :func:`protocol_rows`."""
+    said = []
+    percent = f"{100 * layout.spec.level:g}%"
     if _most_seeds(compared) > 1:
-        notes.say(
-            "Mean ± sample standard deviation over seeds; n: seeds finished (of those planned). "
-            "Every seed counts, none is chosen."
-        )
-    if layout.baseline is not None and any(column.difference for column in layout.columns):
-        interval = (
-            f", with its {percent} t confidence interval" if _most_seeds(compared) > 1 else ""
-        )
-        notes.say(f"Δ: difference to the baseline ({layout.baseline}), paired by seed{interval}.")
+        said.append("±: standard deviation over seeds")
+    if any(difference.n > 1 for c in compared.values() for difference in c.differences.values()):
+        said.append(f"Δ: paired by seed, {percent} interval")
+    tests = _tests(compared)
+    if any(ties.best is not None for ties in tests.values()):
+        said.append("bold: best, or not told from it")
+    notes.say(f"{'; '.join(said)}." if said else "")
+    judged = layout.judged
+    if judged is not None and compared[judged].verdicts:
+        open_ = any(v.kind == "undecided" for v in compared[judged].verdicts.values())
+        more = "; (+n): seeds that would settle it" if open_ else ""
+        within = f"no different within ±{_delta(layout, judged)}"
+        looks = ", for looks too" if layout.limits else ""
+        notes.say(f"Verdict: told from zero, or {within} (corrected{looks}){more}.")
+    measured = any(comparison.values.values() for comparison in compared.values())
+    if tests and measured and not any(ties.best is not None for ties in tests.values()):
+        many = _most_seeds(compared) > 1
+        notes.say("No cell has all of its seeds yet: no figure is bold." if many else ONE_SEED)
+    if _one_start(frame):
+        notes.say("All seeds begin with one start run, whose spread ± and intervals leave out.")
+    for kind in dict.fromkeys(figure_of(column.figure).kind for column in layout.columns):
+        if suspect := _suspect(frame, kind):
+            notes.say(f"{MEASUREMENTS[kind].label}: suspect in {suspect}.")
+    commits, dirty = _code(frame)
+    if len(commits) > 1:
+        notes.say(f"The runs were made by different versions of the code: {', '.join(commits)}.")
+    if dirty:
+        notes.say("Some runs were made with uncommitted changes to the code.")
 
 
-def _verdicts(notes: Notes, layout: TableLayout, compared: Mapping[str, Compared]) -> None:
+def setting(frame: pd.DataFrame, layout: TableLayout, *others: str) -> str:
+    """What holds for every row, for the caption: data, backbone, device, seeds.
+
+    Args:
+        others: further facts, such as a figure that is the same in all rows.
+    """
+    kinds = {figure_of(column.figure).kind for column in layout.columns}
+    scored, timed = (common_protocol(frame, kind) for kind in ("ap", "fps"))
+    known = [show_value(scored[k]) for k in ("data", "split") if k in scored and "ap" in kinds]
+    if "videos" in scored and "ap" in kinds:
+        known.append(f"{show_value(scored['videos'])} videos")
+    parts = [", ".join(known)]
+    if "backbone" not in [field.name for field in layout.fields]:
+        backbones = {field_value(cell, "backbone") for cell in layout.cells}
+        parts += backbones if len(backbones) == 1 else []
+    if "fps" in kinds:
+        shown = [show_value(timed[k]) for k in ("device", "precision") if k in timed]
+        parts += [f"speed on {', '.join(shown)}"] if shown else []
+    planned = {cell.planned for cell in layout.cells}
+    if len(planned) == 1 and all(cell.complete for cell in layout.cells):
+        count = planned.pop()
+        parts.append("1 seed" if count == 1 else f"{count} seeds")
+    text = "; ".join(part for part in (*parts, *others) if part)
+    return f"{text[0].upper()}{text[1:]}." if text else ""
+
+
+def protocol_rows(
+    frame: pd.DataFrame, layout: TableLayout, compared: Mapping[str, Compared]
+) -> list[tuple[str, str]]:
+    """All that there is to say of how the figures came about: what it is about, and the text."""
+    percent = f"{100 * layout.spec.level:g} %"
+    rows = [
+        (
+            "Seeds",
+            "mean ± sample standard deviation over seeds; n: seeds finished (of those planned). "
+            "Every seed counts, none is chosen.",
+        )
+    ]
+    if layout.baseline is not None:
+        said = f"to the baseline ({layout.baseline}), paired by seed, with a {percent} t interval."
+        rows.append(("Difference", f"{said} Computed from unrounded figures."))
     figure = layout.judged
-    if figure is None or not compared[figure].verdicts:
-        return
-    limits = layout.limits
-    delta = f"{limits.until if limits else layout.spec.delta:g} {figure_of(figure).label}"
-    count = len(compared[figure].verdicts)
-    holm = f", with Holm's correction over the {count} cells" if count > 1 else ""
-    level = f"{100 * layout.spec.level:g} %{holm}"
-    interval = "interval of all looks together" if limits else f"paired t interval ({level})"
-    notes.say(
-        f"Verdict: what the {interval} says; no "
-        f"different: within ±{delta}; undecided (+n): n more seeds would settle a difference of "
-        f"{delta}."
+    if figure is not None and compared[figure].verdicts:
+        count = len(compared[figure].verdicts)
+        holm = f", with Holm's correction over the {count} cells" if count > 1 else ""
+        interval = f"paired t interval ({percent}{holm})"
+        interval = "interval of all looks together" if layout.limits else interval
+        delta = _delta(layout, figure)
+        rows.append(
+            (
+                "Verdict",
+                f"what the {interval} says; no different: within ±{delta}; undecided (+n): n more "
+                f"seeds would settle a difference of {delta}. {compared[figure].looks}".strip(),
+            )
+        )
+    if any(ties.best is not None for ties in _tests(compared).values()):
+        rows.append(
+            (
+                "Bold",
+                "the best mean and every cell whose paired difference to it over common seeds has "
+                f"a {percent} t interval that covers zero (not corrected for the number of cells; "
+                "unfinished cells are not tested).",
+            )
+        )
+    if _one_start(frame):
+        rows.append(("Start", "all seeds of a cell begin with the weights of one start run."))
+    rows += [(f"{', '.join(names)}", f"{about}.") for about, names in _meaning(layout).items()]
+    for kind, measurement in MEASUREMENTS.items():
+        rows += [(measurement.label, text) for text in _measured_how(frame, kind)]
+    commits, dirty = _code(frame)
+    if commits:
+        changed = "; some runs with uncommitted changes (kept with each run)" if dirty else ""
+        rows.append(("Code", f"commit {', '.join(commits)}{changed}."))
+    return rows
+
+
+def protocol_table(
+    frame: pd.DataFrame, layout: TableLayout, compared: Mapping[str, Compared]
+) -> Table:
+    """:func:`protocol_rows` as a table, for an appendix."""
+    rows = tuple(
+        Row((Label(head), Label(f"{text[0].upper()}{text[1:]}")), "", (), head)
+        for head, text in protocol_rows(frame, layout, compared)
     )
-    if compared[figure].looks:
-        notes.say(compared[figure].looks)
+    title = layout.spec.title or "The table."
+    return Table(
+        f"{layout.name}_protocol",
+        f"Protocol. {title}",
+        ("What", "How"),
+        (),
+        (rows,),
+        (),
+        appendix=True,
+        prose=True,
+    )
 
 
-def _test(notes: Notes, layout: TableLayout, compared: Mapping[str, Compared]) -> None:
-    tests = {
+def _tests(compared: Mapping[str, Compared]) -> dict[str, Ties[str]]:
+    return {
         name: comparison.ties
         for name, comparison in compared.items()
         if comparison.ties is not None and not figure_of(name).exact
     }
-    if any(ties.best is not None for ties in tests.values()):
-        percent = f"{100 * layout.spec.level:g} %"
-        notes.say(
-            "Bold: the best mean and every cell whose paired difference to it over common seeds "
-            f"has a {percent} t interval that covers zero (not corrected for the number of cells; "
-            "unfinished cells are not tested)."
-        )
-    elif any(comparison.values.values() for comparison in compared.values()) and tests:
-        many = _most_seeds(compared) > 1
-        notes.say("No cell has all of its seeds yet: no figure is bold." if many else ONE_SEED)
 
 
-def _starts(notes: Notes, frame: pd.DataFrame) -> None:
-    """Say so where seeds share the run that they begin with: their spread is not all of it."""
+def _delta(layout: TableLayout, figure: str) -> str:
+    limits = layout.limits
+    return f"{limits.until if limits else layout.spec.delta:g} {figure_of(figure).label}"
+
+
+def _one_start(frame: pd.DataFrame) -> bool:
+    """Whether seeds share the run that they begin with: their spread is not all of it then."""
     if "run.start" not in frame:
-        return
-    begun = frame[frame["run.start"].notna()]
-    of_cell = begun.groupby("cell")["run.start"]
-    if ((of_cell.count() > 1) & (of_cell.nunique() == 1)).any():
-        notes.say(
-            "All seeds of a cell begin with the weights of one start run: ± and the intervals "
-            "leave out the spread of the start."
-        )
+        return False
+    of_cell = frame[frame["run.start"].notna()].groupby("cell")["run.start"]
+    return bool(((of_cell.count() > 1) & (of_cell.nunique() == 1)).any())
 
 
-def _meaning(notes: Notes, layout: TableLayout) -> None:
-    """What the figures stand for; those of one meaning together."""
+def _meaning(layout: TableLayout) -> dict[str, list[str]]:
+    """What figures stand for, to the labels of those of that meaning."""
     labels: dict[str, list[str]] = {}
     for column in layout.columns:
         figure = figure_of(column.figure)
         if figure.about:
             labels.setdefault(figure.about, []).append(column.label or figure.label)
-    for about, names in labels.items():
-        notes.say(f"{', '.join(names)}: {about}.")
+    return labels
+
+
+def _measured_how(frame: pd.DataFrame, kind: str) -> Iterator[str]:
+    if protocol := common_protocol(frame, kind):
+        yield f"{describe_protocol(kind, protocol)}."
+    varied, unexplained = differs_between(frame, kind)
+    if varied:
+        fields = [f"{f.replace('_', ' ')} {', '.join(values)}" for f, values in varied.items()]
+        yield f"the protocol varies with the rows: {'; '.join(fields)}."
+    if unexplained:
+        yield f"not measured alike: {describe_differences(unexplained)}."
+    if suspect := _suspect(frame, kind):
+        yield f"suspect in {suspect} (all reasons in runs.csv)."
+
+
+def _suspect(frame: pd.DataFrame, kind: str) -> str:
+    """Figures that were taken on a machine that did not hold still."""
+    if f"{kind}.drift" not in frame or (reasons := frame[f"{kind}.drift"].dropna()).empty:
+        return ""
+    first = str(reasons.iloc[0]).partition("; ")[0]
+    return f"{len(reasons)} of {len(frame)} runs, such as: {first}"
+
+
+def _code(frame: pd.DataFrame) -> tuple[list[str], bool]:
+    """The commits that the runs were made by, and whether any was changed."""
+    made = [str(c) for c in frame["run.commit"].dropna()] if "run.commit" in frame else []
+    commits = dict.fromkeys(commit[:10] for of_run in made for commit in of_run.split("; "))
+    dirty = "run.dirty" in frame and bool((frame["run.dirty"] == True).any())  # noqa: E712
+    return list(commits), dirty
 
 
 def _most_seeds(compared: Mapping[str, Compared]) -> int:
     return max((len(values) for c in compared.values() for values in c.values.values()), default=0)
-
-
-def _protocol(
-    notes: Notes,
-    kind: str,
-    frame: pd.DataFrame,
-    layout: TableLayout,
-    compared: Mapping[str, Compared],
-) -> None:
-    protocol = common_protocol(frame, kind)
-    name = MEASUREMENTS[kind].label
-    if protocol:
-        notes.say(f"{name}: {describe_protocol(kind, protocol)}.")
-    varied: Differences = {}
-    for column in layout.columns:
-        if figure_of(column.figure).kind == kind:
-            varied |= compared[column.figure].varied
-    if varied:
-        fields = "; ".join(
-            f"{field.replace('_', ' ')} {', '.join(values)}" for field, values in varied.items()
-        )
-        notes.say(f"{name}: the protocol varies with the rows: {fields}.")
-    if f"{kind}.drift" in frame:
-        _drift(notes, name, frame[f"{kind}.drift"])
-
-
-def _drift(notes: Notes, name: str, drift: pd.Series) -> None:
-    """Figures that were taken on a machine that did not hold still."""
-    reasons = drift.dropna()
-    if len(reasons):
-        notes.say(
-            f"{name}: suspect in {len(reasons)} of {len(drift)} runs (all reasons in runs.csv), "
-            f"such as: {str(reasons.iloc[0]).partition('; ')[0]}."
-        )
-
-
-def _code(notes: Notes, frame: pd.DataFrame) -> None:
-    """Say so when the runs were not made by the same code."""
-    made = (
-        frame["run.commit"].dropna().astype(str) if "run.commit" in frame else pd.Series(dtype=str)
-    )
-    commits = dict.fromkeys(commit[:10] for of_run in made for commit in of_run.split("; "))
-    if len(commits) > 1:
-        notes.say(f"The runs were made by different versions of the code: {', '.join(commits)}.")
-    if "run.dirty" in frame and (frame["run.dirty"] == True).any():  # noqa: E712
-        notes.say("Some runs were made with uncommitted changes to the code (kept with each run).")
 
 
 def describe_differences(differences: Differences, most: int = 4) -> str:

@@ -37,20 +37,16 @@ class Published(Strict):
     source: Annotated[str, Field(min_length=1)]
     figures: dict[str, float] = Field(description="figure to value, in the printed unit")
 
-    def differs(self, ours: str, ours_on: str | None, shown: Sequence[str]) -> str:
-        """What sets these figures apart from ours, in one sentence.
+    def differs(self, shown: Sequence[str]) -> str:
+        """What sets these figures apart from ours, of which the caption speaks.
 
         Args:
-            ours: data and split that ours were scored on.
-            ours_on: device that our FPS was measured on; none: not measured.
             shown: figures that the table shows.
         """
-        parts = [self.data if not ours else f"{self.data} (ours: {ours})"]
-        parts.append(f"{self.selection} (ours: mean over seeds)")
+        parts = [self.data, self.selection]
         if "fps" in self.figures and "fps" in shown:
-            device = self.device or "device not stated"
-            parts.append(f"FPS on {device}, scope not stated (ours: {ours_on or 'not measured'})")
-        return f"published, not measured here: {'; '.join(parts)}. Source: {self.source}."
+            parts.append(f"FPS on {self.device or 'a device not stated'}, scope not stated")
+        return f"published, not measured here: {', '.join(parts)}; source: {self.source}."
 
 
 def load_published(path: Path = PUBLISHED) -> dict[str, Published]:

@@ -9,7 +9,7 @@ from ablations.analysis.sequential import rounds
 from ablations.table_spec import TableSpec
 from reports.findings.find import find
 from reports.frame.collect import collect
-from reports.tables.build import build_table
+from reports.tables.build import build_table, build_tables
 
 LIMITS = {"first": 3, "most": 6, "until": 2.0}
 NOISE = np.random.default_rng(5).normal(0, 0.01, (4, 10))
@@ -36,7 +36,11 @@ def verdicts_of(table):
 
 
 def test_verdicts_are_those_of_the_rounds_and_the_looks_stand_under_the_table(make):
-    _, table = answered(make(ap=ap, seeds=range(5)))
+    grid = make(ap=ap, seeds=range(5))
+    _, table = answered(grid)
+    limits = replace(grid.manifest, limits=LIMITS).seed_limits
+    spec = TableSpec(shape="components")
+    protocol = build_tables(collect(grid), spec, {}, name="x", limits=limits)[-1]
     baseline = NOISE[0, :5]
     names = {"messenger=off head=stqi": 1, "messenger=on head=per_frame": 2}
     names["messenger=on head=stqi"] = 3
@@ -53,7 +57,8 @@ def test_verdicts_are_those_of_the_rounds_and_the_looks_stand_under_the_table(ma
                 now.verdicts[name].seeds,
                 now.verdicts[name].more,
             )
-    text = " ".join(map(str, table.notes))
+    assert "corrected, for looks too" in " ".join(map(str, table.notes))
+    text = " ".join(label.text for row in protocol.rows for label in row.labels)
     assert f"look {now.look} of at most 4" in text
     assert "interval of all looks together says; no different: within ±2 AP" in text
 

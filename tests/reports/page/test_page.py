@@ -144,7 +144,7 @@ def test_a_report_made_again_replaces_its_files_and_leaves_others(tmp_path):
 def test_an_unknown_format_is_refused_before_anything_is_written(tmp_path):
     store = make_store(tmp_path)
     with pytest.raises(
-        UserError, match="unknown format 'pdf'; valid formats: md, latex, csv, html"
+        UserError, match="unknown format 'pdf'; valid formats: md, latex, siunitx, csv, html"
     ):
         make_report(store, "components", formats=["md", "pdf"])
     assert not (store.root / "reports").exists()
@@ -168,13 +168,12 @@ def test_command_prints_the_table_and_the_paths(tmp_path):
     assert done.exit_code == 0, done.output
     assert "One seed proves nothing" in done.output
     assert f"Page: {out / 'index.html'}" in done.output
-    assert sorted(p.name for p in (out / "tables").iterdir()) == [
-        "components.csv",
-        "components.html",
-        "components.md",
-        "components.tex",
-        "preview.tex",
-    ]
+    kinds = ("csv", "html", "md", "tex")
+    stems = ("components", "components_details", "components_protocol")
+    expected = {f"{stem}.{kind}" for stem in stems for kind in kinds} | {"preview.tex"}
+    assert {p.name for p in (out / "tables").iterdir()} == expected
+    assert "AP50" not in done.output
+    assert "Every seed counts" not in done.output
 
 
 def test_command_with_one_format_and_a_table_of_its_own(tmp_path):
@@ -185,7 +184,11 @@ def test_command_with_one_format_and_a_table_of_its_own(tmp_path):
     arguments = ["--format", "latex", "--table", spec, "--no-plots", "--no-page", "--out", out]
     done = run("components", "--store", store.root, *arguments)
     assert done.exit_code == 0, done.output
-    assert sorted(p.name for p in (out / "tables").iterdir()) == ["heads.tex", "preview.tex"]
+    assert sorted(p.name for p in (out / "tables").iterdir()) == [
+        "heads.tex",
+        "heads_protocol.tex",
+        "preview.tex",
+    ]
 
 
 def test_command_names_the_launched_grids(tmp_path):

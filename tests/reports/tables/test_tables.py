@@ -8,7 +8,7 @@ from launch.records.store import Store
 from reports.frame.collect import collect
 from reports.frame.runs import read_runs
 from reports.renderers.typeset import entry_place, number
-from reports.tables.build import build_table
+from reports.tables.build import build_table, build_tables
 from reports.tables.published import load_published
 
 CHECKS = {"shape": "components"}
@@ -23,6 +23,18 @@ def table(frame):
         return build_table(frame(**changes), parsed, load_published(), name="components")
 
     return _table
+
+
+@pytest.fixture
+def protocol(frame):
+    """Builds the protocol of a specification's tables from invented runs, as a text."""
+
+    def _protocol(spec=None, **changes):
+        (parsed,) = parse_specs({} if spec is None else spec, "grid.yaml")
+        table = build_tables(frame(**changes), parsed, load_published(), name="components")[-1]
+        return " ".join(label.text for row in table.rows for label in row.labels)
+
+    return _protocol
 
 
 def column(table, key, part="value", over=None):
@@ -43,13 +55,16 @@ BOTH = "messenger=on head=stqi"
 NEITHER = "messenger=off head=per_frame"
 
 
-def test_mean_and_deviation_over_all_seeds(table):
+def test_mean_and_deviation_over_all_seeds(table, protocol):
     ap = {0: 0.30, 1: 0.32, 2: 0.37}
     built = table(ap=lambda axes, seed: ap[seed])
     summary = entry(built, BOTH, "AP").summary
     assert (summary.n, summary.mean) == (3, pytest.approx(33.0))
     assert summary.std == pytest.approx(math.sqrt(13))
-    assert "Every seed counts, none is chosen" in notes(built)
+    assert "±: standard deviation over seeds" in notes(built)
+    assert built.setting.endswith("3 seeds.")
+    assert not built.seeds
+    assert "Every seed counts, none is chosen" in protocol()
 
 
 def test_difference_is_paired_with_the_baseline(table):
@@ -70,11 +85,56 @@ def test_components_shape_has_check_marks_and_the_bare_cell_as_baseline(table):
     assert entry(built, NEITHER, "AP", "difference").text == "baseline"
 
 
+def test_a_table_has_few_columns_and_the_rest_is_in_a_second_one(frame):
+    (spec,) = parse_specs({"shape": "components", "title": "X."}, "g")
+    first, second, protocol = build_tables(frame(), spec, {}, name="x")
+    shown = [(c.figure.key, c.part) for c in first.columns]
+    ap = [("AP", part) for part in ("value", "difference", "verdict")]
+    assert shown == [*ap, ("macs", "value"), ("fps", "value")]
+    keys = [c.figure.key for c in second.columns]
+    assert keys == ["AP50", "AP75", "AR1", "AR10", "AP_videos", "latency", "memory"]
+    assert "Params (M) 0.641" in second.setting  # the same in all rows
+    assert (second.name, protocol.name) == ("x_details", "x_protocol")
+    assert [t.appendix for t in (first, second, protocol)] == [False, True, True]
+
+
+def test_named_columns_are_all_there_and_nothing_is_added(frame):
+    (spec,) = parse_specs({"columns": ["AP", "params"]}, "g")
+    first, protocol = build_tables(frame(), spec, {}, name="x")
+    assert [c.figure.key for c in first.columns] == ["AP", "params"]
+    assert protocol.prose
+
+
+def test_a_table_without_any_spread_of_the_usual_kind_says_all_in_two_lines(table):
+    built = table(CHECKS)
+    assert len([note for note in built.notes if note.mark is None]) <= 3
+    assert max(len(note.text) for note in built.notes) < 120
+
+
+@pytest.mark.parametrize(("gain", "says"), [(0.0504, True), (0.05, False)])
+def test_differences_that_do_not_add_up_are_said_to_be_of_unrounded_figures(table, gain, says):
+    # 31.04 and 36.08 are printed as 31.0 and 36.1, their difference of 5.04 as 5.0
+    built = table(CHECKS, ap=lambda a, s: 0.3004 + s / 100 + gain * (a["head"] == "stqi") * 1.0)
+    row = entry(built, "messenger=off head=stqi", "AP", "difference").difference
+    printed = [round(entry(built, c, "AP").summary.mean, 1) for c in (NEITHER, BOTH)]
+    assert (round(printed[1] - printed[0], 1) != round(row.mean, 1)) == says
+    assert ("Δ is of unrounded figures." in notes(built)) == says
+
+
+def test_a_long_table_is_ruled_by_its_first_label(frame):
+    axes = {
+        "queries": {str(n): {"head.queries": n} for n in range(5, 12)},
+        "head": {k: {"head.kind": k} for k in ("per_frame", "stqi")},
+    }
+    built = build_table(frame(axes=axes, seeds=(0,)), TableSpec(), {}, name="x")
+    assert [len(group) for group in built.groups] == [2] * 7
+
+
 def test_main_shape_has_the_papers_columns(table):
     built = table({"shape": "main"})
     assert built.fields[:2] == ("Method", "Backbone")
     keys = [c.figure.key for c in built.columns]
-    assert keys == ["AP", "AP50", "AP75", "AR1", "AR10", "params", "macs", "latency", "fps"]
+    assert keys == ["AP", "macs", "fps"]
     assert built.rows[3].labels[0].text == "TeViT (MsgShifT + STQI)"
     assert built.rows[3].labels[1].text == "PVTv2-B0"
 
@@ -103,7 +163,7 @@ def test_bold_are_the_best_and_what_the_test_cannot_tell_from_it(table):
     built = table(ap=ap)
     bold = {row.cell for row in built.rows if row.entries[column(built, "AP")].bold}
     assert bold == {"messenger=off head=stqi", BOTH}
-    assert "not corrected" in notes(built)
+    assert "bold: best, or not told from it" in notes(built)
 
 
 def test_one_seed_proves_nothing(table):
@@ -184,7 +244,7 @@ def test_disturbed_timings_are_named(make):
     path.write_text(json.dumps(record))
     rows = collect(read_runs(Store(grid.source.parents[1]), "components"))
     said = notes(build_table(rows, TableSpec(), {}, name="x"))
-    assert "suspect in 1 of 4 runs (all reasons in runs.csv), such as: clock fell by 30 %." in said
+    assert "suspect in 1 of 4 runs, such as: clock fell by 30 %." in said
 
 
 def test_an_unfinished_cell_that_is_behind_does_not_spoil_the_bold(table):
@@ -242,10 +302,10 @@ def test_cells_measured_on_different_machines_are_not_compared(table):
 def test_the_cpu_is_named(table):
     built = table()
     assert "FPS (CPU)" in [c.label for c in built.columns]
-    assert "CPU (Xeon, 1 threads)" in notes(built)
+    assert "speed on CPU (Xeon, 1 threads)" in built.setting
     gpu = table(device=lambda axes, seed: "NVIDIA H100")
     assert "FPS" in [c.label for c in gpu.columns]
-    assert "NVIDIA H100" in notes(gpu)
+    assert "speed on NVIDIA H100" in gpu.setting
 
 
 def test_out_of_memory_is_a_result(table):
@@ -256,13 +316,13 @@ def test_out_of_memory_is_a_result(table):
     assert "1 of 3 seeds: OOM at T=36" in notes(some)
 
 
-def test_seed_spread_and_video_bootstrap_are_kept_apart(table):
-    built = table()
+def test_seed_spread_and_video_bootstrap_are_kept_apart(table, protocol):
+    built = table({"columns": ["AP", "AP_videos"]})
     videos = built.columns[column(built, "AP_videos")]
     row = built.rows[0]
     shown = entry_place(row.entries[column(built, "AP_videos")], videos, row)
     assert [fragment.text for fragment in shown.fragments] == ["2.1"]
-    assert "under resampling of the videos" in notes(built)
+    assert "under resampling of the videos" in protocol()
 
 
 def test_published_figures_are_marked_and_unknown_ones_empty(table):
@@ -271,10 +331,9 @@ def test_published_figures_are_marked_and_unknown_ones_empty(table):
     assert vistr.published
     assert vistr.labels[:2] == (type(vistr.labels[0])("VisTR"), type(vistr.labels[0])("ResNet-50"))
     assert vistr.entries[column(built, "AP")].values == {0: 36.2}
-    assert vistr.entries[column(built, "AP50")].text == ""
     assert tevit.entries[column(built, "fps")].text == ""
-    assert "best of several runs (ours: mean over seeds)" in notes(built)
-    assert "YouTube-VIS-2019 val (ours: synthetic, held-out)" in notes(built)
+    assert "YouTube-VIS-2019 val, best of several runs" in notes(built)
+    assert built.setting.startswith("Synthetic, held-out, 32 videos")
     assert not any(e.bold for row in built.groups[-1] for e in row.entries)
 
 
