@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from core.errors import UserError
 from launch.executors.base import CellStatus, Executor, SubmissionError
 from launch.executors.table import EXECUTORS
+from launch.records.journal import Journal
 from launch.records.store import ManifestCell, Store
 from launch.watch.survey import survey
 
@@ -49,7 +50,7 @@ def cancel(store: Store, cells: Sequence[ManifestCell]) -> Cancelled:
     problems = []
     for name, statuses in told.items():
         try:
-            EXECUTORS.get(name, Executor()).cancel(statuses)
+            EXECUTORS.get(name, Executor()).cancel(Journal(store), statuses)
         except SubmissionError as error:
             problems.append(str(error))
     return Cancelled(active, "; ".join(problems) or None)

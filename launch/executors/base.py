@@ -68,12 +68,14 @@ class BatchPlan:
         parameters: what the executor is given; recorded in the journal.
         settings: what a task has to know: patience and time limit (see launch.node.task).
         after: signature of the run that all of them start from and that has to end before.
+        pack: as of :class:`launch.records.journal.Batch`.
     """
 
     cells: tuple[Cell, ...]
     parameters: Mapping[str, Any]
     settings: Mapping[str, Any] = field(default_factory=dict)
     after: str | None = None
+    pack: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -171,8 +173,18 @@ class Evidence:
 
     @property
     def job(self) -> Job | None:
-        """The task, if the scheduler knows it."""
-        return self.answers.jobs.get((self.batch.id, self.index))
+        """The task, if the scheduler knows it.
+
+        Of a packed batch the one that runs the cell or ran it last; for a cell that waits, any
+        that lives, since each takes what waits.
+        """
+        if not self.batch.pack:
+            return self.answers.jobs.get((self.batch.id, self.index))
+        jobs = self.answers.of_batch(self.batch.id)
+        if self.state.name == "queued":
+            return max(jobs, key=lambda job: (job.live, job.state == "RUNNING"), default=None)
+        name = (self.state.holder or {}).get("job_id")
+        return next((job for job in jobs if job.id == name), None)
 
     @property
     def submitting(self) -> bool:
@@ -304,7 +316,7 @@ class Executor:
         """Its id of one task of a batch, if the batch's job is known and tasks have ids."""
         return None
 
-    def cancel(self, cells: Iterable[CellStatus]) -> None:
+    def cancel(self, journal: Journal, cells: Iterable[CellStatus]) -> None:
         """Have cells that are queued or running stop; their folders have a mark already.
 
         Raises:

@@ -89,7 +89,9 @@ class Local(OnThisMachine):
         problems: list[str],
     ) -> list[BatchPlan]:
         """One batch, with the GPUs of each of the places where one cell at a time runs."""
-        lanes = deal_gpus(visible_gpus(), min(target.jobs, len(cells)), target.profile.gpus)
+        pack, jobs = target.profile.pack, min(target.jobs, len(cells))
+        shared = pack.side_by_side if pack else 1
+        lanes = deal_gpus(visible_gpus() * shared, jobs, target.profile.gpus)
         check_shares(cells, max(1, *map(len, lanes)))
         if len(lanes) > 1 and any("fps" in cell.measure for cell in cells):
             problems.append(

@@ -71,6 +71,15 @@ class ProfileError(UserError, ValueError):
     """A profile that cannot be used: names the file, each field at fault and what is valid."""
 
 
+class Pack(Strict):
+    """Several small cells in one job."""
+
+    cells: Annotated[int, Field(ge=1)] = Field(description="cells a job, on average")
+    side_by_side: Annotated[int, Field(ge=1)] = Field(
+        1, description="cells of a job that run at once, on the same GPU"
+    )
+
+
 class Shape(Strict):
     """The resources of one cell; cells of the same shape go into one job array."""
 
@@ -86,6 +95,7 @@ class Shape(Strict):
         24 * 60, description="time limit: minutes, H:MM:SS or D-HH:MM:SS"
     )
     memory: str | None = Field(None, description="memory a node, such as 32G")
+    pack: Pack | None = Field(None, description="several small cells a job: {cells: 8}")
     extra: dict[str, str | int | bool] = Field(
         {}, description="further sbatch options, such as {exclude: node7}"
     )
@@ -112,6 +122,15 @@ class Shape(Strict):
             if option in _OWN_FIELD:
                 raise ValueError(f"{name}: use the field {_OWN_FIELD[option]}")
         return value
+
+    @model_validator(mode="after")
+    def _packed_on_one_gpu(self) -> Self:
+        if self.pack and self.nodes * self.tasks_per_node > 1:
+            raise ValueError(
+                f"pack: only cells with one GPU or none can share a job, not gpus={self.gpus} on "
+                f"nodes={self.nodes}"
+            )
+        return self
 
     @property
     def tasks_per_node(self) -> int:
@@ -214,6 +233,8 @@ class Profile(Shape):
         values = {name: getattr(self, name) for name in Shape.model_fields}
         for rule in rules:
             values |= rule.set
+        if max(values["gpus"], values["nodes"]) > 1 and not any("pack" in r.set for r in rules):
+            values["pack"] = None
         return Shape(**values)
 
 

@@ -26,13 +26,14 @@ from launch.executors.base import (
     UndecidedError,
     check_shares,
     nothing_to_wait_for,
-    tasks_of,
     worker_command,
 )
 from launch.executors.profile import SITE_FIELDS, Profile, Shape
+from launch.node.pack import job_of_batch
+from launch.records import lease
 from launch.records.journal import Batch, Journal, new_batch_id
 from launch.records.process import myself
-from launch.records.run_folder import RunState
+from launch.records.run_folder import RunFolder, RunState
 from launch.records.store import Store
 
 MANY_TIMEOUTS = 10**6  # how often a cell may resume is the retry rules' business
@@ -73,11 +74,14 @@ class Slurm(Executor):
                 "use --executor local or --executor inline"
             )
         profile = target.profile
-        groups: dict[tuple[str, str | None], list[Cell]] = {}
-        shapes: dict[tuple[str, str | None], Shape] = {}
+        groups: dict[tuple[str, str | None, bool], list[Cell]] = {}
+        shapes: dict[tuple[str, str | None, bool], Shape] = {}
+        awaited = set(after.values())  # others can wait for a job, not for what any job may take
         for cell in cells:
             shape = profile.shape(cell.config) if profile.rules else profile
-            key = (shape.model_dump_json() if profile.rules else "", after.get(cell.signature))
+            packed = shape.pack is not None and cell.signature not in awaited
+            resources = shape.model_dump_json() if profile.rules else ""
+            key = (resources, after.get(cell.signature), packed)
             shapes[key] = shape
             groups.setdefault(key, []).append(cell)
         limit = profile.max_array_size or _site_limit(problems)
@@ -87,10 +91,17 @@ class Slurm(Executor):
             check_shares(group, shape.nodes * shape.tasks_per_node)
             parameters = slurm_parameters(profile, shape, store.job_comment)
             settings = task_settings(profile, shape)
+            pack = shape.pack.model_dump() if shape.pack and key[2] else {}
+            most = limit * pack.get("cells", 1)
             batches += [
-                BatchPlan(tuple(group[k : k + limit]), parameters, settings, key[1])
-                for k in range(0, len(group), limit)
+                BatchPlan(tuple(group[k : k + most]), parameters, settings, key[1], pack)
+                for k in range(0, len(group), most)
             ]
+            if pack.get("side_by_side", 1) > 1 and any("fps" in cell.measure for cell in group):
+                problems.append(
+                    "cells that run side by side share the GPU, so their fps suffers: measure fps "
+                    "with side_by_side: 1"
+                )
         problems += from_environment_said(list(shapes.values()))
         return batches
 
@@ -106,7 +117,12 @@ class Slurm(Executor):
     def place(self, batch: BatchPlan) -> str:
         """With every option that matters."""
         shown = {name: value for name, value in batch.parameters.items() if name not in _HIDDEN}
-        kind = "a job array" if len(batch.cells) > 1 else "a job"
+        jobs = -(-len(batch.cells) // batch.pack.get("cells", 1))
+        kind = "a job array" if jobs > 1 else "a job"
+        if batch.pack:
+            kind += " of {} with {cells} cells each, {side_by_side} at a time,".format(
+                jobs, **batch.pack
+            )
         if batch.after is not None:
             kind += " behind its start run's"
         return f"{kind} with " + ", ".join(f"{name}={value}" for name, value in shown.items())
@@ -127,7 +143,8 @@ class Slurm(Executor):
         with _submission():
             executor = submitit.SlurmExecutor(folder, max_num_timeout=MANY_TIMEOUTS, python=python)
             executor.update_parameters(**batch.parameters, job_name=batch.job_name)
-            jobs = executor.submit_array(tasks_of(journal, batch))
+            file = journal.file(batch)
+            jobs = executor.submit_array([job_of_batch(file, k) for k in range(batch.jobs)])
         return str(jobs[0].job_id).partition("_")[0]
 
     def report(
@@ -187,7 +204,10 @@ class Slurm(Executor):
             return Answers(problems=[str(error)])
         answers = Answers(jobs, answered=True)
         ours = {batch.id for batch in batches}
-        forgotten = {task for task in tasks if task[0] in ours and task not in jobs}
+        packed = {batch.id: batch.jobs for batch in batches if batch.pack}
+        named = {task for task in tasks if task[0] in ours and task[0] not in packed}
+        named |= {(name, k) for name, count in packed.items() for k in range(count)}
+        forgotten = {task for task in named if task not in jobs}
         ids = sorted({job_id for name, _ in forgotten if (job_id := journal.job_id(name))})
         try:
             # a job id may have been used again after the controller lost it: the name decides
@@ -217,6 +237,8 @@ class Slurm(Executor):
         """What SLURM has not done with nobody else may run."""
         job, state = evidence.job, evidence.state
         if job is not None:
+            if evidence.batch.pack:
+                return _packed(evidence.run, state, job) if job.live else None
             return _live(state, job) if job.live else None
         if evidence.submitting:
             return CellStatus(state, None, "being submitted")
@@ -230,23 +252,43 @@ class Slurm(Executor):
 
     def ended(self, evidence: Evidence) -> str | None:
         """By the job's final state."""
-        return queries.ENDED.get(evidence.job.state) if evidence.job else None
+        if evidence.job is None:
+            return None
+        cause = queries.ENDED.get(evidence.job.state)
+        if evidence.batch.pack and evidence.state.name == "queued" and cause != "cancelled":
+            return None  # how a worker ended says nothing of a cell that it had not begun
+        return cause
 
     def job_id(self, journal: Journal, batch: Batch, index: int) -> str | None:
-        """``123_4``, or ``123`` where one cell is all of the job."""
+        """``123_4``; ``123`` where one cell is all of the job, or any of its tasks may take it."""
         job_id = journal.job_id(batch.id)
-        return f"{job_id}_{index}" if job_id and len(batch.signatures) > 1 else job_id
+        whole = batch.pack or len(batch.signatures) == 1
+        return job_id if whole or not job_id else f"{job_id}_{index}"
 
-    def cancel(self, cells: Iterable[CellStatus]) -> None:
-        """By ``scancel``."""
+    def cancel(self, journal: Journal, cells: Iterable[CellStatus]) -> None:
+        """By ``scancel``; of packed jobs, whose workers see the marks, when no cell needs them."""
+        ids, packed = [], {}
+        for cell in cells:
+            if cell.batch and cell.batch.pack:
+                packed[cell.batch.id] = cell.batch
+            elif cell.job_id:
+                ids.append(cell.job_id)
+        for batch in packed.values():
+            runs = map(journal.store.run, batch.signatures)
+            job_id = journal.job_id(batch.id)
+            if job_id and not any(_needs_a_job(run) for run in runs):
+                ids.append(job_id)
         try:
-            queries.scancel(list(dict.fromkeys(cell.job_id for cell in cells if cell.job_id)))
+            queries.scancel(list(dict.fromkeys(ids)))
         except queries.SlurmError as error:
             raise SubmissionError(str(error)) from error
 
     def log(self, journal: Journal, batch: Batch, index: int) -> Path | None:
         """What the job's script and its steps wrote."""
         job_id = self.job_id(journal, batch, index)
+        if batch.pack:
+            last = lease.latest(journal.store.run(batch.signatures[index]).state_folder)
+            job_id = last.holder.get("job_id") if last else None
         return journal.submitit_folder(batch.id) / f"{job_id}_0_log.out" if job_id else None
 
 
@@ -263,6 +305,21 @@ def _live(state: RunState, job: Job) -> CellStatus:
         return CellStatus(replace(state, name="running", cause=None), job.id, note)
     note = "ending" if job.state == "COMPLETING" else "starting"
     return CellStatus(replace(state, name="queued"), job.id, note)
+
+
+def _packed(run: RunFolder, state: RunState, job: Job) -> CellStatus | None:
+    if state.name != "queued":
+        return _live(state, job)
+    if run.cancelled():  # no worker will take it
+        return None
+    note = "" if job.reason == "None" else job.reason
+    if queries.LIVE.get(job.state) != "queued":
+        note = "packed: waits for its turn"
+    return CellStatus(state, job.array, note)
+
+
+def _needs_a_job(run: RunFolder) -> bool:
+    return not run.cancelled() and run.state(run.measure()).name in ("queued", "running")
 
 
 def _on_this_cluster(batch: Batch) -> bool:

@@ -45,6 +45,10 @@ class Stop:
         self._reasons.setdefault(reason, time.monotonic())
         self._event.set()
 
+    def since(self, reason: str | None) -> float:
+        """Seconds since a reason came up; 0 if it has not."""
+        return max(0.0, time.monotonic() - self._reasons.get(reason or "", time.monotonic()))
+
     @property
     def reason(self) -> str | None:
         """The strongest reason given so far."""
@@ -96,6 +100,28 @@ def install() -> Stop:
         signal.signal(number, _handle)
     _read_in_thread()
     return _process_stop
+
+
+def begin_anew() -> Stop:
+    """As :func:`install`, in a forked process that is to do work of its own.
+
+    It knows nothing of the signals that its parent got, and takes those that were put off.
+    """
+    global _process_stop, _reader
+    _process_stop, _reader = Stop(), None
+    fresh = install()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _REASONS)
+    return fresh
+
+
+@contextlib.contextmanager
+def put_off() -> Iterator[None]:
+    """Leave signals pending while in the block; a process forked in it is born with them so."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _REASONS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _REASONS)
 
 
 @contextlib.contextmanager

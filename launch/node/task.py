@@ -39,7 +39,8 @@ RUN_CELL = "launch.job:run_cell"
 
 _MOVED = {RUN_CELL: "launch.node.job:run_cell"}
 EXIT_REQUEUED = 75  # "temporary failure" in sysexits.h; the scheduler starts the job again
-_VERDICT_SECONDS = 90.0
+VERDICT_SECONDS = 90.0
+"""After SIGTERM alone, until the work goes on: the job is either about to be killed, or moved."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ class CellTask:
             requeued over its head.
         minutes: the time limit, or None.
         code: the code that it is to run, or None: whatever Python finds.
+        packed: whether it runs in a process of its own beside other cells of the same job (see
+            :mod:`launch.node.pack`), so that having the job started again is not its business.
     """
 
     folder: str
@@ -64,6 +67,7 @@ class CellTask:
     patience: float = 60.0
     minutes: float | None = None
     code: str | None = None
+    packed: bool = False
 
     def __call__(self) -> str:
         """Run the cell; says what became of it (the run folder says it, too)."""
@@ -126,7 +130,8 @@ def _lead(task: CellTask, run: RunFolder, where: JobEnvironment, signals: stop.S
     if task.code is not None:  # of a wheel that was replaced since, or inline, it may be another
         facts["code"] = code_identity()["id"]
     try:
-        claim = lease.acquire(run.state_folder, myself(**facts))
+        # the worker of a packed job has looked already, and has other cells to run
+        claim = lease.acquire(run.state_folder, myself(**facts), wait=not task.packed)
     except lease.LeaseHeldError as held:
         logger.warning("%s: not run, it is %s", run.path, held)
         return "held by another"
@@ -159,8 +164,7 @@ def _work(
         if finished:
             return _publish(run, claim)
         if signals.reason == "terminated" and where.requeue_command:
-            # the job is either about to be killed, or to be warned and moved
-            signals.wait_for_another("terminated", _VERDICT_SECONDS)
+            signals.wait_for_another("terminated", VERDICT_SECONDS)
             if signals.reason == "terminated":
                 signals.withdraw("terminated")
                 continue
@@ -212,7 +216,7 @@ def _stopped(
 ) -> str:
     reason = signals.reason
     if reason == "warned" and where.requeue_command:
-        _requeue(claim, warning_means(task, seconds))
+        _requeue(task, claim, warning_means(task, seconds))
         sys.exit(EXIT_REQUEUED)
     if reason != "lost":
         told = reason == "cancelled" or run.cancelled()
@@ -229,13 +233,13 @@ def warning_means(task: CellTask, seconds: float) -> str:
     return "timeout" if seconds > 60 * task.minutes - 2 * task.patience - 120 else "preempted"
 
 
-def _requeue(claim: lease.Lease, cause: str) -> None:
+def _requeue(task: CellTask, claim: lease.Lease, cause: str) -> None:
     """Give the lease back and have the job started again; a refusal leaves it interrupted."""
     if not claim.held():
         return  # done already, over the head of work that reacted late
     # the word goes first: the scheduler may kill this process before the command returns
     claim.end({"outcome": "requeued", "cause": cause})
-    problem = requeue()
+    problem = None if task.packed else requeue()
     if problem is not None:
         logger.error("the job could not be requeued: %s", problem)
         claim.end({"outcome": "stopped", "cause": cause, "note": problem})
@@ -245,7 +249,9 @@ def _requeue_overdue(task: CellTask, run: RunFolder, claim: lease.Lease) -> None
     """The work did not stop in time (one long call, a step without a way out): go without it."""
     if claim.held() and not run.is_done(run.measure()):
         logger.warning("no stop within %.0f s of the warning: requeued as it is", task.patience)
-        _requeue(claim, "timeout" if task.minutes is not None else "preempted")
+        _requeue(task, claim, "timeout" if task.minutes is not None else "preempted")
+        if task.packed:
+            os._exit(EXIT_REQUEUED)
 
 
 def _fail(run: RunFolder, claim: lease.Lease, error: BaseException, rank: int = 0) -> None:

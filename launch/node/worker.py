@@ -60,9 +60,9 @@ def make_pickle(batch_file: Path, index: int, pickle: Path) -> None:
     from submitit.core.utils import DelayedSubmission
 
     from core.files import temporary_name
-    from launch.node.task import task_of_batch
+    from launch.node.pack import job_of_batch
 
-    submission = DelayedSubmission(task_of_batch(batch_file, index))
+    submission = DelayedSubmission(job_of_batch(batch_file, index))
     temporary = temporary_name(pickle)
     submission.dump(temporary)
     temporary.replace(pickle)

@@ -42,6 +42,7 @@ _MEMORY = re.compile(
 _DISK = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
 _VARYING = re.compile(r"0x[0-9a-fA-F]+|\d+(\.\d+)?")
 _RESERVE_BYTES = 1 << 16
+_LOG_TAIL = 20_000
 
 
 def cause_of(error: BaseException) -> str:
@@ -63,6 +64,16 @@ def cause_in_text(text: str) -> str | None:
     if _DISK.search(text):
         return "disk full"
     return "out of memory" if _MEMORY.search(text) else None
+
+
+def tail(log: Path, size: int = _LOG_TAIL) -> str:
+    """The last ``size`` bytes of a file, or nothing."""
+    try:
+        with log.open("rb") as stream:
+            stream.seek(max(0, log.stat().st_size - size))
+            return stream.read().decode(errors="replace")
+    except OSError:
+        return ""
 
 
 def record_failure(run: RunFolder, attempt: int, error: BaseException, *, rank: int = 0) -> str:

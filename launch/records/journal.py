@@ -40,6 +40,8 @@ class Batch:
         launcher: the process that submitted it.
         codes: name of the code that each task runs (launch.code.snapshot), by task index; empty:
             whatever Python finds there.
+        pack: empty, or how a job runs several cells: "cells" and "side_by_side" (see
+            launch.node.pack).
     """
 
     id: str
@@ -53,10 +55,16 @@ class Batch:
     launcher: Mapping[str, Any] = field(default_factory=dict)
     created: float = field(default_factory=time.time)
     codes: tuple[str, ...] = ()
+    pack: Mapping[str, int] = field(default_factory=dict)
 
     def code(self, index: int) -> str | None:
         """The code that a task runs, if it is to be a particular one."""
         return self.codes[index] if self.codes else None
+
+    @property
+    def jobs(self) -> int:
+        """How many jobs it is to the scheduler: one a cell, or fewer where they are packed."""
+        return -(-len(self.signatures) // self.pack.get("cells", 1))
 
     @property
     def job_name(self) -> str:

@@ -214,6 +214,7 @@ def _submit(
         settings=part.settings,
         launcher=launcher,
         codes=tuple(plan.codes[cell.signature] for cell in part.cells) if plan.codes else (),
+        pack=part.pack,
     )
     journal.begin(batch)
     in_parallel(

@@ -166,7 +166,10 @@ def _outdated(store: Store, target: Target, cells: Sequence[CellPlan]) -> list[s
         for cell in part.cells:
             batch = waiting[cell.signature]
             if batch is not None and batch.executor == target.executor.name:
-                names = target.executor.changed(batch.parameters, part.parameters)
+                names = target.executor.changed(
+                    {**batch.parameters, "pack": dict(batch.pack)},
+                    {**part.parameters, "pack": dict(part.pack)},
+                )
                 changed.update(names)
                 count += bool(names)
     if not changed:

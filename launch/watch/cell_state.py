@@ -16,8 +16,6 @@ from launch.records import failures, lease
 from launch.records.journal import Batch, Journal
 from launch.records.run_folder import FATAL, RunFolder, RunState, StateName
 
-_LOG_TAIL = 20_000
-
 
 def cell_status(evidence: Evidence) -> CellStatus:
     """What has become of a cell that was submitted and has not ended by its folder."""
@@ -67,7 +65,7 @@ def gone(
     guess = "lost" if state.name == "queued" else state.cause
     cause = "cancelled" if run.cancelled() else cause or guess or "died"
     if cause == "died":
-        texts = map(tail, (run.log(attempt), *logs))
+        texts = map(failures.tail, (run.log(attempt), *logs))
         cause = next(filter(None, map(failures.cause_in_text, texts)), "died")
     name: StateName = "failed" if cause in FATAL else "interrupted"
     return CellStatus(RunState(name, cause, state.attempt, state.holder, state.queued), job_id)
@@ -80,16 +78,6 @@ def _logs(evidence: Evidence) -> Iterator[Path]:
         yield log
 
 
-def tail(log: Path, size: int = _LOG_TAIL) -> str:
-    """The last ``size`` bytes of a file, or nothing."""
-    try:
-        with log.open("rb") as stream:
-            stream.seek(max(0, log.stat().st_size - size))
-            return stream.read().decode(errors="replace")
-    except OSError:
-        return ""
-
-
 def write_down(evidence: Evidence, status: CellStatus) -> None:
     """Keep in the run folder what else only the scheduler would remember for a while."""
     state, run = status.state, evidence.run
@@ -97,7 +85,7 @@ def write_down(evidence: Evidence, status: CellStatus) -> None:
         return
     if state.cause in (*FATAL, "died"):
         logs = (run.log(state.attempt), *_logs(evidence))
-        log = "\n".join(filter(None, map(tail, logs)))
+        log = "\n".join(filter(None, map(failures.tail, logs)))
         failures.record_observed(run, state.attempt, state.cause, _last_word(evidence, log), log)
     if state.queued is not None:
         _mark(run, state.queued, state.cause)

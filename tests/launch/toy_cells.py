@@ -2,10 +2,10 @@
 
 What a cell does stands in ``toy.json`` of its run folder: ``steps``, ``sleep`` (seconds a step),
 ``checkpoint_every`` and the misdeeds ``raise_at``, ``exit_at``, ``hard_exit_at``, ``kill_at``,
-``allocate_at``, ``block_at``, ``fill_disk_at``, ``wait_at`` (step numbers), each done once: on
-attempt ``misdeed_on`` (default 1), or on every attempt where that is 0.  One that waits does so
-until it is told to stop, or its folder has a file ``go``: what is to happen to a cell while it
-runs happens in time, however slow the machine.
+``crash_at``, ``allocate_at``, ``block_at``, ``fill_disk_at``, ``wait_at`` (step numbers), each
+done once: on attempt ``misdeed_on`` (default 1), or on every attempt where that is 0.  One that
+waits does so until it is told to stop, or its folder has a file ``go``: what is to happen to a
+cell while it runs happens in time, however slow the machine.
 """
 
 from __future__ import annotations
@@ -58,8 +58,10 @@ def misbehave(toy, step, run, should_stop):
         os._exit(0)
     if step == toy.get("kill_at"):
         os.kill(os.getpid(), signal.SIGKILL)
+    if step == toy.get("crash_at"):
+        ctypes.string_at(0)  # a segmentation fault
     if step == toy.get("allocate_at"):
-        allocate(toy.get("megabytes", 2000))
+        allocate(toy.get("megabytes", 2000), toy.get("pause", 0.05))
     if step == toy.get("block_at"):
         block_in_c()
     if step == toy.get("wait_at"):
@@ -76,11 +78,11 @@ def block_in_c():
     ctypes.CDLL(None).pthread_mutex_lock(mutex)
 
 
-def allocate(megabytes):
+def allocate(megabytes, pause):
     kept = []
     for _ in range(megabytes // 50):
         kept.append(b"\1" * 50_000_000)
-        time.sleep(0.05)
+        time.sleep(pause)
     time.sleep(60)
 
 

@@ -133,13 +133,23 @@ def storm(slurm_cluster, tmp_path_factory):
         grid.toy(KILLED, kill_at=2)
         grid.toy(CANCELLED, steps=10**6, sleep=0.2)
         grid.toy(PLAIN, steps=3)
+        # beside them, on a node of its own: a worker whose three cells take more than its minute
+        pack = {"cells": 3, "side_by_side": 2}
+        grid.packed = Study(
+            Store(tmp_path_factory.mktemp("packed")), 3, time=1, signal_delay=30, pack=pack
+        )
+        for k in range(3):
+            grid.packed.toy(k, steps=80, sleep=0.5, checkpoint_every=10**6)
+        grid.packed.launch()
         launched = grid.launch()
         array = launched.batches[0][1]
         grid.started(CANCELLED)
         slurm_cluster.command("scancel", f"{array}_{CANCELLED}")
         over = ("done", "failed", "interrupted")
         wait_for(
-            lambda: all(name in over for name, _ in grid.states()), 600, "the storm to be over"
+            lambda: all(s in over for s, _ in [*grid.states(), *grid.packed.states()]),
+            600,
+            "the storm to be over",
         )
         yield grid
 
@@ -158,6 +168,16 @@ def test_blocked_in_c_code_a_cell_is_requeued_over_its_head(storm):
     *before, last = storm.ends(BLOCKED)
     assert (set(before), last) == ({"requeued"}, "done")
     assert storm.ap(BLOCKED) == expected_ap(5)
+
+
+def test_over_its_time_limit_a_worker_is_requeued_and_its_cells_lose_nothing(storm):
+    assert storm.packed.states() == [("done", None)] * 3
+    assert [storm.packed.ap(k) for k in range(3)] == [expected_ap(80)] * 3
+    for k in range(3):
+        assert storm.packed.steps(k) == list(range(1, 81)), "not a step lost or done twice"
+        *before, last = storm.packed.ends(k)
+        assert (set(before) <= {"requeued"}, last) == (True, "done")
+    assert any(len(storm.packed.ends(k)) > 1 for k in range(3))
 
 
 def test_an_exception_leaves_its_traceback(storm):

@@ -184,7 +184,7 @@ def test_work_that_does_not_react_is_requeued_over_its_head(
 def test_sigterm_under_slurm_waits_for_the_verdict_and_goes_on(
     make_run, signals, in_slurm, monkeypatch
 ):
-    monkeypatch.setattr(task, "_VERDICT_SECONDS", 0.05)
+    monkeypatch.setattr(task, "VERDICT_SECONDS", 0.05)
     run = make_run(steps=5)
     signals.ask("terminated")
     assert cell(run)() == "done"
