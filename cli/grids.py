@@ -50,17 +50,26 @@ def plan_grid(
         typer.Option(help="count multiply-adds (seconds a model); default: of few, once"),
     ] = None,
     every: AllRows = False,
+    probe: Annotated[
+        bool,
+        typer.Option("--probe", help="run 20 steps of the dearest cell first, if no run tells"),
+    ] = False,
 ) -> None:
-    """Show what a launch would do, cell by cell, and the jobs it would submit; changes nothing.
+    """Show what a launch would do and cost, cell by cell, and its jobs; changes nothing.
 
     `tevit plan components`
+
+    `tevit plan components --profile my_cluster.yaml --probe --budget 100h`
 
     `tevit plan my_grid.yaml train.steps=4000 --seeds 3 --profile my_cluster.yaml`
     """
     from rich.console import Console
 
+    from launch.commands import LaunchOptions, run_launch
     from launch.costs import costs_of, worth_counting
     from launch.plan_table import plan_table
+    from launch.price.price import price_of
+    from launch.probe import probe_of
     from launch.submit.plan import plan_launch
 
     console, cells = Console(), asked.grid.all_cells
@@ -73,7 +82,13 @@ def plan_grid(
             count=count,
             each=lambda cell: status.update(f"counting multiply-adds: {cell}"),
         )
-    console.print(plan_table(plan, known, len(plan.cells) if every else 60))
+    price = price_of(asked.store, plan, known)
+    if probe and (trial := probe_of(plan, price, known)) is not None:
+        run_launch(asked.store, trial, asked.target, asked.rules, LaunchOptions(wait=True))
+        price = price_of(asked.store, plan, known)
+    console.print(plan_table(plan, known, price, len(plan.cells) if every else 60))
+    if asked.budget is not None:
+        asked.budget.charge(price, asked.grid.name)
     if asked.grid.start_cells:
         from ablations.inherited import inherited
 
@@ -136,7 +151,7 @@ def launch_grid(
     log_to_stderr()
     if until_decided and cell:
         raise UserError("--until-decided compares all cells of a grid: leave out --cell")
-    options = LaunchOptions(tuple(cell or ()), report, wait, interval)
+    options = LaunchOptions(tuple(cell or ()), report, wait, interval, asked.budget)
     run = run_rounds if until_decided else run_launch
     target = replace(asked.target, new_code=new_code)
     if not run(asked.store, asked.grid, target, asked.rules, options):

@@ -16,6 +16,7 @@ from core.errors import UserError
 if TYPE_CHECKING:
     from ablations.grid import Grid
     from launch.executors.base import Target
+    from launch.price.price import Budget
     from launch.records.store import Manifest, Store
     from launch.submit.retry import RetryRules
 
@@ -53,6 +54,10 @@ Retry = Annotated[
 Attempts = Annotated[
     int, typer.Option("--max-attempts", help="attempts that get no further before giving up")
 ]
+BudgetOption = Annotated[
+    str | None,
+    typer.Option("--budget", help="refuse what will exceed this many device hours, such as 100h"),
+]
 AllRows = Annotated[bool, typer.Option("--all", help="every cell, however many")]
 
 
@@ -64,6 +69,7 @@ class Asked:
     grid: Grid
     target: Target
     rules: RetryRules
+    budget: Budget | None = None
 
 
 def ask_for(
@@ -77,6 +83,7 @@ def ask_for(
     jobs: Jobs = 1,
     retry: Retry = None,
     max_attempts: Attempts = 3,
+    budget: BudgetOption = None,
     store: StoreOption = None,
 ) -> Asked:
     """The options that describe a grid to run, read.
@@ -87,6 +94,7 @@ def ask_for(
     from ablations.grid import load_grid
     from ablations.table_spec import parse_specs
     from core.config.overrides import parse_assignments
+    from launch.price.price import parse_budget
     from launch.records.store import Store
     from launch.submit.retry import parse_rules
     from reports.tables.published import choose, load_published
@@ -106,7 +114,8 @@ def ask_for(
 
         chosen = with_earlier_rounds(where, chosen)
     target = make_target(executor, profile, jobs)
-    return Asked(where, chosen, target, parse_rules(retry or (), max_attempts))
+    rules = parse_rules(retry or (), max_attempts)
+    return Asked(where, chosen, target, rules, parse_budget(budget))
 
 
 def takes_a_grid(command: Callable[..., None]) -> Callable[..., None]:

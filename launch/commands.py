@@ -12,9 +12,13 @@ from rich.console import Console
 from ablations.grid import Grid
 from core.errors import UserError
 from launch.code.snapshot import freeze, start_command
+from launch.costs import costs_of
 from launch.executors.base import Target
 from launch.executors.profile import make_profile
 from launch.executors.table import EXECUTORS
+from launch.price.price import Budget, Price, price_of
+from launch.price.record import remember, spent_of
+from launch.price.text import spent_lines
 from launch.records.failures import FailureGroup, group_failures
 from launch.records.journal import Journal
 from launch.records.run_folder import RunFolder
@@ -24,6 +28,7 @@ from launch.reproduce import grid_of_run
 from launch.rounds import comparison, until_decided
 from launch.submit.follow import follow
 from launch.submit.launcher import Launched, launch, manifest_of
+from launch.submit.plan import LaunchPlan
 from launch.submit.retry import RetryRules
 from launch.watch.display import live_status, say, status_lines, status_table
 from launch.watch.status import measures_by_signature, status_rows
@@ -39,12 +44,14 @@ class LaunchOptions:
         report: make the report when all have ended.
         wait: follow until then.
         interval: seconds between two looks; none: as many as the executor is worth.
+        budget: of device hours, which launches together may not exceed; none: no limit.
     """
 
     cells: tuple[str, ...] = ()
     report: bool = False
     wait: bool = False
     interval: float | None = None
+    budget: Budget | None = None
 
 
 def run_launch(
@@ -54,12 +61,24 @@ def run_launch(
 
     Returns:
         False if cells that were waited for have not got done.
+
+    Raises:
+        UserError: nothing can be submitted, or it would exceed the budget.
     """
     console, only = Console(), _signatures(grid, options.cells)
     executor, target = target.executor, frozen(store, target)
     if options.report:
         target = replace(target, then=report_command(store, grid.name, target.code))
-    done = launch(store, grid, target, rules, only=only)
+    prices: list[Price] = []
+
+    def check(plan: LaunchPlan) -> None:
+        cells = [cell for batch in plan.batches for cell in batch.cells]
+        prices.append(price_of(store, plan, costs_of(store, cells, count=False)))
+        if options.budget is not None:
+            options.budget.charge(prices[-1], grid.name)
+
+    done = launch(store, grid, target, rules, only=only, check=check)
+    remember(store, grid.name, prices[-1], done.submitted)
     say(console, submitted_text(done))
     for problem in done.plan.problems:
         say(console, f"! {problem}", "yellow")
@@ -75,6 +94,7 @@ def run_launch(
         batches = len(done.batches)
         say(console, executor.report(Journal(store), grid.name, target, batches, waiting))
     if here:
+        _say_spent(store, store.manifest(grid.name), console)
         return well
     if options.wait:
         return _wait(store, grid, target, rules, options, only, console)
@@ -188,6 +208,7 @@ def _wait(
             raise
     rows = status_rows(store, cells, last)
     console.print(status_table(grid.name, rows, 60, last.problems))
+    _say_spent(store, store.manifest(grid.name), console)
     return all(row.state == "done" for row in rows)
 
 
@@ -198,7 +219,14 @@ def show_status(store: Store, manifest: Manifest, limit: int, *, tsv: bool = Fal
     if tsv or limit > 1000:
         print("\n".join(status_lines(rows)))
         return
-    Console().print(status_table(manifest.grid, rows, limit, _problems(found)))
+    console = Console()
+    console.print(status_table(manifest.grid, rows, limit, _problems(found)))
+    _say_spent(store, manifest, console)
+
+
+def _say_spent(store: Store, manifest: Manifest, console: Console) -> None:
+    for line in spent_lines(spent_of(store, manifest)):
+        say(console, line)
 
 
 def watch_status(store: Store, manifest: Manifest, interval: float, limit: int) -> None:
@@ -213,6 +241,7 @@ def watch_status(store: Store, manifest: Manifest, interval: float, limit: int) 
                 break
             time.sleep(interval)
     console.print(status_table(manifest.grid, rows, limit, _problems(found)))
+    _say_spent(store, manifest, console)
 
 
 def _problems(found: Survey) -> list[str]:

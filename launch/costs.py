@@ -21,6 +21,7 @@ from core.config.schema import Config
 from core.errors import UserError
 from core.files import write_json
 from launch.records import lease
+from launch.records.run_folder import RunFolder
 from launch.records.store import Store
 
 logger = logging.getLogger(__name__)
@@ -64,13 +65,18 @@ def costs_of(
         identity = hash((*map(id, parts), id(cell.config.data), id(cell.config.inference)))
         key = keys.get(identity) or keys.setdefault(identity, model_key(cell.config))
         if key not in known:
-            known[key] = _recorded(store, cell) or _cached(key) or Costs()
+            known[key] = _recorded(store.run(cell.signature)) or _cached(key) or Costs()
             if count and known[key].multiply_adds is None:
                 each(cell.name)
                 known[key] = _counted(cell.config)
                 _keep(key, known[key])
         found[cell.signature] = known[key]
     return found
+
+
+def known_costs(run: RunFolder, config: Config) -> Costs:
+    """Costs by the run's own record or the cache, as far as they are known."""
+    return _recorded(run) or _cached(model_key(config)) or Costs()
 
 
 def worth_counting(cells: Iterable[Cell]) -> bool:
@@ -92,8 +98,8 @@ def model_key(config: Config) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _recorded(store: Store, cell: Cell) -> Costs | None:
-    record = lease.read_dict(store.run(cell.signature).result("flops"))
+def _recorded(run: RunFolder) -> Costs | None:
+    record = lease.read_dict(run.result("flops"))
     figures: Mapping[str, Any] = (record or {}).get("figures") or {}
     if "total" not in figures:
         return None

@@ -8,24 +8,35 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from launch.costs import Costs
+from launch.price.price import Price
+from launch.price.text import price_lines
 from launch.submit.plan import LaunchPlan
 from launch.watch.display import STYLES, more_rows, plain_table
+from launch.watch.status import duration
 
 
-def plan_table(plan: LaunchPlan, costs: Mapping[str, Costs], limit: int) -> RenderableType:
-    """Cells, jobs and totals of a plan; at most ``limit`` cells."""
-    headings = ("cell", "run", "what", "why", "parameters", "multiply-adds/frame")
+def plan_table(
+    plan: LaunchPlan, costs: Mapping[str, Costs], price: Price, limit: int
+) -> RenderableType:
+    """Cells, jobs, price and totals of a plan; at most ``limit`` cells."""
+    headings = ("cell", "run", "what", "why", "params", "MAdds/frame", "time")
     rows: list[list[RenderableType]] = []
     for cell in plan.cells[:limit]:
         cost = costs.get(cell.cell.signature, Costs())
         what = Text(cell.action, STYLES[cell.action])
         note = cell.note if cell.first else f"{cell.note} (run of another cell)".strip()
-        numbers = (millions(cost.parameters), billions(cost.multiply_adds))
+        priced = price.cells.get(cell.cell.signature) if cell.first else None
+        numbers = (
+            millions(cost.parameters),
+            billions(cost.multiply_adds),
+            duration(priced.seconds.mid if priced else None),
+        )
         rows.append([cell.cell.name, cell.cell.signature[:8], what, note, *numbers])
     title = Text(plan.grid.name, "bold")
     parts: list[RenderableType] = [title, Text(plan.grid.description)]
     parts += [plain_table(headings, rows, right=headings[4:]), *more_rows(len(plan.cells), limit)]
     parts += _jobs(plan)
+    parts += [Text(line) for line in price_lines(plan, price)]
     parts += [Text(f"! {problem}", "yellow") for problem in plan.problems]
     parts += [_orphan(job.id, job.name) for job in plan.orphans]
     return Group(*parts)

@@ -13,7 +13,9 @@ ROOMS = ("core", "benchmarks", "ablations", "launch", "reports", "cli")
 WINGS = {
     "core": ("errors", "files", "interrupt", "config", "model", "data", "training", "inference"),
     "benchmarks": ("records", "machine", "ap", "workloads", "flops", "speed", "*"),
-    "launch": ("records", "code", "node", "executors", "watch", "submit", "*"),
+    "launch": (
+        *("records", "code", "node", "executors", "watch", "submit", "costs", "price", "*"),
+    ),
     "reports": ("html", "frame", "tables", "renderers", "findings", "plots", "page", "report"),
 }
 MOST_FILES = 15

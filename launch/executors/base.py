@@ -79,6 +79,23 @@ class BatchPlan:
 
 
 @dataclass(frozen=True)
+class Share:
+    """What the cells of a batch get of a machine.
+
+    Attributes:
+        cells: that run at a time.
+        gpus: of each cell; 0: it computes on the CPU.
+        cores: of each cell, where it has no GPU.
+        shared: cells that have these at the same time.
+    """
+
+    cells: int
+    gpus: int
+    cores: int
+    shared: int = 1
+
+
+@dataclass(frozen=True)
 class Job:
     """One task of a job array (or a single job), as its scheduler sees it.
 
@@ -202,6 +219,8 @@ class Executor:
     """Whether it takes ``--jobs``, the number of cells at a time."""
     runs: ClassVar[Literal["one code a batch", "any code", "what stands here"]] = "any code"
     """Which code its cells can run."""
+    device_parameters: ClassVar[tuple[str, ...]] = ()
+    """Of a batch's parameters those that choose the kind of device; none: this machine's."""
 
     # --- before anything is submitted
 
@@ -251,6 +270,10 @@ class Executor:
 
     def place(self, batch: BatchPlan) -> str:
         """Where the cells of a batch would run, in words."""
+        raise NotImplementedError
+
+    def share(self, batch: BatchPlan) -> Share:
+        """What each cell of a batch would get, and how many of them at a time."""
         raise NotImplementedError
 
     def submitted_text(self, count: int, jobs: Sequence[str]) -> str:

@@ -6,8 +6,8 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
-from launch.executors.base import BatchPlan, Target, tasks_of
-from launch.executors.local import OnThisMachine, lease_folder
+from launch.executors.base import BatchPlan, Share, Target, tasks_of
+from launch.executors.local import OnThisMachine, lease_folder, visible_gpus
 from launch.node import stop
 from launch.records import lease
 from launch.records.journal import Batch, Journal
@@ -23,6 +23,12 @@ class Inline(OnThisMachine):
     def place(self, batch: BatchPlan) -> str:
         """Here."""
         return "in this process, one after the other"
+
+    def share(self, batch: BatchPlan) -> Share:
+        """The machine, or one of its GPUs."""
+        import torch
+
+        return Share(1, min(1, len(visible_gpus())), torch.get_num_threads())
 
     def submitted_text(self, count: int, jobs: Sequence[str]) -> str:
         """Nothing has run yet."""

@@ -27,6 +27,7 @@ from launch.executors.base import (
     CellStatus,
     Evidence,
     Executor,
+    Share,
     Target,
     check_shares,
     nothing_to_wait_for,
@@ -104,6 +105,13 @@ class Local(OnThisMachine):
         lanes = batch.parameters["gpus"]
         gpus = "; ".join(",".join(lane) for lane in lanes if lane)
         return f"on this machine, {len(lanes)} at a time, " + (f"GPUs {gpus}" if gpus else "no GPU")
+
+    def share(self, batch: BatchPlan) -> Share:
+        """A lane."""
+        lanes = batch.parameters["gpus"]
+        gpus = lanes[0]
+        shared = lanes.count(gpus) if gpus else 1
+        return Share(len(lanes), len(gpus), cpu_threads(len(lanes)), shared)
 
     def submitted_text(self, count: int, jobs: Sequence[str]) -> str:
         """With the dispatcher's process id."""

@@ -21,6 +21,7 @@ from launch.executors.base import (
     Executor,
     Job,
     NoRoomError,
+    Share,
     SubmissionError,
     Target,
     UndecidedError,
@@ -48,6 +49,10 @@ class Slurm(Executor):
     name: ClassVar[str] = "slurm"
     watch_seconds: ClassVar[float] = 30.0  # each look is a question to the controller
     runs = "one code a batch"
+    device_parameters: ClassVar[tuple[str, ...]] = (
+        *("partition", "constraint", "nodes", "gpus_per_node"),
+        *("ntasks_per_node", "cpus_per_task", "additional_parameters"),
+    )
 
     # --- before anything is submitted
 
@@ -126,6 +131,16 @@ class Slurm(Executor):
         if batch.after is not None:
             kind += " behind its start run's"
         return f"{kind} with " + ", ".join(f"{name}={value}" for name, value in shown.items())
+
+    def share(self, batch: BatchPlan) -> Share:
+        """As the parameters say; cells of an array wait for nothing but the array's own limit."""
+        asked = batch.parameters
+        gpus = int(str(asked.get("gpus_per_node", 0)).rpartition(":")[2])
+        cores = asked["nodes"] * asked["ntasks_per_node"] * asked.get("cpus_per_task", 1)
+        shared = batch.pack.get("side_by_side", 1)
+        jobs = -(-len(batch.cells) // batch.pack.get("cells", 1))
+        cells = shared * min(jobs, asked["array_parallelism"])
+        return Share(cells, asked["nodes"] * gpus, cores, shared)
 
     def submitted_text(self, count: int, jobs: Sequence[str]) -> str:
         """With the jobs' ids."""

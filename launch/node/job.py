@@ -18,6 +18,7 @@ from core.config.schema import Config
 from core.errors import UserError
 from core.files import write_json
 from launch.node.provenance import write_provenance
+from launch.node.spent import metered
 from launch.records.failures import cause_of
 from launch.records.run_folder import RunFolder, timestamp
 
@@ -40,19 +41,25 @@ def run_cell(run: RunFolder, *, attempt: int, should_stop: ShouldStop, leader: b
         later call goes on.
     """
     config = run.config()
+    if not leader:
+        return not _needs_training(run) or _train(run, config, should_stop)
+    with metered(run):
+        return _lead(run, config, should_stop, attempt)
+
+
+def _lead(run: RunFolder, config: Config, should_stop: ShouldStop, attempt: int) -> bool:
     failed: set[str] = set()
     needs_training = _needs_training(run)
-    if leader:
-        write_provenance(run, attempt)
-        if not _measure(run, config, should_stop, attempt, failed, early=True):
-            return False
-        if needs_training and not run.checkpoint.exists():
-            _try_step(config)
+    write_provenance(run, attempt)
+    if not _measure(run, config, should_stop, attempt, failed, early=True):
+        return False
+    if needs_training and not run.checkpoint.exists():
+        _try_step(config)
     if needs_training and not _train(run, config, should_stop):
         return False
-    if leader and "train" in run.measure() and not run.result("train").exists():
+    if "train" in run.measure() and not run.result("train").exists():
         write_json(run.result("train"), {"kind": "train", "steps": config.train.steps})
-    return not leader or _measure(run, config, should_stop, attempt, failed)
+    return _measure(run, config, should_stop, attempt, failed)
 
 
 def missing(

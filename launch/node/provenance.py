@@ -140,6 +140,7 @@ def _submission(run: RunFolder, attempt: int) -> dict[str, Any] | None:
         "batch": batch.id,
         "executor": batch.executor,
         "parameters": dict(batch.parameters),
+        "pack": dict(batch.pack),
         "command": batch.launcher.get("command"),
         "folder": batch.launcher.get("folder"),
         "host": batch.launcher.get("host"),

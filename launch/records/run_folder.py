@@ -9,6 +9,7 @@ results/fps.failed.json    why a measurement failed, until it is made
 logs/<n>.log           output of attempt n
 failure.json           of the latest attempt that failed
 done.json              written last
+spent.json             peak memory, over all attempts
 state/<n>.json         attempt n: who runs it; its time of change is the heartbeat
 state/<n>.end.json     how attempt n ended
 state/queued.json      the batch that is to run the cell next
@@ -127,6 +128,11 @@ class RunFolder:
     def done_path(self) -> Path:
         """Written last; a run that has it is complete."""
         return self.path / "done.json"
+
+    @property
+    def spent(self) -> Path:
+        """What the attempts took besides time (:mod:`launch.node.spent`)."""
+        return self.path / "spent.json"
 
     @property
     def state_folder(self) -> Path:

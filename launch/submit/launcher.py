@@ -76,6 +76,7 @@ def launch(
     rules: RetryRules,
     *,
     only: Collection[str] | None = None,
+    check: Callable[[LaunchPlan], None] = lambda plan: None,
 ) -> Launched:
     """Submit every cell of ``grid`` that is missing, or that the rules try again.
 
@@ -83,6 +84,7 @@ def launch(
 
     Args:
         only: signatures of the runs that may be submitted; none: all.
+        check: is shown the plan before anything is written, and may refuse it.
 
     Raises:
         UserError: nothing can be submitted, or the scheduler refuses; what was submitted before
@@ -91,6 +93,7 @@ def launch(
     journal = Journal(store)
     with only_launcher(store, target) as (claim, launcher):
         plan = plan_launch(store, grid, target, rules, only=only, record=True)
+        check(plan)
         unknown = sum(not c.status.certain for c in plan.cells)
         if unknown:
             logger.warning("of %d cells it is not known whether they run: launch again", unknown)

@@ -1,0 +1,1 @@
+"""What a grid will cost, by what finished runs have taken."""
