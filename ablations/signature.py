@@ -17,6 +17,7 @@ from core.config.schema import (
     BackboneConfig,
     Config,
     DataConfig,
+    HeadConfig,
     InferenceConfig,
     MessengerConfig,
     Section,
@@ -31,7 +32,21 @@ SCHEMA = 1
 
 ADDED: dict[type[Section], dict[str, Any]] = {
     BackboneConfig: {"temporal": "messengers"},
+    HeadConfig: {
+        "bce_weight": 0.0,
+        "focal_alpha": 0.25,
+        "focal_gamma": 2.0,
+        "auxiliary_weight": 1.0,
+    },
     DataConfig: {"synthetic.blinking": 0.0, "synthetic.light": 0.0},
+    TrainConfig: {
+        "layer_decay": 1.0,
+        "optimizer": "adamw",
+        "decay_norms": True,
+        "ema": 0.0,
+        "compile": False,
+    },
+    InferenceConfig: {"weights": "raw"},
 }
 """Fields that came later, with the value that means what was before them: at that value they are
 left out, so that runs made before keep their signatures."""
@@ -115,12 +130,20 @@ def _with_effect(section: Section) -> dict[str, Any]:
         case DataConfig():
             return _without(section, *_idle_data(section))
         case TrainConfig():
-            idle = ["milestones"] if section.schedule == "one_cycle" else []
-            return _without(section, "init", "checkpoint_every", "log_every", *idle)
+            return _without(section, "init", *_idle_training(section))
         case InferenceConfig(mode="offline"):
             return _without(section, "clip_length", "stride", "match_threshold")
         case _:
             return _without(section)
+
+
+def _idle_training(train: TrainConfig) -> list[str]:
+    idle = ["checkpoint_every", "log_every", "eval_every"]
+    idle.append("checkpointing")  # the same numbers in less memory
+    read = {"step": ("milestones",), "cosine": ("final_lr",), "wsd": ("final_lr", "cooldown")}
+    of_schedules = ("milestones", "final_lr", "cooldown")
+    idle += [name for name in of_schedules if name not in read.get(train.schedule, ())]
+    return idle + (["momentum"] if train.optimizer != "sgd" else [])
 
 
 def _without(section: Section, *names: str) -> dict[str, Any]:

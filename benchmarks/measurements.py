@@ -93,7 +93,7 @@ MEASUREMENTS: dict[str, Measurement] = {
                 "split": _SPLIT,
                 "videos": (*_SPLIT, "data.synthetic.videos"),
                 "instances": (*_SPLIT, "data.synthetic.videos", "data.synthetic.seed"),
-                "checkpoint": ("train.steps",),
+                "checkpoint": ("train.steps", "inference.weights", "train.ema"),
             },
         ),
         Measurement(

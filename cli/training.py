@@ -29,6 +29,7 @@ def train_model(
     On several GPUs: `torchrun --nproc-per-node 8 -m cli train tevit_msgshift --data ytvis_2019`,
     or one SLURM task a GPU: `srun --ntasks 8 tevit train ...`.
     """
+    from benchmarks.ap.score import score_while_training
     from core.config.load import load_config
     from core.interrupt import stop_on_signals
     from core.training.distributed import world_from_environment
@@ -42,7 +43,9 @@ def train_model(
     if main_process:
         claim_folder(folder, chosen, name=Path(config).stem)
     with stop_on_signals() as should_stop:
-        result = train(chosen, folder, should_stop=should_stop)
+        result = train(
+            chosen, folder, evaluate=score_while_training(chosen), should_stop=should_stop
+        )
     if main_process and result.finished:
         print(f"{result.step} steps done: {result.checkpoint}")
         print(f"next: tevit eval {folder} {result.checkpoint}")

@@ -22,11 +22,14 @@ def ap_protocol(config: Config, dataset: VideoDataset, checkpoint: Path) -> dict
     contents = read_file(checkpoint, lazy=True)
     step = (contents.get("meta") or {}).get("step") if isinstance(contents, Mapping) else None
     inference = config.inference
+    weights = checkpoint.stem if step is None else f"{checkpoint.stem}, step {step}"
+    if inference.weights == "ema":
+        weights += f", moving average ({config.train.ema:g})"
     protocol: dict[str, Any] = {
         "data": dataset.name,
         "split": f"held out: {config.data.holdout:g} of the videos, seed {config.data.split_seed}",
         "seed": config.seed,
-        "checkpoint": checkpoint.stem if step is None else f"{checkpoint.stem}, step {step}",
+        "checkpoint": weights,
         "mode": inference.mode,
         "top_k": inference.top_k,
         "test_size": list(config.data.test_size),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,12 @@ from core.config.schema import Config
 from core.data.dataset import VideoDataset
 from core.data.split import make_split
 from core.data.youtube_vis import load_dataset
+from core.inference.classes import Classes
+from core.inference.frames import FileFrames
+from core.inference.predict import predict_videos
+from core.model.tevit import TeViT
+from core.training.distributed import World, gather_objects
+from core.training.train import Evaluate
 
 
 @dataclass(frozen=True)
@@ -54,3 +61,28 @@ def score(
     drawn = bootstrap(result, resamples, seed=seed) if resamples else None
     protocol = ap_protocol(config, heldout, checkpoint)
     return Score(result, drawn, ap_record(result, protocol, drawn.to_dict() if drawn else None))
+
+
+def score_while_training(config: Config) -> Evaluate | None:
+    """For :func:`core.training.train.train`: AP, AP50 and AP75 of the held-out videos.
+
+    The processes share out the videos; masks pass through memory.  None where the config does not
+    ask for it.
+    """
+    if not config.train.eval_every:
+        return None
+    heldout = heldout_videos(config)
+    ids = Classes.of_dataset(heldout).ids
+
+    def figures(model: TeViT, world: World) -> Mapping[str, float | None]:
+        sources = (
+            (video.id, FileFrames(video)) for video in heldout.videos[world.rank :: world.size]
+        )
+        mine = [entry for found in predict_videos(model, sources, config, ids) for entry in found]
+        results = [entry for share in gather_objects(mine) for entry in share]
+        if not world.main:
+            return {}
+        found = evaluate(heldout, results, workers=1).figures
+        return {name: found[name] for name in ("AP", "AP50", "AP75")}
+
+    return figures

@@ -161,6 +161,20 @@ class HeadConfig(Section):
     l1_weight: Weight = Field(default=5.0, description="weight of the boxes' L1 loss")
     giou_weight: Weight = Field(default=2.0, description="weight of the boxes' GIoU loss")
     dice_weight: Weight = Field(default=8.0, description="weight of the masks' Dice loss")
+    bce_weight: Weight = Field(
+        default=0.0, description="weight of the masks' binary cross-entropy, beside Dice"
+    )
+    focal_alpha: Fraction = Field(
+        default=0.25, description="focal loss: weight of what is there, against what is not"
+    )
+    focal_gamma: Annotated[Number, Field(ge=0)] = Field(
+        default=2.0,
+        description="focal loss: how much less what is known well counts; matching keeps the "
+        "published alpha and gamma",
+    )
+    auxiliary_weight: Weight = Field(
+        default=1.0, description="weight of the losses of all stages but the last"
+    )
 
     @model_validator(mode="after")
     def _channels_divide(self) -> Self:
@@ -300,15 +314,30 @@ class TrainConfig(Section):
     backbone_lr: Annotated[Number, Field(ge=0)] = Field(
         default=0.1, description="multiplier of lr for the backbone"
     )
+    layer_decay: Annotated[Number, Field(gt=0, le=1)] = Field(
+        default=1.0,
+        description="factor of the backbone's rate from each block to the one before it; the last "
+        "block has it once (as BEiT)",
+    )
+    optimizer: Literal["adamw", "sgd"] = Field(default="adamw", description="update rule")
+    momentum: Annotated[Number, Field(ge=0, lt=1)] = Field(
+        default=0.9, description="momentum of sgd"
+    )
     weight_decay: Annotated[Number, Field(ge=0)] = Field(
-        default=1e-4, description="decoupled weight decay (AdamW)"
+        default=1e-4, description="weight decay: decoupled (adamw), or added to gradients (sgd)"
+    )
+    decay_norms: bool = Field(
+        default=True,
+        description="decay norms and biases too, as published; false: matrices and kernels alone",
     )
     clip_norm: Annotated[Number, Field(gt=0)] = Field(
         default=0.1, description="largest gradient norm"
     )
-    schedule: Literal["step", "one_cycle"] = Field(
+    schedule: Literal["step", "one_cycle", "cosine", "wsd"] = Field(
         default="step",
-        description="step: warm-up, then /10 at the milestones; one_cycle: up and down",
+        description="after the warm-up, step: /10 at the milestones; one_cycle: half a cosine down "
+        "to 0; cosine: the same down to final_lr; wsd (warm-up, stable, decay): constant, then "
+        "straight down to final_lr",
     )
     warmup: Annotated[Integer, Field(ge=0)] = Field(
         default=770, description="steps of linear warm-up"
@@ -316,8 +345,28 @@ class TrainConfig(Section):
     milestones: tuple[Count, ...] = Field(
         default=(6100, 8500), description="steps of the /10 drops"
     )
+    final_lr: Fraction = Field(
+        default=0.0, description="cosine, wsd: share of the peak rate at the end"
+    )
+    cooldown: Annotated[Number, Field(gt=0, le=1)] = Field(
+        default=0.2, description="wsd: share of the steps, the last ones, in which the rate falls"
+    )
+    ema: Annotated[Number, Field(ge=0, lt=1)] = Field(
+        default=0.0,
+        description="decay of an exponential moving average of the weights, kept beside them "
+        "(inference.weights=ema predicts from it); 0: none",
+    )
     precision: Literal["fp32", "bf16"] = Field(
         default="fp32", description="bf16: mixed precision (autocast)"
+    )
+    checkpointing: bool = Field(
+        default=False,
+        description="gradient checkpointing: less memory, a second forward pass, the same numbers",
+    )
+    compile: bool = Field(
+        default=False,
+        description="torch.compile of backbone, neck and box heads; numbers differ in the last "
+        "bits, after a resumption too",
     )
     sync_batch_norm: bool = Field(
         default=True,
@@ -329,6 +378,11 @@ class TrainConfig(Section):
     )
     checkpoint_every: Count = Field(default=500, description="steps between checkpoints")
     log_every: Count = Field(default=10, description="steps between lines of the metric history")
+    eval_every: Annotated[Integer, Field(ge=0)] = Field(
+        default=0,
+        description="steps between scores of the held-out videos, which the history records and "
+        "nothing else heeds; 0: none",
+    )
 
     @model_validator(mode="after")
     def _clips_divide(self) -> Self:
@@ -343,6 +397,9 @@ class TrainConfig(Section):
 class InferenceConfig(Section):
     """How a video becomes tracks."""
 
+    weights: Literal["raw", "ema"] = Field(
+        default="raw", description="raw: the last step's; ema: their moving average (train.ema)"
+    )
     mode: Literal["offline", "near_online"] = Field(
         default="offline", description="offline: the video is one clip; near_online: stitched clips"
     )
@@ -402,6 +459,15 @@ class Config(ModelConfig):
     seed: Annotated[Integer, Field(ge=0)] = Field(
         default=0, description="seed of initial weights, clips and augmentation"
     )
+
+    @model_validator(mode="after")
+    def _average_is_kept(self) -> Self:
+        if self.inference.weights == "ema" and not self.train.ema:
+            raise ValueError(
+                "inference.weights=ema, but with train.ema=0 no average of the weights is kept: "
+                "set train.ema, such as 0.999, or inference.weights=raw"
+            )
+        return self
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types, defaults included; ``Config(**d)`` gives the value back."""

@@ -28,7 +28,7 @@ from core.inference.near_online import ClipTracks, Stitcher
 from core.inference.results_writer import Result, ResultsWriter
 from core.model.masks import paste_masks
 from core.model.tevit import TeViT, build_model, rescale_boxes
-from core.training.checkpoint import load_state, read_file, state_dict_of
+from core.training.checkpoint import averaged_state, load_state, read_file, state_dict_of
 from core.training.distributed import default_device
 
 T = TypeVar("T")
@@ -51,7 +51,9 @@ def load_model_and_classes(
     """:func:`load_model`, and what its classes stand for as far as the file knows."""
     model = build_model(config)
     contents = read_file(checkpoint, lazy=True)
-    report = load_state(model, state_dict_of(contents, checkpoint), checkpoint)
+    averaged = config.inference.weights == "ema"
+    state = (averaged_state if averaged else state_dict_of)(contents, checkpoint)
+    report = load_state(model, state, checkpoint)
     if not report.complete:
         raise UserError(f"the checkpoint is not of this config\n{report.summary()}")
     log.info("%s", report.summary())

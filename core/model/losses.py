@@ -88,7 +88,9 @@ def box_losses(
     logits = stage.logits.float()
     wanted = torch.zeros_like(logits)
     wanted[positives.clip, positives.frame, positives.query, positives.labels] = 1
-    focal = sigmoid_focal_loss(logits, wanted, alpha=0.25, gamma=2, reduction="sum")
+    focal = sigmoid_focal_loss(
+        logits, wanted, alpha=config.focal_alpha, gamma=config.focal_gamma, reduction="sum"
+    )
     boxes = positives.of(stage.boxes)
     l1 = F.l1_loss(boxes / positives.scale, positives.boxes / positives.scale, reduction="sum")
     giou = generalized_box_iou_loss(boxes, positives.boxes, reduction="sum", eps=GIOU_EPS)
@@ -116,8 +118,13 @@ def dice_loss(mask_logits: Tensor, wanted: Tensor) -> Tensor:
     return 1 - 2 * overlap / ((p * p).sum(1) + DICE_EPS + (t * t).sum(1) + DICE_EPS)
 
 
-def mask_loss(mask_logits: Tensor, wanted: Tensor, positives: Positives, count: Tensor) -> Tensor:
-    """Dice loss of the positives' masks, each of its instance's class.
+def mask_losses(
+    mask_logits: Tensor, wanted: Tensor, positives: Positives, count: Tensor, config: HeadConfig
+) -> dict[str, Tensor]:
+    """Dice loss, and cross-entropy where it weighs, of the positives' masks, weighted.
+
+    Each mask is that of its instance's class; its cross-entropy is the mean over its pixels, as
+    in Mask2Former (Cheng et al., CVPR 2022).
 
     Args:
         mask_logits: (P, classes, h, w).
@@ -125,4 +132,8 @@ def mask_loss(mask_logits: Tensor, wanted: Tensor, positives: Positives, count: 
         count: as in :func:`box_losses`.
     """
     chosen = mask_logits[torch.arange(len(positives)), positives.labels]
-    return dice_loss(chosen, wanted).sum() / count
+    losses = {"loss_mask": config.dice_weight * dice_loss(chosen, wanted).sum() / count}
+    if config.bce_weight:
+        bce = F.binary_cross_entropy_with_logits(chosen.float(), wanted.float(), reduction="none")
+        losses["loss_bce"] = config.bce_weight * bce.flatten(1).mean(1).sum() / count
+    return losses

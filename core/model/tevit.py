@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from core.config.schema import ModelConfig
 from core.model.backbones import build_backbone
 from core.model.boxes import scale_factors
-from core.model.losses import box_losses, gather_positives, mask_loss, mean_positives
+from core.model.losses import box_losses, gather_positives, mask_losses, mean_positives
 from core.model.masks import mask_targets, paste_masks
 from core.model.matching import match
 from core.model.neck import FPN
@@ -128,8 +128,10 @@ class TeViT(nn.Module):
                 positives.of(stage.attention_features),
             )
             wanted = mask_targets(positives.masks, boxes, logits.shape[-1])
-            dice = mask_loss(logits, wanted, positives, counts[i])
-            parts["loss_mask"] = self.config.head.dice_weight * dice
+            parts |= mask_losses(logits, wanted, positives, counts[i], self.config.head)
+            if i < len(outputs) - 1:
+                weight = self.config.head.auxiliary_weight
+                parts = {n: weight * v if "loss" in n else v for n, v in parts.items()}
             losses |= {f"stage{i}_{name}": value for name, value in parts.items()}
         return losses
 

@@ -165,6 +165,20 @@ def state_dict_of(contents: Any, path: Path) -> dict[str, Tensor]:
     return state
 
 
+def averaged_state(contents: Any, path: Path) -> dict[str, Tensor]:
+    """The moving average of the weights that a run of ours with ``train.ema`` keeps.
+
+    Raises:
+        UserError: there is none.
+    """
+    if not isinstance(contents, Mapping) or "ema" not in contents:
+        raise UserError(
+            f"{path}: holds no average of its weights, since it was trained without train.ema; "
+            "set inference.weights=raw"
+        )
+    return state_dict_of(contents["ema"], path)
+
+
 def load_state(model: nn.Module, state: Mapping[str, Tensor], source: Path) -> LoadReport:
     """Copy the tensors of ``state`` whose name and shape ``model`` has.
 

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from core.config.overrides import flatten
-from core.config.schema import Config
+from core.config.schema import Config, TrainConfig
 from core.data.dataset import VideoDataset
 from core.errors import UserError
 from core.files import read_json, write_json
@@ -23,6 +23,7 @@ from core.model.tevit import TeViT
 from core.training.checkpoint import LoadReport, load_weights
 from core.training.distributed import World
 from core.training.pretrained import load_pretrained
+from core.training.recompute import recompute_activations
 
 FREE_FIELDS = (
     "inference.",
@@ -30,6 +31,8 @@ FREE_FIELDS = (
     "data.workers",
     "train.checkpoint_every",
     "train.log_every",
+    "train.checkpointing",
+    "train.eval_every",
 )
 """What may change between a run and its resumption without changing what it computes."""
 
@@ -121,6 +124,28 @@ def load_initial_weights(
     if start is not None:
         reports.append(load_weights(model, start))
     return reports
+
+
+def prepare(model: TeViT, train: TrainConfig, device: torch.device) -> None:
+    """Have activations recomputed and parts compiled, where the config says so, in place.
+
+    Raises:
+        UserError: there is nothing here to compile with.
+    """
+    if train.checkpointing:
+        recompute_activations(model)
+    if train.compile:
+        try:
+            torch.compile(torch.neg)(torch.ones(2, device=device))
+        except Exception as error:  # which it is depends on what is missing
+            reason = str(error).strip().splitlines()[0]
+            raise UserError(
+                f"train.compile=true, but torch.compile does not work here ({reason:.200}): it "
+                "needs a C++ compiler, on a GPU also triton; or set train.compile=false"
+            ) from error
+        # what surrounds these looks at the numbers of instances, which differ from step to step
+        for part in (model.backbone, model.neck, *model.roi_head.bbox_head):
+            part.compile()
 
 
 def seed_all(seed: int) -> None:

@@ -26,7 +26,8 @@ from core.data.split import make_split, write_split
 from core.data.youtube_vis import load_dataset
 from core.errors import UserError
 from core.model.structures import ClipTargets
-from core.model.tevit import build_model
+from core.model.tevit import TeViT, build_model
+from core.training.average import WeightAverage
 from core.training.checkpoint import (
     FORMAT,
     find_checkpoint,
@@ -53,11 +54,14 @@ from core.training.setup import (
     check_same_config,
     load_initial_weights,
     parallel,
+    prepare,
     seed_all,
 )
 from core.training.sync_batch_norm import synchronize_batch_norm
 
 Batch = tuple[Tensor, list[ClipTargets]]
+Evaluate = Callable[[TeViT, World], Mapping[str, float | None]]
+"""Figures of a model in eval mode; called on every process, the main one's answer counts."""
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +95,7 @@ def train(
     folder: Path,
     *,
     start: Path | None = None,
+    evaluate: Evaluate | None = None,
     should_stop: Callable[[], bool] = never,
     progress: bool = True,
 ) -> TrainResult:
@@ -102,6 +107,9 @@ def train(
         folder: gets ``checkpoints/last.pt``, ``history.jsonl`` and ``split.json``.
         start: checkpoint of another run whose weights the first step begins with, as far as they
             fit; none: the initial weights of the config.
+        evaluate: asked every ``train.eval_every`` steps and after the last one, of the weights
+            and of their average; the history gets the answers.  No number of the training, random
+            ones among them, depends on it.
         should_stop: polled after each step; true: checkpoint and return.
         progress: show a bar on a terminal, log lines elsewhere.
 
@@ -111,7 +119,7 @@ def train(
             another config.
     """
     with joined() as world:
-        run = TrainingRun(config, Path(folder), world, start)
+        run = TrainingRun(config, Path(folder), world, start, evaluate)
         return run.train(should_stop, progress and world.main)
 
 
@@ -119,10 +127,16 @@ class TrainingRun:
     """A model, its optimiser and its place in the data, on one of the processes."""
 
     def __init__(
-        self, config: Config, folder: Path, world: World, start: Path | None = None
+        self,
+        config: Config,
+        folder: Path,
+        world: World,
+        start: Path | None = None,
+        evaluate: Evaluate | None = None,
     ) -> None:
         self.config, self.folder, self.world = config, folder, world
         self.device = default_device(world)
+        self.evaluate = evaluate if config.train.eval_every else None
         self.step = 0
         check_clips(config, world)
         dataset = load_dataset(config.data)
@@ -142,6 +156,9 @@ class TrainingRun:
         if world.size > 1 and config.train.sync_batch_norm:
             synchronize_batch_norm(self.model)
         self.model.to(self.device)
+        prepare(self.model, config.train, self.device)
+        decay = config.train.ema
+        self.average = WeightAverage(self.model, decay) if decay else None
         self.optimizer = make_optimizer(self.model, config.train)
         # listed once: walking all modules each step takes as long as their norms
         self.trained = [p for group in self.optimizer.param_groups for p in group["params"]]
@@ -174,8 +191,10 @@ class TrainingRun:
                 losses, norm = self._step(batches)
                 speed.count(time.perf_counter() - began)
                 stop = any_rank(should_stop(), self.device) and self.step < steps
-                if self.step % self.config.train.log_every == 0 or self.step in (1, steps):
-                    line = metrics(self.step, self.config.train, losses, lr, norm, speed)
+                heldout = {} if stop else self._heldout()
+                logged = self.step % self.config.train.log_every == 0 or self.step in (1, steps)
+                if logged or heldout:
+                    line = metrics(self.step, self.config.train, losses, lr, norm, speed) | heldout
                     speed.reset()
                     display.show(line)
                     if self.world.main:
@@ -229,6 +248,8 @@ class TrainingRun:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
+        if self.average is not None:
+            self.average.update(self.step)
         return numbers, gradient
 
     def _forward_backward(
@@ -250,6 +271,23 @@ class TrainingRun:
             total = torch.stack(list(losses.values())).sum()
             (total / accumulate).backward()
         return losses
+
+    def _heldout(self) -> dict[str, Any]:
+        """What :attr:`evaluate` says, after the steps that ask for it, for the history."""
+        train = self.config.train
+        if self.evaluate is None or (self.step % train.eval_every and self.step != train.steps):
+            return {}
+        generators = rng_state()
+        self.model.eval()
+        # compiled for training, and a whole video is of another shape
+        with torch.compiler.set_stance("force_eager"):
+            found = {"heldout": dict(self.evaluate(self.model, self.world))}
+            if self.average is not None:
+                with self.average.in_place():
+                    found["heldout_ema"] = dict(self.evaluate(self.model, self.world))
+        self.model.train()
+        set_rng_state(generators)
+        return found
 
     def _stop_on_non_finite(self, losses: dict[str, float], batches: list[Batch]) -> None:
         videos = [target.video_id for _, targets in batches for target in targets]
@@ -278,6 +316,8 @@ class TrainingRun:
             }
             state = self.model.state_dict()
             contents = {"meta": meta, "state_dict": state, "rng": generators}
+            if self.average is not None:
+                contents["ema"] = self.average.state
             save_checkpoint(path.parent, {**contents, "optimizer": self.optimizer.state_dict()})
         return path
 
@@ -289,6 +329,9 @@ class TrainingRun:
         check_same_config(self.config, meta["config"], path)
         self.model.load_state_dict(contents["state_dict"])
         self.optimizer.load_state_dict(contents["optimizer"])
+        if self.average is not None:
+            for name, value in contents["ema"].items():
+                self.average.state[name].copy_(value)
         self.step = meta["step"]
         if meta["ranks"] == self.world.size:
             self.saved_rng = contents["rng"][self.world.rank]

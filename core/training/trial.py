@@ -18,7 +18,7 @@ from core.errors import UserError
 from core.model.structures import ClipTargets
 from core.model.tevit import build_model
 from core.training.distributed import World, default_device, world_from_environment
-from core.training.setup import check_classes, check_clips
+from core.training.setup import check_classes, check_clips, prepare
 
 
 def try_step(config: Config, world: World | None = None) -> Size:
@@ -68,6 +68,7 @@ def _forward_backward(
     config: Config, frames: Tensor, targets: list[ClipTargets], device: torch.device
 ) -> None:
     model = build_model(config).train().to(device)
+    prepare(model, config.train, device)
     bf16 = config.train.precision == "bf16"
     with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
         outputs = model(frames.to(device), [target.to(device) for target in targets])

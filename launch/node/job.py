@@ -143,6 +143,7 @@ def _try_step(config: Config) -> None:
 
 
 def _train(run: RunFolder, config: Config, should_stop: ShouldStop) -> bool:
+    from benchmarks.ap.score import score_while_training
     from core.training.train import train
 
     start = run.begins_with()
@@ -151,8 +152,14 @@ def _train(run: RunFolder, config: Config, should_stop: ShouldStop) -> bool:
             f"{start.path}: the run that this cell starts from has not been trained to its end; "
             "launch the grid again"
         )
-    weights = start.checkpoint if start else None
-    return train(config, run.path, start=weights, should_stop=should_stop, progress=True).finished
+    return train(
+        config,
+        run.path,
+        start=start.checkpoint if start else None,
+        evaluate=score_while_training(config),
+        should_stop=should_stop,
+        progress=True,
+    ).finished
 
 
 def _checkpoint(run: RunFolder) -> Path:

@@ -1,22 +1,23 @@
-"""Training curves: the loss of every run, and the mean of each cell."""
+"""Training curves: the loss of every run, and the mean of each cell; AP where it was asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import NullFormatter
 
 from reports.frame.runs import CellRun
 from reports.plots.legend import MOST_SERIES, aspect_with, legend_above
-from reports.plots.style import Plot, looks
+from reports.plots.style import Plot, SeriesLook, looks
 
 _SMOOTHING = 0.15
 
 
 def training(runs: Sequence[CellRun], labels: Mapping[str, str]) -> Plot | None:
-    """The loss by step; None where no run has a history.
+    """The loss, and below it the held-out AP, by step; None where no run has a history.
 
     Args:
         labels: cell to what it is called in the plot.
@@ -32,7 +33,12 @@ def training(runs: Sequence[CellRun], labels: Mapping[str, str]) -> Plot | None:
     if cells > MOST_SERIES:
         notes.append(f"Of {cells} cells the first {MOST_SERIES} are drawn; the CSV has all.")
     aspect = aspect_with(min(cells, MOST_SERIES))
-    return Plot("training", "Training loss", data, _draw, aspect, tuple(notes))
+    title = "Training loss"
+    if scored := [name for name in ("AP", "AP of the average") if name in data]:
+        title, aspect = "Training loss and AP of the held-out videos", 1.6 * aspect
+        if len(scored) > 1:
+            notes.append("Dotted: AP of the moving average of the weights, mean over seeds.")
+    return Plot("training", title, data, _draw, aspect, tuple(notes))
 
 
 def _rows(run: CellRun, label: str) -> list[dict[str, object]]:
@@ -41,34 +47,51 @@ def _rows(run: CellRun, label: str) -> list[dict[str, object]]:
         {"cell": run.cell, "label": label, "seed": run.seed}
         | {name: line.get(name) for name in keep}
         | dict(line.get("losses") or {})
+        | {
+            name: 100 * scores["AP"]
+            for name, key in (("AP", "heldout"), ("AP of the average", "heldout_ema"))
+            if (scores := line.get(key) or {}).get("AP") is not None
+        }
         for line in run.history()
         if isinstance(line.get("loss"), int | float)
     ]
 
 
 def _draw(data: pd.DataFrame, canvas: Canvas) -> None:
-    axes = canvas.subplots()
+    axes, *below = canvas.subplots(2 if "AP" in data else 1, sharex=True, squeeze=False)[:, 0]
     shown = data.drop_duplicates("cell").head(MOST_SERIES)
     styles = looks(list(shown["label"]))
     for cell, label in zip(shown["cell"], shown["label"], strict=True):
         rows, style = data[data["cell"] == cell], styles[label]
-        for _, run in rows.groupby("seed"):
-            axes.plot(run["step"], run["smoothed"], color=style.colour, linewidth=0.4, alpha=0.5)
-        mean = rows.groupby("step")["smoothed"].mean()
-        every = max(len(mean) // 6, 1)
-        axes.plot(
-            mean.index,
-            mean,
-            color=style.colour,
-            linestyle=style.line,
-            marker=style.marker,
-            markersize=3.5,
-            markevery=(every // 2, every),
-        )
-    axes.set_xlabel("step")
+        _curve(axes, rows, "smoothed", style)
+        for lower in below:
+            _curve(lower, rows.dropna(subset="AP"), "AP", style)
+            if "AP of the average" in rows:
+                mean = rows.groupby("step")["AP of the average"].mean().dropna()
+                lower.plot(mean.index, mean, color=style.colour, linestyle=":")
+    for lower in below:
+        lower.set_ylabel("held-out AP")
+    (below or [axes])[-1].set_xlabel("step")
     axes.set_ylabel("training loss")
     if data["smoothed"].min() > 0 and data["smoothed"].max() > 10 * data["smoothed"].min():
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_formatter(NullFormatter())
     legend_above(canvas, styles)
+
+
+def _curve(axes: Axes, rows: pd.DataFrame, column: str, style: SeriesLook) -> None:
+    """One cell: its runs thin, their mean thick."""
+    for _, run in rows.groupby("seed"):
+        axes.plot(run["step"], run[column], color=style.colour, linewidth=0.4, alpha=0.5)
+    mean = rows.groupby("step")[column].mean()
+    every = max(len(mean) // 6, 1)
+    axes.plot(
+        mean.index,
+        mean,
+        color=style.colour,
+        linestyle=style.line,
+        marker=style.marker,
+        markersize=3.5,
+        markevery=(every // 2, every),
+    )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from torchvision.models.resnet import Bottleneck
+
 from core.config.schema import ModelConfig
 from core.model.backbones.pvt_v2 import VARIANTS as PVT_VARIANTS
-from core.model.backbones.pvt_v2 import PVTv2
+from core.model.backbones.pvt_v2 import PVTBlock, PVTv2
 from core.model.backbones.resnet import DEPTHS as RESNET_DEPTHS
 from core.model.backbones.resnet import ResNet
-from core.model.backbones.swin import Swin
+from core.model.backbones.swin import Swin, SwinBlock
 
 Backbone = PVTv2 | ResNet | Swin
+BLOCKS = (PVTBlock, Bottleneck, SwinBlock)
+"""What backbones are deep in; of one image at a time, without parameters shared between them."""
 
 
 def build_backbone(config: ModelConfig) -> Backbone:
@@ -27,4 +31,4 @@ def build_backbone(config: ModelConfig) -> Backbone:
     return backbone
 
 
-__all__ = ["Backbone", "build_backbone"]
+__all__ = ["BLOCKS", "Backbone", "build_backbone"]

@@ -26,6 +26,7 @@ CASES = json.loads(STORED.read_text()) if STORED.exists() else []
 SAME_COUNT = {
     *("backbone.drop_path", "backbone.frozen_stages", "backbone.norm_eval", "backbone.pretrained"),
     *("head.class_weight", "head.l1_weight", "head.giou_weight", "head.dice_weight"),
+    *("head.bce_weight", "head.focal_alpha", "head.focal_gamma", "head.auxiliary_weight"),
 }
 """Switches of the model that only training heeds."""
 

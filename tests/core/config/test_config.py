@@ -22,7 +22,7 @@ from core.config.overrides import (
 )
 from core.config.presets import PRESETS, preset
 from core.config.schema import Config, MessengerConfig, PVTName, ResNetName, SwinName
-from tests.switches import SWITCHES
+from tests.switches import NEEDS, SWITCHES
 
 NO_MESSENGERS = {"messenger.tokens": 0}
 
@@ -40,7 +40,7 @@ def test_every_field_is_tried_here() -> None:
 
 @pytest.mark.parametrize("name", SWITCHES)
 def test_a_switch_changes_its_field_alone(name: str) -> None:
-    before = override(Config(), NO_MESSENGERS if name == "backbone.temporal" else {})
+    before = override(Config(), NEEDS.get(name, {}))
     after = override(before, {name: SWITCHES[name]})
     assert at(after, name) != at(before, name)
     others = [n for n in field_names() if n != name]
@@ -73,6 +73,10 @@ REFUSED = {
     "head.dynamic_channels": [0],
     "head.roi_base": [0, -1, float("inf")],
     "head.mask_convs": [-1],
+    "head.bce_weight": [-1],
+    "head.focal_alpha": [-0.1, 2],
+    "head.focal_gamma": [-1],
+    "head.auxiliary_weight": [-1],
     "data.root": [None, 3],
     "data.holdout": [0, 1, -0.1],
     "data.split_seed": [-1],
@@ -95,12 +99,20 @@ REFUSED = {
     "train.backbone_lr": [-1],
     "train.weight_decay": [-1],
     "train.clip_norm": [0],
-    "train.schedule": ["cosine"],
+    "train.schedule": ["linear"],
     "train.warmup": [-1],
     "train.milestones": [[0]],
+    "train.layer_decay": [0, 1.5],
+    "train.optimizer": ["adam"],
+    "train.momentum": [-0.1, 1],
+    "train.final_lr": [-0.1, 2],
+    "train.cooldown": [0, 1.5],
+    "train.ema": [-0.1, 1],
+    "train.eval_every": [-1, 0.5],
     "train.precision": ["fp16"],
     "train.checkpoint_every": [0],
     "train.log_every": [0],
+    "inference.weights": ["average"],
     "inference.mode": ["online"],
     "inference.clip_length": [0, 17],
     "inference.stride": [0, 37],
@@ -207,9 +219,10 @@ def configs(draw: st.DrawFn) -> Config:
     chosen = draw(st.sets(st.sampled_from(list(SWITCHES))))
     # what classes are, or how they are hidden, is said by one group of dials or by the other
     chosen -= set(draw(st.sampled_from([EVIDENCE[:2], EVIDENCE[2:]])))
-    # of what mixes frames in the backbone there is one
-    plain = NO_MESSENGERS if "backbone.temporal" in chosen else {}
-    return override(Config(), {name: SWITCHES[name] for name in chosen} | plain)
+    values = {name: SWITCHES[name] for name in chosen}
+    for name in chosen & NEEDS.keys():
+        values |= NEEDS[name]
+    return override(Config(), values)
 
 
 @settings(max_examples=50, deadline=None)
@@ -234,8 +247,8 @@ def test_an_assignment_as_typed_equals_the_value(config: Config, name: str) -> N
     typed = parse_assignments([f"{name}={json.dumps(SWITCHES[name])}"])
     if name in EVIDENCE:
         config = Config()
-    if name in ("backbone.temporal", "messenger.tokens"):
-        config = override(Config(), {"messenger.tokens": 0})
+    if name in NEEDS or name == "messenger.tokens":
+        config = override(Config(), NEEDS.get(name, NO_MESSENGERS))
     assert override(config, typed) == override(config, {name: SWITCHES[name]})
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
+import torch.nn.functional as F
 
 from core import build_model, preset
 from core.config.schema import HeadConfig
@@ -11,7 +14,7 @@ from core.model.losses import (
     box_losses,
     dice_loss,
     gather_positives,
-    mask_loss,
+    mask_losses,
     mean_positives,
 )
 from core.model.query_head import StageOutput
@@ -100,5 +103,28 @@ def test_the_mask_of_the_instances_class_is_trained():
     _, target, queries = one_positive()
     positives = gather_positives(target, queries)
     logits = torch.zeros(1, 4, 2, 2, requires_grad=True)
-    mask_loss(logits, torch.ones(1, 2, 2), positives, torch.tensor(1.0)).backward()
+    parts = mask_losses(logits, torch.ones(1, 2, 2), positives, torch.tensor(1.0), HeadConfig())
+    assert parts.keys() == {"loss_mask"}
+    parts["loss_mask"].backward()
     assert logits.grad.flatten(2).abs().sum(-1).gt(0).tolist() == [[False, True, False, False]]
+
+
+def test_cross_entropy_beside_dice():
+    _, target, queries = one_positive()
+    positives = gather_positives(target, queries)
+    config = HeadConfig(bce_weight=3.0, dice_weight=0.0)
+    wanted, logits = torch.eye(2)[None], torch.zeros(1, 4, 2, 2)
+    parts = mask_losses(logits, wanted, positives, torch.tensor(2.0), config)
+    assert parts["loss_mask"] == 0
+    assert parts["loss_bce"].item() == pytest.approx(3 * math.log(2) / 2)
+
+
+def test_focal_loss_without_focus_is_half_of_cross_entropy():
+    stage, target, queries = one_positive()
+    positives = gather_positives(target, queries)
+    config = HeadConfig(focal_alpha=0.5, focal_gamma=0.0, class_weight=1.0)
+    found = box_losses(stage, positives, torch.tensor(1.0), config)["loss_cls"]
+    wanted = torch.zeros_like(stage.logits)
+    wanted[positives.clip, positives.frame, positives.query, positives.labels] = 1
+    bce = F.binary_cross_entropy_with_logits(stage.logits, wanted, reduction="sum")
+    torch.testing.assert_close(found, bce / 2)

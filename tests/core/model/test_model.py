@@ -180,6 +180,16 @@ def test_losses_train_every_parameter():
     assert without == []
 
 
+def test_auxiliary_stages_weigh_as_much_as_said():
+    frames = torch.randn(2, 3, 3, *SIZE)
+    full, half = (
+        tiny({"head.auxiliary_weight": w}).train()(frames, clip_targets()) for w in (1.0, 0.5)
+    )
+    for name, value in full.items():
+        weighed = "loss" in name and not name.startswith("stage2")
+        torch.testing.assert_close(half[name], value / 2 if weighed else value)
+
+
 def test_clips_without_instances_are_background():
     targets = clip_targets()
     empty = type(targets[0])(

@@ -29,8 +29,24 @@ def test_one_cycle_goes_up_then_down_to_nearly_nothing():
     assert rates[-1] < 1e-3
 
 
+def test_a_cosine_ends_at_its_last_rate():
+    train = TrainConfig(schedule="cosine", steps=100, warmup=10, final_lr=0.2)
+    cycle = TrainConfig(schedule="one_cycle", steps=100, warmup=10)
+    for step in (0, 5, 10, 40, 99):
+        share = lr_factor(step, cycle)
+        expected = share if step < 10 else 0.2 + 0.8 * share
+        assert lr_factor(step, train) == pytest.approx(expected)
+
+
+def test_warm_up_stable_decay():
+    train = TrainConfig(schedule="wsd", steps=100, warmup=10, cooldown=0.25, final_lr=0.5)
+    assert lr_factor(0, train) < 0.01
+    assert {lr_factor(step, train) for step in range(10, 76)} == {1}
+    assert [lr_factor(step, train) for step in (80, 99)] == pytest.approx([0.9, 0.52])
+
+
 @given(
-    st.sampled_from(["step", "one_cycle"]),
+    st.sampled_from(["step", "one_cycle", "cosine", "wsd"]),
     st.integers(1, 300),
     st.integers(0, 400),
     st.lists(st.integers(1, 400), max_size=3),

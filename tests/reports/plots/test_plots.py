@@ -1,9 +1,11 @@
 import itertools
+import json
 import re
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from reports.frame.cells import frame_cells
@@ -86,6 +88,24 @@ def test_training_data_holds_every_logged_step(make):
     data = plots_of(make())["training"].data
     assert len(data) == 12 * 40
     assert {"loss", "smoothed", "lr", "stage0_loss_cls"} <= set(data.columns)
+
+
+def test_training_shows_the_scores_on_the_way_where_there_are_some(make):
+    grid = make(seeds=(0, 1))
+    for run in grid.runs:
+        lines = [json.loads(line) for line in run.folder.history.read_text().splitlines()]
+        for line in lines[9::10]:
+            line |= {"heldout": {"AP": line["step"] / 1e4}, "heldout_ema": {"AP": None}}
+        run.folder.history.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    plot = plots_of(grid)["training"]
+    assert plot.title == "Training loss and AP of the held-out videos"
+    scored = plot.data.dropna(subset="AP")
+    assert len(scored) == len(plot.data) / 10
+    assert (scored["AP"] == scored["step"] / 100).all()
+    assert "AP of the average" not in plot.data
+    figure = Figure()
+    plot.draw(plot.data, figure)
+    assert [axes.get_ylabel() for axes in figure.axes] == ["training loss", "held-out AP"]
 
 
 def test_module_bars_add_up_to_the_total(make):
