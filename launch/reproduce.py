@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,13 @@ from ablations.grid import Grid
 from ablations.signature import signature
 from core.errors import UserError
 from core.files import read_json
+from launch.code.snapshot import mark_of, start_command
 from launch.node.provenance import code_text, diff_path, different_code
 from launch.records import lease
 from launch.records.run_folder import RunFolder
+from launch.records.store import Store
 
-_FACTS = (
+FACTS = (
     "python",
     "packages",
     "cpu",
@@ -30,6 +32,7 @@ _FACTS = (
     "float32_matmul_precision",
     "platform",
 )
+"""Of an environment, those that a result may owe to."""
 
 
 @dataclass(frozen=True)
@@ -62,18 +65,22 @@ def recipe(run: RunFolder, runs: Path, today: Mapping[str, Any] | None = None) -
 
         today = environment()
     then = record["environment"]
-    differences = [*_code(then["git"], today["git"]), *_environment(then, today)]
+    frozen = _frozen(run, then)
+    code = _code(then["git"], today["git"], kept=bool(frozen))
+    differing = [*code, *_environment(then, today)]
     if len(codes := different_code(provenance(run))) > 1:
         trained = "; ".join(f"attempt {r.get('attempt')}: {code_text(r)}" for r in codes)
-        differences.insert(0, f"code: its attempts trained on different code ({trained})")
+        differing.insert(0, f"code: its attempts trained on different code ({trained})")
     start = run.begins_with()
     if signature(run.config(), start.signature if start else None) != run.signature:
-        differences.append(
+        differing.append(
             "config: today's code gives it another signature, since its meaning has changed or "
             "a file that it names has"
         )
     return Recipe(
-        tuple(_commands(run, runs, attempt, then["git"])), tuple(differences), _origin(run, record)
+        tuple(_commands(run, runs, attempt, then["git"], frozen)),
+        tuple(differing),
+        _origin(run, record),
     )
 
 
@@ -117,16 +124,27 @@ def _start_cell(run: RunFolder) -> Cell | None:
     return Cell(name, start.config(), {}, ("train",), _start_cell(start))
 
 
-def _commands(run: RunFolder, runs: Path, attempt: int, git: Mapping[str, Any]) -> Iterator[str]:
+def _frozen(run: RunFolder, then: Mapping[str, Any]) -> tuple[str, ...]:
+    """What runs the very code of the run, files unknown to git too; empty: it was not kept."""
+    code, store = (then.get("code") or {}).get("id"), Store(run.path.parents[1])
+    return start_command(store, code, "cli") if code and mark_of(store, code) else ()
+
+
+def _commands(
+    run: RunFolder, runs: Path, attempt: int, git: Mapping[str, Any], frozen: Sequence[str]
+) -> Iterator[str]:
+    words = ["reproduce", str(run.path), "--run", "--into", str(runs)]
+    if frozen:
+        yield shlex.join(["python", *frozen, *words])
+        return
     if git.get("commit"):
         yield f"git checkout {git['commit']}"
     if git.get("diff"):
         yield f"git apply {shlex.quote(str(diff_path(run, attempt)))}"
-    again = ["tevit", "reproduce", str(run.path), "--run", "--into", str(runs)]
-    yield shlex.join(again)
+    yield shlex.join(["tevit", *words])
 
 
-def _code(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+def _code(then: Mapping[str, Any], now: Mapping[str, Any], *, kept: bool) -> Iterator[str]:
     if then.get("commit") is None:
         yield "code: the run was made outside of a checkout, its version is not known"
     elif then["commit"] != now.get("commit"):
@@ -135,6 +153,8 @@ def _code(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
         words = {True: "uncommitted changes", False: "no uncommitted changes"}
         was, is_ = words[bool(then.get("dirty"))], words[bool(now.get("dirty"))]
         yield f"code: {was} then, {'other ones' if was == is_ else is_} now"
+    if kept:
+        return
     if cut_off(then):
         yield "code: the uncommitted changes were too long to be kept whole"
     for name in then.get("untracked") or ():
@@ -148,16 +168,19 @@ def cut_off(git: Mapping[str, Any]) -> bool:
 
 
 def _environment(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    for fact in _FACTS:
-        yield from _differences(fact, then.get(fact), now.get(fact))
+    for fact in FACTS:
+        for name, was, is_ in differences(fact, then.get(fact), now.get(fact)):
+            yield f"{name}: {was} then, {is_} now"
 
 
-def _differences(name: str, then: Any, now: Any) -> Iterator[str]:
+def differences(name: str, then: Any, now: Any) -> Iterator[tuple[str, str, str]]:
+    """Dotted name and the two values, in words, of all in which two trees differ."""
     if isinstance(then, Mapping) and isinstance(now, Mapping):
         for key in sorted({*then, *now}):
-            yield from _differences(f"{name}.{key}", then.get(key), now.get(key))
+            inner = f"{name}.{key}" if name else str(key)
+            yield from differences(inner, then.get(key), now.get(key))
     elif then != now:
-        yield f"{name}: {_shown(then)} then, {_shown(now)} now"
+        yield name, _shown(then), _shown(now)
 
 
 def _shown(value: Any) -> str:

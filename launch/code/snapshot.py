@@ -103,6 +103,14 @@ def mark_of(store: Store, code: str) -> Mapping[str, Any]:
     return lease.read_dict(store.code / code / MARK) or {}
 
 
+def changed_files(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
+    """Files in which two frozen copies, by what is known of them, differ; both must be there."""
+    before, after = a.get("files"), b.get("files")
+    if not before or not after:
+        return []
+    return sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
+
+
 def _check_sizes(root: Path, names: list[str]) -> None:
     sizes = {name: (root / name).stat().st_size for name in names if (root / name).is_file()}
     large = [name for name, size in sizes.items() if size > LARGEST_FILE]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from ablations.cell import Cell
 from benchmarks.machine.code import is_module
 from core.errors import UserError
-from launch.code.snapshot import mark_of
+from launch.code.snapshot import changed_files, mark_of
 from launch.executors.base import BatchPlan, CellStatus, Target
 from launch.records.store import Store
 
@@ -43,11 +43,12 @@ def codes_of(
     if target.executor.runs == "what stands here":
         return dict.fromkeys(codes, target.code)
     for own, names in changed.items():
-        if modules := changed_files(store, own, target.code, only_modules=True):
+        files = changed_files(mark_of(store, own), mark_of(store, target.code))
+        if modules := [name for name in files if is_module(name)]:
             count = "1 cell goes" if len(names) == 1 else f"{len(names)} cells go"
             problems.append(
                 f"{count} on with the code {own} of earlier attempts, which differs from what "
-                f"stands here in {some(modules)}; --new-code: with what stands here"
+                f"stands here in {_some(modules)}; --new-code: with what stands here"
             )
     return codes
 
@@ -70,16 +71,7 @@ def _check(store: Store, target: Target, cell: Cell, own: str) -> None:
         )
 
 
-def changed_files(store: Store, a: str, b: str, *, only_modules: bool = False) -> list[str]:
-    """Files in which two frozen copies differ; empty where one of them is not there."""
-    first, second = (mark_of(store, code).get("files") or {} for code in (a, b))
-    if not (first and second):
-        return []
-    names = sorted(n for n in {*first, *second} if first.get(n) != second.get(n))
-    return [name for name in names if is_module(name) or not only_modules]
-
-
-def some(names: Sequence[str]) -> str:
+def _some(names: Sequence[str]) -> str:
     """The first few of many."""
     more = f", and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more

@@ -23,6 +23,7 @@ import pandas as pd
 
 from benchmarks.measurements import NAMES
 from core.files import write_atomic
+from launch.node.provenance import different_code
 from reports.frame.protocol import measured, mixed_within, protocol_fields
 from reports.frame.runs import CellRun, GridRuns
 
@@ -125,10 +126,15 @@ def _provenance(run: CellRun) -> dict[str, Any]:
     environments = [attempt.get("environment", attempt) for attempt in run.provenance] or [{}]
     gits = [environment.get("git") or {} for environment in environments]
     latest = environments[-1]
+    made = different_code(run.provenance) or run.provenance[-1:]
+    codes = [_code(attempt.get("environment", attempt)) for attempt in made]
     torch = [(environment.get("packages") or {}).get("torch") for environment in environments]
     facts = {
         # every attempt may have trained, so what one of them ran with the result may owe to it
         "commit": _each(git.get("commit") for git in gits),
+        # of the attempts that trained; both in the same order
+        "code": "; ".join(name for name, _ in codes if name) or None,
+        "modules": "; ".join(modules for _, modules in codes if modules) or None,
         "branch": gits[-1].get("branch"),
         "dirty": any(git.get("dirty") for git in gits) if any(gits) else None,
         "host": latest.get("host"),
@@ -139,6 +145,16 @@ def _provenance(run: CellRun) -> dict[str, Any]:
     }
     facts |= {k: v for k, v in (run.done or {}).items() if k in ("time", "wall_s", "attempts")}
     return flat_columns({k: v for k, v in facts.items() if v is not None})
+
+
+def _code(environment: Mapping[str, Any]) -> tuple[str, str]:
+    """Name of the code, and what tells it from other code; of runs from before it had a name, the
+    commit, and nothing outside of a checkout.
+    """
+    code, git = environment.get("code") or {}, environment.get("git") or {}
+    commit = str(git.get("commit") or "")
+    changed = f"{commit} {git['diff_sha256']}" if git.get("diff_sha256") else commit
+    return str(code.get("id") or commit[:10]), str(code.get("modules") or changed)
 
 
 def _each(values: Iterable[object]) -> str | None:

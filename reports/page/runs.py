@@ -141,6 +141,7 @@ def _facts(attempt: Mapping[str, Any]) -> tuple[dict[str, object], str]:
     shown: dict[str, object] = {
         "Command": (attempt.get("submission") or {}).get("command"),
         "Commit": f"{git['commit']} ({changed})" if git.get("commit") else "not in a checkout",
+        "Code": _code(environment.get("code") or {}),
         "Executor": (attempt.get("submission") or {}).get("executor"),
         "Host": environment.get("host"),
         "CPU": f"{cpu.get('model')}, {cpu.get('cores')} cores" if cpu else None,
@@ -150,6 +151,14 @@ def _facts(attempt: Mapping[str, Any]) -> tuple[dict[str, object], str]:
         "Packages": ", ".join(f"{name} {version}" for name, version in packages.items()),
     }
     return {name: value for name, value in shown.items() if value}, str(git.get("diff") or "")
+
+
+def _code(code: Mapping[str, Any]) -> str | None:
+    """Its name, and where that is to be found."""
+    if not code.get("id"):
+        return None
+    kept = {"snapshot": "frozen in the store", "installed": "an installed wheel"}
+    return f"{code['id']} ({kept.get(str(code.get('kind')), 'not frozen')})"
 
 
 def _cut(diff: str) -> str:

@@ -16,6 +16,7 @@ from ablations.table_spec import ColumnSpec, TableSpec
 from benchmarks.figures import Better, Figure
 from reports.frame.cells import CellRows
 from reports.frame.protocol import Differences, common_protocol
+from reports.tables.code import other_code
 from reports.tables.comparisons import Compared, compare, protocol_differences
 from reports.tables.labels import Names, distinct, field_value
 from reports.tables.layout import TableLayout, details_spec, figure_of, lay_out
@@ -242,8 +243,9 @@ def _groups(
     if not layout.spec.group and len(list(groupby(values))) > len(rows) / 2:
         values = [""] * len(rows)
     groups: dict[str, list[Row]] = {}
+    made = other_code(layout.cells)
     for cells, value in zip(rows, values, strict=True):
-        groups.setdefault(value, []).append(_row(layout, cells, columns, compared, notes))
+        groups.setdefault(value, []).append(_row(layout, cells, columns, compared, notes, made))
     return [tuple(rows) for rows in groups.values()]
 
 
@@ -253,6 +255,7 @@ def _row(
     columns: Sequence[Column],
     compared: Mapping[str, Compared],
     notes: Notes,
+    made: Mapping[str, str],
 ) -> Row:
     first = next(iter(cells.values()))
     labels = tuple(field.label(first) for field in layout.fields)
@@ -270,6 +273,7 @@ def _row(
             entries.append(_value(cell, column.figure, comparison, notes))
     seeds = ", ".join(dict.fromkeys(map(_seeds, cells.values())))
     marks = [notes.mark(f"{c.unfinished()}.") for c in cells.values() if c.unfinished()]
+    marks += [notes.mark(made[c.name]) for c in cells.values() if c.name in made]
     cell_names = " | ".join(cell.name for cell in cells.values())
     return Row(labels, seeds, tuple(entries), cell_names, tuple(dict.fromkeys(marks)))
 

@@ -15,6 +15,7 @@ from reports.frame.protocol import (
     show_value,
 )
 from reports.frame.statistics import Ties
+from reports.tables.code import diff_command, versions
 from reports.tables.comparisons import Compared
 from reports.tables.labels import field_value
 from reports.tables.layout import TableLayout, figure_of
@@ -54,10 +55,9 @@ def add_notes(
     for kind in dict.fromkeys(figure_of(column.figure).kind for column in layout.columns):
         if suspect := _suspect(frame, kind):
             notes.say(f"{MEASUREMENTS[kind].label}: suspect in {suspect}.")
-    commits, dirty = _code(frame)
-    if len(commits) > 1:
-        notes.say(f"The runs were made by different versions of the code: {', '.join(commits)}.")
-    if dirty:
+    if len(codes := versions(frame)) > 1:
+        notes.say(f"The runs were made by different versions of the code: {', '.join(codes)}.")
+    if _code(frame)[1]:
         notes.say("Some runs were made with uncommitted changes to the code.")
 
 
@@ -131,9 +131,14 @@ def protocol_rows(
     for kind, measurement in MEASUREMENTS.items():
         rows += [(measurement.label, text) for text in _measured_how(frame, kind)]
     commits, dirty = _code(frame)
-    if commits:
-        changed = "; some runs with uncommitted changes (kept with each run)" if dirty else ""
-        rows.append(("Code", f"commit {', '.join(commits)}{changed}."))
+    said = [f"commit {', '.join(commits)}"] if commits else []
+    said += ["some runs with uncommitted changes (kept with each run)"] if dirty else []
+    if codes := [name for name in versions(frame) if name not in commits]:
+        said.append(f"version {', '.join(codes)}")
+    if command := diff_command(frame):
+        said.append(f"what differs: {command}")
+    if said:
+        rows.append(("Code", f"{'; '.join(said)}."))
     return rows
 
 
