@@ -131,14 +131,14 @@ def protocol_rows(
     for kind, measurement in MEASUREMENTS.items():
         rows += [(measurement.label, text) for text in _measured_how(frame, kind)]
     commits, dirty = _code(frame)
-    said = [f"commit {', '.join(commits)}"] if commits else []
-    said += ["some runs with uncommitted changes (kept with each run)"] if dirty else []
+    made = [f"commit {', '.join(commits)}"] if commits else []
+    made += ["some runs with uncommitted changes (kept with each run)"] if dirty else []
     if codes := [name for name in versions(frame) if name not in commits]:
-        said.append(f"version {', '.join(codes)}")
+        made.append(f"version {', '.join(codes)}")
     if command := diff_command(frame):
-        said.append(f"what differs: {command}")
-    if said:
-        rows.append(("Code", f"{'; '.join(said)}."))
+        made.append(f"what differs: {command}")
+    if made:
+        rows.append(("Code", f"{'; '.join(made)}."))
     return rows
 
 

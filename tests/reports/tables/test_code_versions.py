@@ -44,13 +44,13 @@ def marks(table):
 
 def test_cells_of_other_code_are_marked_and_the_command_shows_what_differs(table):
     def codes(run):
-        edited = run.axes["head"] == "per-frame" and run.axes["messenger"] == "off"
+        edited = run.axes["head"] == "per_frame" and run.axes["messenger"] == "off"
         return [("b" * 16, "m2")] if edited and run.seed == 1 else [("a" * 16, "m1")]
 
     grid, built, _ = table(codes)
     found = {cell: said for cell, said in marks(built).items() if said}
     assert found == {
-        "messenger=off head=per-frame": [f"in part made by other code than most: {'b' * 16}."]
+        "messenger=off head=per_frame": [f"in part made by other code than most: {'b' * 16}."]
     }
     general = " ".join(note.text for note in built.notes if not note.mark)
     assert f"different versions of the code: {'a' * 16}, {'b' * 16}." in general
