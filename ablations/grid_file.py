@@ -20,6 +20,7 @@ from pydantic_core import ErrorDetails
 
 from ablations.analysis.limits import MOST_SEEDS, Limits
 from ablations.cell import Measurement
+from benchmarks.measurements import MEASUREMENTS
 from core.config.overrides import unknown
 from core.config.strict import Strict, fault_text, root_faults
 from core.errors import UserError
@@ -196,7 +197,7 @@ class GridSpec(Strict):
     )
     exclude: Exclude = Field(default=[])
     seeds: SeedsOrLimits = (0,)
-    measure: Measure = get_args(Measurement)
+    measure: Measure = tuple(n for n, kind in MEASUREMENTS.items() if not kind.on_request)
     scales: dict[str, ScaleSpec] = Field(
         default={}, description="name to what differs at that scale (--scale NAME)"
     )

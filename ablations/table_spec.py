@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from ablations.axes import Axis, label_text
 from ablations.grid_file import GridFault
-from benchmarks.figures import FIGURES
+from benchmarks.figures import FIGURES, GROUPS
 from benchmarks.measurements import NAMES
 from core.config.overrides import field_names, unknown
 from core.config.strict import Strict, fault_text, root_faults
@@ -101,10 +101,14 @@ class TableSpec(Strict):
     @field_validator("columns", mode="before")
     @classmethod
     def _columns_by_name(cls, value: Any) -> Any:
-        """A column may be given by the name of its figure alone."""
+        """A column may be given by the name of its figure alone, a group of columns by its own."""
         if not isinstance(value, list | tuple):
             return value
-        return [{"figure": item} if isinstance(item, str) else item for item in value]
+        columns: list[Any] = []
+        for item in value:
+            named = isinstance(item, str)
+            columns += [{"figure": n} for n in GROUPS.get(item, (item,))] if named else [item]
+        return columns
 
     @field_validator("order", "checks", "labels", "baseline", mode="before")
     @classmethod

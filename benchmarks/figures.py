@@ -58,6 +58,15 @@ def _ap(key: str) -> Figure:
     return Figure(key, f"ap.{key}", key, scale=100, decimals=1, better="high")
 
 
+def _tracking(key: str) -> Figure:
+    return Figure(key, f"tracking.{key}", key, scale=100, decimals=1, better="high")
+
+
+def _lost(kind: str, label: str, about: str) -> Figure:
+    about = f"AP lost to {about}"
+    return Figure(f"lost_{kind}", f"errors.{kind}", label, 100, 1, better="low", about=about)
+
+
 def _rate(key: str, scope: str, label: str) -> Figure:
     return Figure(key, f"fps.fps_{scope}", label, decimals=1, about=_SCOPES[scope])
 
@@ -85,6 +94,16 @@ _ALL = (
         about="standard deviation of AP under resampling of the videos, mean over seeds: what a "
         "test set of this size leaves open, apart from the spread of the seeds",
     ),
+    *map(_tracking, ["HOTA", "DetA", "AssA", "LocA", "IDF1"]),
+    Figure("IDSW", "tracking.IDSW", "ID switches", decimals=0, better="low"),
+    _lost("class", "class", "tracks of the wrong class"),
+    _lost("mask", "mask", "wrong masks of tracks in place"),
+    _lost("identity", "identity", "tracks that jump, and instances in parts"),
+    _lost("frames", "frames", "missing frames, and frames too many"),
+    _lost("duplicate", "duplicate", "duplicates"),
+    _lost("background", "backgr.", "tracks of nothing"),
+    _lost("both", "both", "tracks of the wrong class that are out of place, too"),
+    _lost("missed", "missed", "instances without a track"),
     Figure("params", "flops.parameters", "Params (M)", 1e-6, 2, exact=True),
     Figure("trainable", "flops.trainable", "Trainable (M)", 1e-6, 2, exact=True),
     Figure("macs", "flops.total", "MAdds (G)", 1e-9, 2, exact=True),
@@ -113,3 +132,12 @@ SPEEDS = (
     *("fps_model", "fps", "fps_end_to_end"),
     *("latency_model", "latency", "latency_end_to_end"),
 )
+
+GROUPS = {
+    "tracking": ("HOTA", "DetA", "AssA", "LocA", "IDF1", "IDSW"),
+    "lost": tuple(key for key in FIGURES if key.startswith("lost_")),
+}
+"""Columns of a table that one name stands for."""
+
+ABOVE = dict.fromkeys(GROUPS["lost"], "AP lost to")
+"""What is printed above the head of a figure's column."""

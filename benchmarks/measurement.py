@@ -37,6 +37,7 @@ class Measurement:
         run: makes the record: JSON types, with ``figures`` and ``protocol``.
         needs_predictions: the model is trained and the held-out videos are predicted first.
         early: cheap and independent of the weights, so it is done before the training.
+        on_request: a grid that does not say what to measure does without it.
         phrases: the best known protocol fields in words: a template and the fields that fill it.
         varied_by: protocol field to the switches that are expected to change it.
     """
@@ -47,5 +48,6 @@ class Measurement:
     run: Callable[[Inputs], dict[str, Any]]
     needs_predictions: bool = False
     early: bool = False
+    on_request: bool = False
     phrases: tuple[tuple[str, ...], ...] = ()
     varied_by: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -31,6 +31,18 @@ def _ap(inputs: Inputs) -> dict[str, Any]:
     ).record
 
 
+def _tracking(inputs: Inputs) -> dict[str, Any]:
+    from benchmarks.diagnosis.record import tracking_record
+
+    return tracking_record(inputs.config, inputs.checkpoint, inputs.predictions, inputs.name)
+
+
+def _errors(inputs: Inputs) -> dict[str, Any]:
+    from benchmarks.diagnosis.record import errors_record
+
+    return errors_record(inputs.config, inputs.checkpoint, inputs.predictions, inputs.name)
+
+
 def _flops(inputs: Inputs) -> dict[str, Any]:
     from benchmarks.flops.record import flops_record
 
@@ -70,6 +82,23 @@ _INPUT_PHRASES = (
     ("batch {}", "batch"),
 )
 
+_SCORED_PHRASES = (
+    ("{}", "data"),
+    ("{}", "split"),
+    ("{} videos", "videos"),
+    ("{} instances", "instances"),
+    ("checkpoint: {}", "checkpoint"),
+    ("{}", "mode"),
+)
+_SCORED = {
+    **_MODEL,
+    "data": ("data.root", "data.annotations"),
+    "split": _SPLIT,
+    "videos": (*_SPLIT, "data.synthetic.videos"),
+    "instances": (*_SPLIT, "data.synthetic.videos", "data.synthetic.seed"),
+    "checkpoint": ("train.steps", "inference.weights", "train.ema"),
+}
+
 MEASUREMENTS: dict[str, Measurement] = {
     measurement.name: measurement
     for measurement in (
@@ -79,22 +108,28 @@ MEASUREMENTS: dict[str, Measurement] = {
             "AP",
             _ap,
             needs_predictions=True,
-            phrases=(
-                ("{}", "data"),
-                ("{}", "split"),
-                ("{} videos", "videos"),
-                ("{} instances", "instances"),
-                ("checkpoint: {}", "checkpoint"),
-                ("{}", "mode"),
-            ),
-            varied_by={
-                **_MODEL,
-                "data": ("data.root", "data.annotations"),
-                "split": _SPLIT,
-                "videos": (*_SPLIT, "data.synthetic.videos"),
-                "instances": (*_SPLIT, "data.synthetic.videos", "data.synthetic.seed"),
-                "checkpoint": ("train.steps", "inference.weights", "train.ema"),
-            },
+            phrases=_SCORED_PHRASES,
+            varied_by=_SCORED,
+        ),
+        Measurement(
+            "tracking",
+            "Tracking",
+            "Tracking",
+            _tracking,
+            needs_predictions=True,
+            on_request=True,
+            phrases=(*_SCORED_PHRASES, ("tracks from score {}", "min_score")),
+            varied_by=_SCORED,
+        ),
+        Measurement(
+            "errors",
+            "AP lost to each kind of error",
+            "Errors",
+            _errors,
+            needs_predictions=True,
+            on_request=True,
+            phrases=_SCORED_PHRASES,
+            varied_by=_SCORED,
         ),
         Measurement(
             "flops",

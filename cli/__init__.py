@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from cli import code, data, grids, measuring, models, reporting, training
+from cli import code, data, diagnosing, grids, measuring, models, reporting, training
 from core.errors import UserError
 
 app = typer.Typer(
@@ -20,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for group in (models, data, training, measuring, grids, code, reporting):
+for group in (models, data, training, measuring, diagnosing, grids, code, reporting):
     app.add_typer(group.app)
 
 

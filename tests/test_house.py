@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 ROOMS = ("core", "benchmarks", "ablations", "launch", "reports", "cli")
 WINGS = {
     "core": ("errors", "files", "interrupt", "config", "model", "data", "training", "inference"),
-    "benchmarks": ("records", "machine", "ap", "workloads", "flops", "speed", "*"),
+    "benchmarks": ("records", "machine", "ap", "diagnosis", "workloads", "flops", "speed", "*"),
     "launch": (
         *("records", "code", "node", "executors", "watch", "submit", "costs", "price", "*"),
     ),

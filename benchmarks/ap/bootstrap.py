@@ -15,13 +15,15 @@ difference can be resampled in pairs, which cancels what the videos have in comm
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from benchmarks.ap.accumulate import accumulate
-from benchmarks.ap.evaluate import FIGURES, ApResult, figures_of
+from benchmarks.ap.evaluate import ApResult, figures_of
 from benchmarks.ap.tracks import Floats, Ints
 from core.errors import UserError
 
@@ -56,6 +58,7 @@ class Bootstrap:
         videos: drawn in each resample.
         figures: as measured, on the videos as they are.
         samples: by figure, (resamples,); NaN where a resample has no track of the size.
+        counts: figures that are counts; all others are shares, of 0 to 1.
     """
 
     level: float
@@ -63,6 +66,7 @@ class Bootstrap:
     videos: int
     figures: dict[str, float | None]
     samples: dict[str, Floats]
+    counts: tuple[str, ...] = ()
 
     @property
     def intervals(self) -> dict[str, Interval | None]:
@@ -70,22 +74,22 @@ class Bootstrap:
         found: dict[str, Interval | None] = {}
         for name, figure in self.figures.items():
             interval = _interval(self.samples[name], figure, self.level)
-            # no share lies outside 0 to 1
+            most = math.inf if name in self.counts else 1.0
             found[name] = interval and replace(
-                interval, low=max(interval.low, 0.0), high=min(interval.high, 1.0)
+                interval, low=max(interval.low, 0.0), high=min(interval.high, most)
             )
         return found
 
-    def to_dict(self) -> dict[str, Any]:
-        """For the record: JSON types; the samples of AP are kept for paired differences."""
+    def to_dict(self, kept: Sequence[str] = ("AP",)) -> dict[str, Any]:
+        """For the record: JSON types; samples of ``kept`` stay in it for paired differences."""
         intervals = {name: None if i is None else asdict(i) for name, i in self.intervals.items()}
         return {
-            "resamples": len(self.samples["AP"]),
+            "resamples": len(next(iter(self.samples.values()))),
             "level": self.level,
             "seed": self.seed,
             "method": "percentiles over videos, bias taken off",
             **intervals,
-            "samples": {"AP": _plain(self.samples["AP"])},
+            "samples": {name: _plain(self.samples[name]) for name in kept},
         }
 
 
@@ -105,15 +109,43 @@ def bootstrap(
     """
     if resamples < 1:
         raise UserError(f"a bootstrap needs at least 1 resample, not {resamples}")
+    return resample(
+        lambda draws: figures_of(accumulate(result.matches, draws)),
+        result.figures,
+        draw_videos(result.videos, resamples, seed),
+        level=level,
+        seed=seed,
+    )
+
+
+def resample(
+    compute: Callable[[Ints], Mapping[str, Floats]],
+    figures: dict[str, float | None],
+    draws: Ints,
+    *,
+    level: float = 0.95,
+    seed: int,
+    counts: tuple[str, ...] = (),
+) -> Bootstrap:
+    """Figures of any kind, of resampled videos.
+
+    Args:
+        compute: by figure, (R,) of datasets in which a video occurs as often as (R, V) says.
+        figures: of the videos as they are.
+        draws: (resamples, V) of :func:`draw_videos`.
+        level: share of the resamples inside an interval.
+        seed: of the draws.
+        counts: figures that are counts.
+
+    Raises:
+        UserError: a level outside (0, 1).
+    """
     if not 0 < level < 1:
         raise UserError(f"the level of an interval is between 0 and 1, such as 0.95, not {level}")
-    draws = draw_videos(result.videos, resamples, seed)
-    parts = [
-        figures_of(accumulate(result.matches, draws[start : start + CHUNK]))
-        for start in range(0, resamples, CHUNK)
-    ]
-    samples = {name: np.concatenate([part[name] for part in parts]) for name in FIGURES}
-    return Bootstrap(level, seed, result.videos, result.figures, samples)
+    parts = [compute(draws[start : start + CHUNK]) for start in range(0, len(draws), CHUNK)]
+    none = [np.zeros(0)]
+    samples = {name: np.concatenate([part[name] for part in parts] or none) for name in figures}
+    return Bootstrap(level, seed, draws.shape[1], figures, samples, counts)
 
 
 def draw_videos(videos: int, resamples: int, seed: int) -> Ints:
@@ -147,7 +179,7 @@ def difference_record(other: Bootstrap, result: Bootstrap, results: str) -> dict
         result: of the results that the record is of.
         results: where the other results are.
     """
-    intervals = {name: paired_difference(other, result, name) for name in FIGURES}
+    intervals = {name: paired_difference(other, result, name) for name in result.figures}
     return {
         "results": results,
         "figures": other.figures,

@@ -116,7 +116,7 @@ def figures_of(curves: Curves) -> dict[str, Floats]:
     values = [precision["all"], at[50], at[75]]
     values += [precision[area] for area in ("small", "medium", "large")]
     values += [curves.recall[:, i] for i in range(len(LIMITS))]
-    return {name: _mean(value) for name, value in zip(FIGURES, values, strict=True)}
+    return {name: mean_of(value) for name, value in zip(FIGURES, values, strict=True)}
 
 
 def ap_record(
@@ -161,11 +161,11 @@ def ap_result(parts: Sequence[VideoMatches], tracks: int, dataset: VideoDataset)
     """The figures of every video's matches, and of so many predicted tracks."""
     matches = gather(parts, list(dataset.categories))
     curves = accumulate(matches, np.ones((1, matches.videos), np.int64))
-    per_class = _mean(np.moveaxis(curves.precision[0, 0], 0, 1)[:, None])
-    names = _class_names(dataset.categories)
+    per_class = mean_of(np.moveaxis(curves.precision[0, 0], 0, 1)[:, None])
+    names = class_names(dataset.categories)
     return ApResult(
-        figures={name: _number(value[0]) for name, value in figures_of(curves).items()},
-        per_class={name: _number(ap) for name, ap in zip(names, per_class, strict=True)},
+        figures={name: number_of(value[0]) for name, value in figures_of(curves).items()},
+        per_class={name: number_of(ap) for name, ap in zip(names, per_class, strict=True)},
         videos=matches.videos,
         instances=sum(not track.crowd for track in dataset.tracks),
         tracks=tracks,
@@ -173,7 +173,7 @@ def ap_result(parts: Sequence[VideoMatches], tracks: int, dataset: VideoDataset)
     )
 
 
-def _class_names(categories: Mapping[int, str]) -> list[str]:
+def class_names(categories: Mapping[int, str]) -> list[str]:
     """By rising id; a name that two categories share gets the id behind it."""
     names = list(categories.values())
     return [
@@ -182,7 +182,7 @@ def _class_names(categories: Mapping[int, str]) -> list[str]:
     ]
 
 
-def _mean(values: Floats) -> Floats:
+def mean_of(values: Floats) -> Floats:
     """(R,) mean of (R, ...) over what is not NaN; NaN where nothing is left."""
     flat = values.reshape(len(values), -1)
     there = ~np.isnan(flat)
@@ -192,7 +192,8 @@ def _mean(values: Floats) -> Floats:
     return mean
 
 
-def _number(value: float) -> float | None:
+def number_of(value: float) -> float | None:
+    """None for NaN."""
     return None if np.isnan(value) else float(value)
 
 

@@ -16,6 +16,9 @@ from core.files import read_json
 
 T = TypeVar("T")
 
+OCCLUSION = {None: 0.0, "no_occlusion": 0.0, "slight_occlusion": 0.25, "severe_occlusion": 0.75}
+"""OVIS's levels, with the degrees that its paper gives them."""
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -212,6 +215,7 @@ class _Reader:
             boxes=boxes,
             areas=areas,
             crowd=bool(crowd),
+            occlusion=_occlusion(entry, video.length),
         )
 
     def _video_of(self, entry: dict[str, Any]) -> Video:
@@ -273,6 +277,16 @@ def _masks(entry: dict[str, Any], video: Video) -> tuple[Rle | None, ...]:
 
 def _first(bad: list[str]) -> str:
     return bad[0] + (f" (and {len(bad) - 1} more frames)" if len(bad) > 1 else "")
+
+
+def _occlusion(entry: dict[str, Any], length: int) -> tuple[float, ...] | None:
+    """OVIS's levels; other files may mean something else by the key."""
+    levels = entry.get("occlusion")
+    if not isinstance(levels, list) or len(levels) != length:
+        return None
+    if not all(isinstance(level, str | None) and level in OCCLUSION for level in levels):
+        return None
+    return tuple(OCCLUSION[level] for level in levels)
 
 
 def _boxes(entry: dict[str, Any], masks: tuple[Rle | None, ...]) -> tuple[Box | None, ...]:

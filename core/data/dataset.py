@@ -35,6 +35,8 @@ class Track:
         boxes: (x, y, width, height) in pixels: the file's own, else around the mask.
         areas: pixels: the file's own, else the mask's; 0 only where the mask is empty.
         crowd: a group that is no target and that AP ignores.
+        occlusion: OVIS's level of each frame as its degree of occlusion (0, 0.25 or 0.75; 0 where
+            the instance is absent), where the file has it.
     """
 
     id: int
@@ -44,6 +46,7 @@ class Track:
     boxes: tuple[Box | None, ...]
     areas: tuple[float | None, ...]
     crowd: bool = False
+    occlusion: tuple[float, ...] | None = None
 
     def visible(self, frame: int) -> bool:
         """Whether the frame shows the instance: a mask that is not empty, a box of a pixel."""

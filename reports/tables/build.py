@@ -13,7 +13,7 @@ import pandas as pd
 from ablations.analysis.limits import Limits
 from ablations.analysis.verdicts import MOST_SEEDS
 from ablations.table_spec import ColumnSpec, TableSpec
-from benchmarks.figures import Better, Figure
+from benchmarks.figures import ABOVE, Better, Figure
 from reports.frame.cells import CellRows
 from reports.frame.protocol import Differences, common_protocol
 from reports.tables.code import other_code
@@ -191,7 +191,7 @@ def _columns(
             label = heads[spec.figure]
             decimals = _decimals(spec, layout.spec, figure, compared[spec.figure])
             marks = _column_marks(compared[spec.figure], notes)
-            head = None
+            head = ABOVE.get(spec.figure)
             if over is not None and layout.spec.across:
                 head = names.values(layout.spec.across)[over]
             columns.append(Column(figure, label, decimals, "value", over, head, marks))

@@ -15,7 +15,18 @@ from reports.tables.labels import Field, axes_of, field_value, make_fields
 
 _COLUMNS = ("AP", "macs", "fps")
 """The figures of a table that does not name its own: what it scores, a cost, a speed."""
-_DETAILS = ("AP50", "AP75", "AR1", "AR10", "AP_videos", "params", "latency", "memory")
+_DETAILS = (
+    "AP50",
+    "AP75",
+    "AR1",
+    "AR10",
+    "AP_videos",
+    "HOTA",
+    "AssA",
+    "params",
+    "latency",
+    "memory",
+)
 """Those of the second table beside it."""
 
 

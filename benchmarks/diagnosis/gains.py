@@ -1,0 +1,144 @@
+"""AP that would be gained if one kind of error were mended, for any weightings of the videos.
+
+A mended track finds the instance that it is on, if that one is not found yet, and else is gone;
+duplicates, tracks on the background and those of kind ``both`` are gone; missed instances are not
+asked for.  This is TIDE's rule; here AP is the mean over all thresholds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from benchmarks.ap.accumulate import Matches, accumulate
+from benchmarks.ap.match import THRESHOLDS, VideoMatches, concatenated
+from benchmarks.ap.tracks import Bools, Floats, Ints
+from benchmarks.diagnosis.errors import CLASS, KINDS, MENDED_BY_MATCHING, VideoErrors
+
+
+@dataclass(frozen=True)
+class Errors:
+    """All videos' errors, beside their matches.
+
+    Attributes:
+        matches: of the videos, all sizes of tracks.
+        kind: (D, T) as :class:`VideoErrors` says.
+        alone: (D, T) likewise, among all annotated tracks.
+        missed: (G, T) likewise.
+    """
+
+    matches: Matches
+    kind: Ints
+    alone: Ints
+    missed: Bools
+
+    def counts(self) -> dict[str, list[int]]:
+        """By kind, how many tracks have it at each threshold."""
+        found = {name: (self.kind == number).sum(0) for number, name in enumerate(KINDS[:-1])}
+        found[KINDS[-1]] = self.missed.sum(0)
+        return {name: count.tolist() for name, count in found.items()}
+
+
+def gather_errors(matches: Matches, parts: Sequence[VideoErrors]) -> Errors:
+    """The errors of videos in the order of their matches."""
+    first = np.cumsum([0, *(len(part.missed) for part in parts)])
+    alone = [np.where(p.alone < 0, -1, p.alone + n) for p, n in zip(parts, first[:-1], strict=True)]
+    tracks = matches.tracks
+    ignored = tracks.truth_ignored.copy()
+    ignored[:, 1:] = True  # nobody asks for their AP, so it takes no time
+    return Errors(
+        replace(matches, tracks=replace(tracks, truth_ignored=ignored)),
+        np.concatenate([part.kind for part in parts]),
+        np.concatenate(alone),
+        np.concatenate([part.missed for part in parts]),
+    )
+
+
+def gains(errors: Errors, weights: Ints) -> tuple[Floats, dict[str, Floats]]:
+    """AP of datasets in which video v occurs ``weights[r, v]`` times, and what each kind costs.
+
+    Returns:
+        (R, K) AP of each class, NaN where it is not annotated; and by kind the AP that mending
+        it would add.
+    """
+    before = _ap(errors.matches, weights)
+    found = {}
+    for number, name in enumerate(KINDS):
+        if name == KINDS[-1]:
+            after = _without_missed(errors, weights, before) if errors.missed.any() else before
+        elif (errors.kind == number).any():
+            after = _ap(_mended(errors, number), weights)
+        else:
+            after = before
+        found[name] = after - before
+    return before, found
+
+
+def _ap(matches: Matches, weights: Ints) -> Floats:
+    mean: Floats = accumulate(matches, weights).precision[:, 0].mean(1)
+    return mean
+
+
+def _mended(errors: Errors, number: int) -> Matches:
+    """The matches if the tracks of a kind were right, or gone."""
+    tracks = errors.matches.tracks
+    wrong = errors.kind == number
+    right = wrong & (errors.alone >= 0)
+    ignored, matched = tracks.ignored.copy(), tracks.matched.copy()
+    if number == CLASS or number not in MENDED_BY_MATCHING:
+        ignored[:, 0] |= wrong
+    else:
+        ignored[:, 0] |= wrong & ~right
+        matched[:, 0] |= right
+    mended = replace(tracks, matched=matched, ignored=ignored)
+    matches = replace(errors.matches, tracks=mended)
+    return _relabelled(matches, errors, right) if number == CLASS else matches
+
+
+def _relabelled(matches: Matches, errors: Errors, right: Bools) -> Matches:
+    """With each track again as one of the class that it should have had."""
+    track, threshold = np.nonzero(right)
+    pairs = np.stack([track, errors.alone[track, threshold]], 1)
+    (rows, truths), of = _unique(pairs)
+    tracks = matches.tracks
+    shape = (len(rows), *tracks.matched.shape[1:])
+    matched = np.zeros(shape, bool)
+    matched[of, 0, threshold] = True
+    again = VideoMatches(
+        category=tracks.truth_category[truths],
+        score=tracks.score[rows],
+        rank=tracks.rank[rows],
+        matched=matched,
+        ignored=~matched,
+        truth_category=tracks.truth_category[:0],
+        truth_ignored=tracks.truth_ignored[:0],
+    )
+    video = np.append(matches.video, matches.video[rows])
+    return replace(matches, tracks=concatenated([tracks, again]), video=video)
+
+
+def _unique(pairs: Ints) -> tuple[Ints, Ints]:
+    rows, inverse = np.unique(pairs, axis=0, return_inverse=True)
+    return rows.T, inverse.reshape(-1)
+
+
+def _without_missed(errors: Errors, weights: Ints, before: Floats) -> Floats:
+    """AP if the missed tracks, other ones at each threshold, were not asked for."""
+    tracks = errors.matches.tracks
+    found = []
+    for place in range(len(THRESHOLDS)):
+        part = replace(
+            tracks,
+            matched=tracks.matched[:, :, place : place + 1],
+            ignored=tracks.ignored[:, :, place : place + 1],
+            truth_ignored=tracks.truth_ignored | errors.missed[:, place : place + 1],
+        )
+        curves = accumulate(replace(errors.matches, tracks=part), weights)
+        found.append(curves.precision[:, 0, 0])
+    after = np.stack(found)
+    # of a class of which all is missed nothing is left to be found
+    after = np.where(np.isnan(after) & ~np.isnan(before), 1.0, after)
+    mean: Floats = after.mean(0)
+    return mean

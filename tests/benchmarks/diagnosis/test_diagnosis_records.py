@@ -1,0 +1,91 @@
+"""The records that ``measure: [tracking, errors]`` leaves of a cell."""
+
+import json
+
+import pytest
+import torch
+
+from ablations.grid import build_grid
+from benchmarks.ap.score import heldout_videos
+from benchmarks.diagnosis.errors import KINDS
+from benchmarks.diagnosis.tracking import FIGURES
+from benchmarks.figures import FIGURES as ALL
+from benchmarks.figures import GROUPS
+from benchmarks.measurement import Inputs
+from benchmarks.measurements import MEASUREMENTS
+from core.errors import UserError
+from tests.core.training.runs import small
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    """By name: the truth as predictions, but for a track that is cut and one that is missing."""
+    folder = tmp_path_factory.mktemp("cell")
+    config = small()
+    tracks = heldout_videos(config).tracks
+    results = [
+        {
+            "video_id": track.video_id,
+            "category_id": track.category_id,
+            "score": 0.9,
+            "segmentations": list(track.segmentations),
+        }
+        for track in tracks[1:]
+    ]
+    results[0]["segmentations"][1:] = [None] * (len(results[0]["segmentations"]) - 1)
+    torch.save({"meta": {"step": 7}, "state_dict": {}}, folder / "last.pt")
+    (folder / "predictions.json").write_text(json.dumps(results))
+    inputs = Inputs("small", config, folder / "last.pt", folder / "predictions.json")
+    return {name: MEASUREMENTS[name].run(inputs) for name in ("ap", "tracking", "errors")}
+
+
+def test_figures_intervals_and_protocol_are_recorded(records):
+    records = json.loads(json.dumps(records))
+    tracking, errors = records["tracking"], records["errors"]
+    assert list(tracking["figures"]) == list(FIGURES)
+    assert list(errors["figures"]) == list(KINDS)
+    for record in (tracking, errors):
+        assert record["protocol"]["checkpoint"] == "last, step 7"
+        assert record["protocol"]["videos"] == records["ap"]["protocol"]["videos"]
+        assert record["bootstrap"]["resamples"] == 250
+        assert set(record["bootstrap"]["samples"]) == set(record["figures"])
+    assert tracking["protocol"]["min_score"] == 0.3
+    assert tracking["figures"]["LocA"] == 1
+    assert 0 < tracking["figures"]["HOTA"] < 1
+    assert tracking["all_classes"].keys() == tracking["figures"].keys()
+    assert errors["protocol"]["located"] == 0.1
+
+
+def test_what_is_missing_is_where_it_was_taken_away(records):
+    errors, ap = records["errors"], records["ap"]["figures"]["AP"]
+    lost = {kind: loss for kind, loss in errors["figures"].items() if loss}
+    assert set(lost) == {"frames", "missed"}
+    assert ap < 1
+    assert max(errors["counts"]["missed"]) == max(errors["counts"]["frames"]) == 1
+    assert {"AP_short", "AR_long"} <= errors["slices"]["length"].keys()
+
+
+def test_tables_know_the_figures(records):
+    for name, group in (("tracking", "tracking"), ("errors", "lost")):
+        columns = {ALL[key].column for key in GROUPS[group]}
+        assert columns == {f"{name}.{figure}" for figure in records[name]["figures"]}
+
+
+def test_a_grid_asks_for_them_or_does_without():
+    grid = {"name": "g", "base": "tiny", "axes": {"head.kind": ["stqi"]}}
+    assert build_grid(grid).measure == ("ap", "flops", "fps")
+    asked = build_grid(grid | {"measure": ["ap", "tracking", "errors"]})
+    assert asked.cells[0].measure == ("ap", "tracking", "errors")
+    with pytest.raises(UserError, match="'ap', 'tracking', 'errors', 'flops' or 'fps'"):
+        build_grid(grid | {"measure": ["track"]})
+
+
+def test_a_name_stands_for_a_group_of_columns():
+    table = {"columns": ["AP", "lost", {"figure": "HOTA", "decimals": 2}]}
+    grid = build_grid(
+        {"name": "g", "base": "tiny", "axes": {"head.kind": ["stqi"]}, "table": table}
+    )
+    from ablations.table_spec import parse_specs
+
+    (spec,) = parse_specs(grid.table, "g")
+    assert [column.figure for column in spec.columns] == ["AP", *GROUPS["lost"], "HOTA"]
