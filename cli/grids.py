@@ -127,6 +127,13 @@ def launch_grid(
             help="wait, and add seeds to cells that are undecided, as the grid's seeds allow",
         ),
     ] = False,
+    replace_queued: Annotated[
+        bool,
+        typer.Option(
+            "--replace-queued",
+            help="put in anew what is queued with other resources than the profile has now",
+        ),
+    ] = False,
     new_code: Annotated[
         bool,
         typer.Option("--new-code", help="what stands here also for runs that other code has begun"),
@@ -151,7 +158,7 @@ def launch_grid(
     log_to_stderr()
     if until_decided and cell:
         raise UserError("--until-decided compares all cells of a grid: leave out --cell")
-    options = LaunchOptions(tuple(cell or ()), report, wait, interval, asked.budget)
+    options = LaunchOptions(tuple(cell or ()), report, wait, interval, asked.budget, replace_queued)
     run = run_rounds if until_decided else run_launch
     target = replace(asked.target, new_code=new_code)
     if not run(asked.store, asked.grid, target, asked.rules, options):
@@ -236,6 +243,50 @@ def cancel_cells(
         raise UserError(
             f"the cells will stop by themselves, but SLURM was not told: {done.problem}"
         )
+
+
+@app.command("hold")
+def hold_cells(
+    grid: LaunchedGrid,
+    cells: Annotated[
+        list[str] | None, typer.Argument(help="names or signatures; none: all that are queued")
+    ] = None,
+    scale: Scale = None,
+    store: StoreOption = None,
+) -> None:
+    """Keep queued cells from starting, until they are released; those that run go on.
+
+    `tevit hold components`, and later `tevit release components`
+    """
+    _hold(grid, cells, scale, store, release=False)
+
+
+@app.command("release")
+def release_cells(
+    grid: LaunchedGrid,
+    cells: Annotated[
+        list[str] | None, typer.Argument(help="names or signatures; none: all that are queued")
+    ] = None,
+    scale: Scale = None,
+    store: StoreOption = None,
+) -> None:
+    """Let cells that were held start.
+
+    `tevit release components messenger=off,head.kind=stqi,s1`
+    """
+    _hold(grid, cells, scale, store, release=True)
+
+
+def _hold(
+    grid: str, cells: list[str] | None, scale: str | None, store: Path | None, *, release: bool
+) -> None:
+    from launch.cancel import hold
+
+    where, manifest = launched(grid, scale, store)
+    wanted = [manifest.cell(name) for name in cells] if cells else list(manifest.all_cells)
+    done = hold(where, wanted, release=release)
+    word = "released" if release else "held"
+    print(f"{len(done)} cells {word}" if done else "nothing is queued")
 
 
 @app.command("failures")

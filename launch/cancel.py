@@ -1,4 +1,4 @@
-"""Taking cells back: a mark in the run folder, and a word to whoever runs them.
+"""Taking cells back, and holding them: a mark in the run folder, and a word to whoever runs them.
 
 The mark counts even where the word is lost (a controller that restarts forgets its last
 seconds): a cell that starts, or gives a sign of life, sees it and stops.
@@ -28,6 +28,27 @@ class Cancelled:
 
     cells: tuple[ManifestCell, ...]
     problem: str | None = None
+
+
+def hold(store: Store, cells: Sequence[ManifestCell], *, release: bool) -> list[ManifestCell]:
+    """Keep those of ``cells`` that are queued from starting, or let them start again.
+
+    Raises:
+        UserError: their executor cannot, or could not be told; names what can be done instead.
+    """
+    found = survey(store, {c.signature: c.measure for c in cells}, record=True).cells
+    queued = [c for c in cells if found[c.signature].state.name == "queued"]
+    told: dict[str, list[CellStatus]] = {}
+    for signature in dict.fromkeys(c.signature for c in queued):
+        status = found[signature]
+        told.setdefault(status.batch.executor if status.batch else "", []).append(status)
+    for name, statuses in told.items():
+        if name not in EXECUTORS:
+            raise UserError(
+                f"submitted by the executor {name or 'unknown'}, which is not known here"
+            )
+        EXECUTORS[name].hold(statuses, release=release)
+    return queued
 
 
 def cancel(store: Store, cells: Sequence[ManifestCell]) -> Cancelled:

@@ -45,6 +45,7 @@ class LaunchOptions:
         wait: follow until then.
         interval: seconds between two looks; none: as many as the executor is worth.
         budget: of device hours, which launches together may not exceed; none: no limit.
+        replace_queued: put those anew that are queued with other resources than asked for now.
     """
 
     cells: tuple[str, ...] = ()
@@ -52,6 +53,7 @@ class LaunchOptions:
     wait: bool = False
     interval: float | None = None
     budget: Budget | None = None
+    replace_queued: bool = False
 
 
 def run_launch(
@@ -77,7 +79,16 @@ def run_launch(
         if options.budget is not None:
             options.budget.charge(prices[-1], grid.name)
 
-    done = launch(store, grid, target, rules, only=only, check=check)
+    done = launch(
+        store,
+        grid,
+        target,
+        rules,
+        only=only,
+        replace_queued=options.replace_queued,
+        patient=options.wait,
+        check=check,
+    )
     remember(store, grid.name, prices[-1], done.submitted)
     say(console, submitted_text(done))
     for problem in done.plan.problems:
@@ -117,15 +128,16 @@ def report_command(store: Store, grid: str, code: str | None) -> tuple[str, ...]
 def submitted_text(done: Launched) -> str:
     """What a launch did, in a line or two."""
     plan, count = done.plan, len(done.submitted)
-    if not done.batches:
+    if not done.batches and not done.no_room:
         counted = ", ".join(f"{n} {action}" for action, n in plan.counts().items())
         return f"{plan.grid.name}: nothing to submit ({counted})"
     jobs = [job_id for _, job_id in done.batches]
-    text = f"{plan.grid.name}: {plan.target.executor.submitted_text(count, jobs)}"
+    what = plan.target.executor.submitted_text(count, jobs) if jobs else "nothing submitted"
+    text = f"{plan.grid.name}: {what}"
     if done.no_room:
         wished = sum(len(batch.cells) for batch in plan.batches)
         text += (
-            f"\n{wished - count} more cells found no room: {done.no_room}\n"
+            f"\n{wished - count} {'more ' * bool(jobs)}cells found no room: {done.no_room}\n"
             "Launch again when there is, or with --wait, which fills up as room comes."
         )
     return text

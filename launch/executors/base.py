@@ -68,7 +68,7 @@ class BatchPlan:
         parameters: what the executor is given; recorded in the journal.
         settings: what a task has to know: patience and time limit (see launch.node.task).
         after: signature of the run that all of them start from and that has to end before.
-        pack: as of :class:`launch.records.journal.Batch`.
+        pack: as of :class:`launch.records.journal.Batch`, and so is note.
     """
 
     cells: tuple[Cell, ...]
@@ -76,6 +76,7 @@ class BatchPlan:
     settings: Mapping[str, Any] = field(default_factory=dict)
     after: str | None = None
     pack: Mapping[str, int] = field(default_factory=dict)
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -260,6 +261,10 @@ class Executor:
         """
         return [BatchPlan(tuple(cells), {})]
 
+    def more_memory(self, store: Store, profile: Profile, cell: Cell) -> str | None:
+        """What a cell that ran out of host memory can be given now; None: no more than it had."""
+        return None
+
     def changed(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         """Parameters that differ between a batch that waits and what would be submitted now."""
         return []
@@ -352,6 +357,25 @@ class Executor:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGTERM)
 
+    def take_back(self, cells: Iterable[CellStatus]) -> None:
+        """Have queued cells that have not begun by now not run; those that have are left alone.
+
+        Raises:
+            SubmissionError: it could not be told.
+        """
+
+    def hold(self, cells: Sequence[CellStatus], *, release: bool) -> None:
+        """Keep queued cells from starting, or let them start again.
+
+        Raises:
+            UserError: it cannot do that.
+            SubmissionError: it could not be told.
+        """
+        raise UserError(
+            f"the executor {self.name} cannot hold cells: tevit cancel takes them back, and "
+            "tevit launch brings them again"
+        )
+
     def log(self, journal: Journal, batch: Batch, index: int) -> Path | None:
         """The file that is written around a cell's own log, if any."""
         return None
@@ -386,6 +410,19 @@ def tasks_of(journal: Journal, batch: Batch) -> list[CellTask]:
         )
         for k, s in enumerate(batch.signatures)
     ]
+
+
+def check_path(store: Store) -> None:
+    """Refuse what submitit and sbatch would take for a pattern.
+
+    Raises:
+        UserError: the store's path has a %.
+    """
+    if "%" in str(store.root):
+        raise UserError(
+            f"the store {store.root} has a % in its path, which submitit and sbatch replace as a "
+            "pattern: give --store another path, such as a symbolic link to it"
+        )
 
 
 def check_shares(cells: Iterable[Cell], tasks: int) -> None:

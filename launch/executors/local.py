@@ -29,6 +29,7 @@ from launch.executors.base import (
     Executor,
     Share,
     Target,
+    check_path,
     check_shares,
     nothing_to_wait_for,
     tasks_of,
@@ -90,6 +91,7 @@ class Local(OnThisMachine):
         problems: list[str],
     ) -> list[BatchPlan]:
         """One batch, with the GPUs of each of the places where one cell at a time runs."""
+        check_path(store)
         pack, jobs = target.profile.pack, min(target.jobs, len(cells))
         shared = pack.side_by_side if pack else 1
         lanes = deal_gpus(visible_gpus() * shared, jobs, target.profile.gpus)

@@ -16,9 +16,9 @@ import re
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from core.config.overrides import field_names, unknown, unknown_field
@@ -34,9 +34,9 @@ SITE_FIELDS = ("partition", "account", "qos", "constraint")
 """Fields that users also set for all of their jobs, by SBATCH_PARTITION and its like."""
 
 _LAUNCHERS_OWN = (
-    *("array", "comment", "dependency", "error", "export", "job_name", "no_requeue", "open_mode"),
-    *("output", "parsable", "requeue", "signal", "test_only", "wait", "wrap"),
-    *("a", "d", "e", "J", "o", "W"),
+    *("array", "chdir", "comment", "error", "export", "export_file", "job_name", "no_requeue"),
+    *("open_mode", "output", "parsable", "requeue", "signal", "test_only", "uid", "wait", "wrap"),
+    *("a", "D", "e", "J", "o", "W"),
 )
 _OWN_FIELD = {
     "partition": "partition",
@@ -52,6 +52,14 @@ _OWN_FIELD = {
     "time": "time",
     "t": "time",
     "mem": "memory",
+    "mem_per_cpu": "memory_per_cpu",
+    "mem_per_gpu": "memory",
+    "mail_user": "mail",
+    "mail_type": "mail",
+    "reservation": "reservation",
+    "nice": "nice",
+    "dependency": "dependency",
+    "d": "dependency",
     "cpus_per_task": "cpus",
     "c": "cpus",
     "gpus": "gpus",
@@ -60,11 +68,23 @@ _OWN_FIELD = {
     "ntasks": "gpus",
     "n": "gpus",
     "ntasks_per_node": "gpus",
+    "gpus_per_task": "gpus",
+    "ntasks_per_gpu": "gpus",
 }
 """Options of sbatch that have a field here."""
 
 _TIME = re.compile(r"(?:(?P<d>\d+)-)?(?P<h>\d+):(?P<m>\d+)(?::(?P<s>\d+))?")
 _MEMORY = re.compile(r"\d+(\.\d+)?[KMGT]", re.IGNORECASE)
+
+
+def _memory(value: Any) -> Any:
+    if value is None or _MEMORY.fullmatch(str(value)):
+        return value
+    raise ValueError("expected a number and a unit, such as 32G or 500M")
+
+
+Memory = Annotated[str, BeforeValidator(_memory)]
+"""A number and a unit, such as 32G."""
 
 
 class ProfileError(UserError, ValueError):
@@ -77,6 +97,22 @@ class Pack(Strict):
     cells: Annotated[int, Field(ge=1)] = Field(description="cells a job, on average")
     side_by_side: Annotated[int, Field(ge=1)] = Field(
         1, description="cells of a job that run at once, on the same GPU"
+    )
+
+
+class Growth(Strict):
+    """More host memory for a cell that ran out of it, which is then tried again unasked."""
+
+    memory: Annotated[float, Field(gt=1)] = Field(description="times what the attempt had")
+    most: Memory = Field(description="and not more than that")
+
+
+class Mail(Strict):
+    """Whom SLURM writes to, and when."""
+
+    to: str = Field(description="address")
+    when: tuple[Literal["BEGIN", "END", "FAIL", "REQUEUE", "TIME_LIMIT", "ALL"], ...] = Field(
+        ("END", "FAIL"), description="sbatch's --mail-type; of an array, once for all"
     )
 
 
@@ -94,7 +130,17 @@ class Shape(Strict):
     time: Annotated[int, Field(ge=1)] = Field(
         24 * 60, description="time limit: minutes, H:MM:SS or D-HH:MM:SS"
     )
-    memory: str | None = Field(None, description="memory a node, such as 32G")
+    memory: str | None = Field(
+        None, description="host memory a node, such as 32G; 0: all that the node has"
+    )
+    memory_per_cpu: Memory | None = Field(None, description="host memory a core, in its place")
+    on_out_of_memory: Growth | None = Field(
+        None, description="try again with more host memory: {memory: 1.5, most: 128G}"
+    )
+    reservation: str | None = Field(None, description="reservation that the jobs run in")
+    nice: int | None = Field(None, description="lower the jobs' priority by this")
+    mail: Mail | None = Field(None, description="{to: me@site.org, when: [END, FAIL]}")
+    dependency: str | None = Field(None, description="further jobs to wait for: afterok:1234")
     pack: Pack | None = Field(None, description="several small cells a job: {cells: 8}")
     extra: dict[str, str | int | bool] = Field(
         {}, description="further sbatch options, such as {exclude: node7}"
@@ -108,9 +154,7 @@ class Shape(Strict):
     @field_validator("memory", mode="before")
     @classmethod
     def _size(cls, value: Any) -> Any:
-        if value is None or _MEMORY.fullmatch(str(value)):
-            return value
-        raise ValueError("expected a number and a unit, such as 32G or 500M")
+        return "0" if str(value) == "0" else _memory(value)
 
     @field_validator("extra")
     @classmethod
@@ -121,7 +165,17 @@ class Shape(Strict):
                 raise ValueError(f"{name}: the launcher sets this option itself")
             if option in _OWN_FIELD:
                 raise ValueError(f"{name}: use the field {_OWN_FIELD[option]}")
+            if option == "gres" and "gpu" in str(value[name]):
+                raise ValueError(f"{name}: use the fields gpus and gpu_type")
         return value
+
+    @model_validator(mode="after")
+    def _one_memory(self) -> Self:
+        if self.memory and self.memory_per_cpu:
+            raise ValueError("memory_per_cpu: memory is given, too; SLURM takes one of them")
+        if self.on_out_of_memory and (self.memory or "0") == "0":
+            raise ValueError("on_out_of_memory: needs memory, such as 32G, to begin with")
+        return self
 
     @model_validator(mode="after")
     def _packed_on_one_gpu(self) -> Self:

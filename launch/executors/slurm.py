@@ -25,10 +25,12 @@ from launch.executors.base import (
     SubmissionError,
     Target,
     UndecidedError,
+    check_path,
     check_shares,
     nothing_to_wait_for,
     worker_command,
 )
+from launch.executors.memory import can_grow, grown_memory
 from launch.executors.profile import SITE_FIELDS, Profile, Shape
 from launch.node.pack import job_of_batch
 from launch.records import lease
@@ -78,18 +80,24 @@ class Slurm(Executor):
                 "this machine has no SLURM (sbatch and srun are not found); "
                 "use --executor local or --executor inline"
             )
-        profile = target.profile
-        groups: dict[tuple[str, str | None, bool], list[Cell]] = {}
-        shapes: dict[tuple[str, str | None, bool], Shape] = {}
+        check_path(store)
+        profile, journal = target.profile, Journal(store)
+        groups: dict[tuple[str, str | None, bool, str], list[Cell]] = {}
+        shapes: dict[tuple[str, str | None, bool, str], Shape] = {}
         awaited = set(after.values())  # others can wait for a job, not for what any job may take
         for cell in cells:
             shape = profile.shape(cell.config) if profile.rules else profile
+            memory = grown_memory(journal, store.run(cell.signature), shape)
+            if memory is not None:
+                shape = shape.model_copy(update={"memory": memory})
             packed = shape.pack is not None and cell.signature not in awaited
             resources = shape.model_dump_json() if profile.rules else ""
-            key = (resources, after.get(cell.signature), packed)
+            note = "" if memory is None else f"memory {memory}, after it ran out of less"
+            key = (resources, after.get(cell.signature), packed, note)
             shapes[key] = shape
             groups.setdefault(key, []).append(cell)
-        limit = profile.max_array_size or _site_limit(problems)
+        limit = _site_limit(problems)
+        limit = min(limit, profile.max_array_size or limit)
         batches = []
         for key, group in groups.items():
             shape = shapes[key]
@@ -99,7 +107,7 @@ class Slurm(Executor):
             pack = shape.pack.model_dump() if shape.pack and key[2] else {}
             most = limit * pack.get("cells", 1)
             batches += [
-                BatchPlan(tuple(group[k : k + most]), parameters, settings, key[1], pack)
+                BatchPlan(tuple(group[k : k + most]), parameters, settings, key[1], pack, key[3])
                 for k in range(0, len(group), most)
             ]
             if pack.get("side_by_side", 1) > 1 and any("fps" in cell.measure for cell in group):
@@ -110,6 +118,15 @@ class Slurm(Executor):
         problems += from_environment_said(list(shapes.values()))
         return batches
 
+    def more_memory(self, store: Store, profile: Profile, cell: Cell) -> str | None:
+        """As the profile's ``on_out_of_memory`` says."""
+        shape, run = profile.shape(cell.config), store.run(cell.signature)
+        return (
+            grown_memory(Journal(store), run, shape)
+            if can_grow(Journal(store), run, shape)
+            else None
+        )
+
     def changed(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         """Resources and options."""
         names = [name for name in {**before, **now} if name not in _HIDDEN]
@@ -117,7 +134,8 @@ class Slurm(Executor):
 
     def waiting(self, parameters: Mapping[str, Any], job_id: str) -> Mapping[str, Any]:
         """However the job ends: the cells look for themselves whether its run is trained."""
-        return {**parameters, "dependency": f"afterany:{job_id}"}
+        before = [parameters["dependency"]] if "dependency" in parameters else []
+        return {**parameters, "dependency": ",".join([*before, f"afterany:{job_id}"])}
 
     def place(self, batch: BatchPlan) -> str:
         """With every option that matters."""
@@ -298,6 +316,31 @@ class Slurm(Executor):
         except queries.SlurmError as error:
             raise SubmissionError(str(error)) from error
 
+    def take_back(self, cells: Iterable[CellStatus]) -> None:
+        """By ``scancel`` of what has not begun."""
+        ids = list(dict.fromkeys(cell.job_id for cell in cells if cell.job_id))
+        try:
+            queries.scancel(ids, only_pending=True)
+        except queries.SlurmError as error:
+            raise SubmissionError(str(error)) from error
+
+    def hold(self, cells: Sequence[CellStatus], *, release: bool) -> None:
+        """By ``scontrol hold`` and ``release``; packed cells all together."""
+        batches = {cell.batch.id: cell.batch for cell in cells if cell.batch and cell.batch.pack}
+        for batch in batches.values():
+            asked = sum(cell.batch is not None and cell.batch.id == batch.id for cell in cells)
+            if asked < len(batch.signatures):
+                raise UserError(
+                    f"{asked} of {len(batch.signatures)} cells of the packed jobs "
+                    f"{cells[0].job_id}: they can be held and released only all together, while "
+                    "all of them are queued; tevit cancel takes single ones back"
+                )
+        ids = list(dict.fromkeys(cell.job_id for cell in cells if cell.job_id))
+        try:
+            queries.hold(ids, release=release)
+        except queries.SlurmError as error:
+            raise SubmissionError(str(error)) from error
+
     def log(self, journal: Journal, batch: Batch, index: int) -> Path | None:
         """What the job's script and its steps wrote."""
         job_id = self.job_id(journal, batch, index)
@@ -364,6 +407,8 @@ def slurm_parameters(profile: Profile, shape: Shape, comment: str) -> dict[str, 
     gpus = f"{shape.gpu_type}:{shape.gpus}" if shape.gpu_type else shape.gpus
     # a line of the setup that fails must not leave the cell to run in half an environment
     setup = ["set -e", *profile.setup, "set +e"] if profile.setup else None
+    mail = shape.mail
+    more = {"reservation": shape.reservation, "nice": shape.nice}
     parameters = {
         "comment": comment,
         **site,
@@ -372,6 +417,10 @@ def slurm_parameters(profile: Profile, shape: Shape, comment: str) -> dict[str, 
         "ntasks_per_node": shape.tasks_per_node,
         "cpus_per_task": shape.cpus,
         "mem": shape.memory,
+        "mem_per_cpu": shape.memory_per_cpu,
+        "mail_user": mail.to if mail else None,
+        "mail_type": ",".join(mail.when) if mail else None,
+        "dependency": shape.dependency,
         "time": shape.time,
         "signal_delay_s": profile.signal_delay,
         "array_parallelism": profile.array_parallelism,
@@ -379,7 +428,11 @@ def slurm_parameters(profile: Profile, shape: Shape, comment: str) -> dict[str, 
         "stderr_to_stdout": True,
         # a task that fails ends its peers, which would wait for it
         "srun_args": ["--kill-on-bad-exit=1"],
-        "additional_parameters": {"requeue": True, **shape.extra},
+        "additional_parameters": {
+            "requeue": True,
+            **{name: value for name, value in more.items() if value is not None},
+            **shape.extra,
+        },
     }
     return {name: value for name, value in parameters.items() if value is not None}
 

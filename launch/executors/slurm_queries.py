@@ -199,14 +199,29 @@ def expand_id(text: str) -> list[tuple[str, int | None]]:
     return found
 
 
-def scancel(ids: Sequence[str], chunk: int = 500) -> None:
+def scancel(ids: Sequence[str], chunk: int = 500, *, only_pending: bool = False) -> None:
     """Cancel jobs, arrays or tasks of arrays.
+
+    Args:
+        only_pending: leave alone what runs.
 
     Raises:
         SlurmError: SLURM refuses; what comes before in ``ids`` is cancelled.
     """
     for start in range(0, len(ids), chunk):
-        run_slurm(["scancel", *ids[start : start + chunk]], question=False)
+        which = ["--state=PENDING"] if only_pending else []
+        run_slurm(["scancel", *which, *ids[start : start + chunk]], question=False)
+
+
+def hold(ids: Sequence[str], chunk: int = 500, *, release: bool = False) -> None:
+    """Keep pending jobs, arrays or tasks of arrays from starting, or let them start again.
+
+    Raises:
+        SlurmError: SLURM refuses.
+    """
+    word = "release" if release else "hold"
+    for start in range(0, len(ids), chunk):
+        run_slurm(["scontrol", word, *ids[start : start + chunk]], question=False)
 
 
 @functools.cache

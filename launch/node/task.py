@@ -258,7 +258,10 @@ def _fail(run: RunFolder, claim: lease.Lease, error: BaseException, rank: int = 
     logger.error("the cell failed", exc_info=error)
     cause = failures.record_failure(run, claim.number, error, rank=rank)
     outcome = "stopped" if cause == "cancelled" else "failed"
-    failures.with_room(run, lambda: claim.end({"outcome": outcome, "cause": cause}))
+    record = {"outcome": outcome, "cause": cause}
+    if cause == "out of memory" and failures.of_gpu(error):
+        record["memory"] = "gpu"
+    failures.with_room(run, lambda: claim.end(record))
 
 
 def _follow(task: CellTask, run: RunFolder, where: JobEnvironment, signals: stop.Stop) -> str:

@@ -59,6 +59,12 @@ def cause_of(error: BaseException) -> str:
     return "error"
 
 
+def of_gpu(error: BaseException) -> bool:
+    """Whether it was a GPU that is out of memory, which more host memory does not mend."""
+    kinds = ("OutOfMemoryError", "AcceleratorError")
+    return any(type(link).__name__ in kinds or "CUDA" in str(link) for link in _chain(error))
+
+
 def cause_in_text(text: str) -> str | None:
     """The cause that a message or the end of a log names, or None."""
     if _DISK.search(text):

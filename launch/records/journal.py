@@ -42,6 +42,7 @@ class Batch:
             whatever Python finds there.
         pack: empty, or how a job runs several cells: "cells" and "side_by_side" (see
             launch.node.pack).
+        note: what is to be known of its cells while they wait or run.
     """
 
     id: str
@@ -56,6 +57,7 @@ class Batch:
     created: float = field(default_factory=time.time)
     codes: tuple[str, ...] = ()
     pack: Mapping[str, int] = field(default_factory=dict)
+    note: str = ""
 
     def code(self, index: int) -> str | None:
         """The code that a task runs, if it is to be a particular one."""

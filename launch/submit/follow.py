@@ -10,7 +10,7 @@ from dataclasses import replace
 from ablations.grid import Grid
 from launch.executors.base import SubmissionError, Target
 from launch.records.store import Store
-from launch.submit.launcher import launch
+from launch.submit.launcher import Launched, launch
 from launch.submit.plan import SUBMITTED, plan_launch
 from launch.submit.retry import RetryRules
 from launch.watch.survey import Survey, survey
@@ -33,6 +33,8 @@ def follow(
 ) -> Survey:
     """Wait until no cell is queued or running; retry by the rules meanwhile.
 
+    Where the scheduler takes no more jobs for now, it waits for room, however long that takes.
+
     Args:
         interval: seconds between two looks; each asks the scheduler once for all cells. After
             each retry, and each refusal to take one, the next look is twice as far.
@@ -49,13 +51,14 @@ def follow(
     rules = replace(rules, causes=rules.causes - {"cancelled"}, measurements=False)
     needed = {s: m for s, m in grid.measures().items() if only is None or s in only}
     retries: Counter[str] = Counter()
-    pause, refusals = interval, 0
+    pause, refusals, no_room = interval, 0, ""
     while True:
         found = survey(store, needed, record=True)
-        show(found)
+        show(replace(found, problems=[*found.problems, no_room]) if no_room else found)
         active = any(s.state.name in ("queued", "running") for s in found.cells.values())
         try:
-            again = _retry(store, grid, target, rules, retries, needed)
+            done = _retry(store, grid, target, rules, retries, needed)
+            again, no_room = done is not None, (done and done.no_room) or ""
             refusals = 0
         except SubmissionError:
             again, refusals = True, refusals + 1
@@ -74,16 +77,20 @@ def _retry(
     rules: RetryRules,
     retries: Counter[str],
     only: Collection[str],
-) -> bool:
+) -> Launched | None:
     """Submit what is missing or tried again, each cell at most ``rules.limit`` times.
 
+    A cell that is tried again with more memory does not count: there is an end to that.
+
     Returns:
-        Whether there was anything to submit, be there room for it or not.
+        What was submitted, if there was anything to submit, be there room for it or not.
     """
     plan = plan_launch(store, grid, target, rules, only=only)
-    again = {c.cell.signature for c in plan.cells if c.action in SUBMITTED} & set(only)
-    again = {signature for signature in again if retries[signature] < rules.limit}
+    chosen = [c for c in plan.cells if c.action in SUBMITTED and c.cell.signature in only]
+    grown = {c.cell.signature for c in chosen if c.memory}
+    again = {c.cell.signature for c in chosen if retries[c.cell.signature] < rules.limit} | grown
     if not again:
-        return False
-    retries.update(launch(store, grid, target, rules, only=again).submitted)
-    return True
+        return None
+    done = launch(store, grid, target, rules, only=again, patient=True)
+    retries.update(done.submitted - grown)
+    return done

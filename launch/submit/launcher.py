@@ -77,6 +77,8 @@ def launch(
     *,
     only: Collection[str] | None = None,
     check: Callable[[LaunchPlan], None] = lambda plan: None,
+    replace_queued: bool = False,
+    patient: bool = False,
 ) -> Launched:
     """Submit every cell of ``grid`` that is missing, or that the rules try again.
 
@@ -85,6 +87,8 @@ def launch(
     Args:
         only: signatures of the runs that may be submitted; none: all.
         check: is shown the plan before anything is written, and may refuse it.
+        replace_queued: put those anew that are queued with other resources than they would be now.
+        patient: where there is room for nothing, say so in the result alone.
 
     Raises:
         UserError: nothing can be submitted, or the scheduler refuses; what was submitted before
@@ -93,6 +97,9 @@ def launch(
     journal = Journal(store)
     with only_launcher(store, target) as (claim, launcher):
         plan = plan_launch(store, grid, target, rules, only=only, record=True)
+        if replace_queued and plan.outdated:
+            target.executor.take_back(plan.outdated)
+            plan = plan_launch(store, grid, target, rules, only=only, record=True)
         check(plan)
         unknown = sum(not c.status.certain for c in plan.cells)
         if unknown:
@@ -114,7 +121,7 @@ def launch(
                     half = len(part.cells) // 2
                     waiting.append(replace(part, cells=part.cells[half:]))
                     waiting.append(replace(part, cells=part.cells[:half]))
-    if no_room and not submitted:
+    if no_room and not submitted and not patient:
         raise NoRoomError(no_room)
     return Launched(plan, tuple(submitted), no_room)
 
@@ -218,6 +225,7 @@ def _submit(
         launcher=launcher,
         codes=tuple(plan.codes[cell.signature] for cell in part.cells) if plan.codes else (),
         pack=part.pack,
+        note=part.note,
     )
     journal.begin(batch)
     in_parallel(

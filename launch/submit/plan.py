@@ -35,6 +35,7 @@ class CellPlan:
             that it starts from is not trained, and is not on its way).
         note: why, where that is not plain.
         first: False: another cell of the grid has the same run.
+        memory: the host memory that it gets, where it ran out of it and is tried again with more.
     """
 
     cell: Cell
@@ -42,6 +43,7 @@ class CellPlan:
     note: str
     status: CellStatus
     first: bool = True
+    memory: str | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class LaunchPlan:
         problems: what the user should know, such as what could not be found out.
         orphans: live jobs that belong to the store and that no record knows.
         codes: signature to the code that the run is to go on with; empty: that is left open.
+        outdated: queued cells whose jobs ask for other resources than the profile does now.
     """
 
     grid: Grid
@@ -61,6 +64,7 @@ class LaunchPlan:
     problems: Sequence[str] = ()
     orphans: Sequence[Job] = ()
     codes: Mapping[str, str] = field(default_factory=dict)
+    outdated: Sequence[CellStatus] = ()
 
     def counts(self) -> dict[Action, int]:
         """How many runs have each action; cells that share a run count once."""
@@ -103,7 +107,13 @@ def plan_launch(
     for cell in grid.all_cells:
         status = found.cells[cell.signature]
         action, note = _decide(store, cell, status, rules)
-        cells.append(CellPlan(cell, action, note, status, cell.signature not in seen))
+        memory = None
+        if status.state.cause == "out of memory" and action in ("failed", "retry"):
+            memory = target.executor.more_memory(store, target.profile, cell)
+        if memory is not None:
+            action, note = "retry", f"failed: out of memory; now with {memory}"
+        first = cell.signature not in seen
+        cells.append(CellPlan(cell, action, note, status, first, memory))
         seen.add(cell.signature)
     ordered, after = _in_order(store, cells, only)
     cells = [replace(ordered[c.cell.signature], cell=c.cell, first=c.first) for c in cells]
@@ -123,8 +133,11 @@ def plan_launch(
         groups.setdefault(codes.get(cell.signature) if apart else None, []).append(cell)
     parts = [executor.plan(store, target, group, after, problems) for group in groups.values()]
     batches = in_order((batch for part in parts for batch in part), after)
-    problems += [*_toy_data(chosen), *_left_out(store, grid), *_outdated(store, target, cells)]
-    return LaunchPlan(grid, target, tuple(cells), tuple(batches), problems, found.orphans, codes)
+    problems += [*_toy_data(chosen), *_left_out(store, grid)]
+    outdated = _outdated(store, target, cells, problems)
+    return LaunchPlan(
+        grid, target, tuple(cells), tuple(batches), problems, found.orphans, codes, outdated
+    )
 
 
 def _in_order(
@@ -156,29 +169,32 @@ def _in_order(
     return ordered, after
 
 
-def _outdated(store: Store, target: Target, cells: Sequence[CellPlan]) -> list[str]:
+def _outdated(
+    store: Store, target: Target, cells: Sequence[CellPlan], problems: list[str]
+) -> list[CellStatus]:
     """Cells that wait with other resources than the profile asks for by now."""
-    waiting = {c.cell.signature: c.status.batch for c in cells if c.action == "queued" and c.first}
-    ours = [c.cell for c in cells if waiting.get(c.cell.signature) is not None]
+    waiting = {c.cell.signature: c.status for c in cells if c.action == "queued" and c.first}
+    ours = [c.cell for c in cells if c.first and c.cell.signature in waiting]
+    after = {c.cell.signature: c.cell.start.signature for c in cells if c.cell.start}
     changed: set[str] = set()
-    count = 0
-    for part in target.executor.plan(store, target, ours, {}, []) if ours else ():
+    found = []
+    for part in target.executor.plan(store, target, ours, after, []) if ours else ():
         for cell in part.cells:
-            batch = waiting[cell.signature]
-            if batch is not None and batch.executor == target.executor.name:
+            status = waiting[cell.signature]
+            if (batch := status.batch) is not None and batch.executor == target.executor.name:
                 names = target.executor.changed(
                     {**batch.parameters, "pack": dict(batch.pack)},
                     {**part.parameters, "pack": dict(part.pack)},
                 )
                 changed.update(names)
-                count += bool(names)
-    if not changed:
-        return []
-    return [
-        f"{count} cells are queued with other resources than are asked for now "
-        f"({', '.join(sorted(changed))}): they keep theirs, unless they are cancelled "
-        "(tevit cancel) and launched again"
-    ]
+                found += [status] if names else []
+    if changed:
+        problems.append(
+            f"{len(found)} cells are queued with other resources than are asked for now "
+            f"({', '.join(sorted(changed))}): they keep theirs, unless --replace-queued puts those "
+            "in anew that have not begun"
+        )
+    return found
 
 
 def _left_out(store: Store, grid: Grid) -> list[str]:

@@ -36,6 +36,8 @@ def cell_status(evidence: Evidence) -> CellStatus:
             job_id=job_id or executor.job_id(evidence.journal, batch, evidence.index),
             logs=_logs(evidence),
         )
+    if batch.note and status.state.name in ("queued", "running"):
+        status = replace(status, note="; ".join(filter(None, (status.note, batch.note))))
     return replace(status, batch=batch)
 
 

@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -114,15 +115,22 @@ def tasks_named(state, word):
 
 
 def scancel(state, arguments):
+    only = [word.partition("=")[2] for word in arguments if word.startswith("--state=")]
     for word in arguments:
         for task in tasks_named(state, word):
-            task["state"] = "CANCELLED"
+            if not only or task["state"] in only:
+                task["state"] = "CANCELLED"
 
 
 def scontrol(state, arguments):
     if arguments[:2] == ["show", "config"]:
         for key, value in state["config"].items():
             print(f"{key:<24}= {value}")
+    elif arguments[0] in ("hold", "release"):
+        reason = "JobHeldUser" if arguments[0] == "hold" else "None"
+        for word in arguments[1:]:
+            for task in tasks_named(state, word):
+                task["reason"] = reason
     elif arguments[0] == "requeue":
         for task in tasks_named(state, arguments[1]):
             task["state"] = "PENDING"
@@ -158,6 +166,8 @@ def main():
     with Path(path + ".calls").open("a") as calls:
         print(command, *sys.argv[1:], file=calls)
     with cluster(path) as state:
+        if command in state["hangs"]:
+            signal.pause()
         if state["down"]:
             fail(f"{command}: error: Unable to contact slurm controller")
         globals()[command](state, sys.argv[1:])
@@ -174,6 +184,7 @@ class FakeSlurm:
             "next": 100,
             "jobs": {},
             "down": False,
+            "hangs": [],
             "refuses": None,
             "silent_sbatch": False,
             "refuses_made_jobs": None,

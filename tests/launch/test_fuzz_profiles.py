@@ -16,7 +16,7 @@ PROFILE = {
     "account": "me",
     "array_parallelism": 16,
     "setup": ["module load cuda"],
-    "extra": {"nice": 5},
+    "extra": {"exclude": "n1"},
     "rules": [{"when": {"backbone.name": "swin_l"}, "set": {"memory": "64G", "time": "12:00:00"}}],
 }
 

@@ -192,7 +192,7 @@ def test_a_job_that_the_accounting_calls_alive_is_asked_for_by_its_id(
         ("export", "the launcher sets this option itself"),
         ("requeue", "the launcher sets this option itself"),
         ("no_requeue", "the launcher sets this option itself"),
-        ("dependency", "the launcher sets this option itself"),
+        ("dependency", "use the field dependency"),
         ("time", "use the field time"),
         ("mem", "use the field memory"),
         ("partition", "use the field partition"),

@@ -12,6 +12,7 @@ from slurm_cluster import wait_for
 from toy_grids import slurm_target, toy_grid
 
 from core.errors import UserError
+from launch.executors import slurm_queries as slurm
 from launch.executors.profile import make_profile
 from launch.executors.slurm import Slurm
 from launch.records import lease
@@ -77,6 +78,8 @@ def test_arrays_are_split_below_the_sites_limit_and_by_shape(toys, go, fake_slur
     assert go(toys(toy_grid(5))) == ["100", "101", "102"]
     sizes = [len(job["tasks"]) for job in fake_slurm.jobs.values()]
     assert sizes == [2, 2, 1]
+    fake_slurm.set(config={"ClusterName": "fake", "MaxArraySize": "1001"})
+    slurm.settings.cache_clear()
     rules = [{"when": {"seed": [5, 7]}, "set": {"memory": "64G"}}]
     assert go(toys(toy_grid(8)), rules=None, max_array_size=10) == ["103"]
     options = fake_slurm.jobs["103"]["options"]

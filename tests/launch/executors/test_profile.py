@@ -42,7 +42,7 @@ def test_the_commented_fields_of_the_default_profile_are_valid():
     lines = (SHIPPED / "default.yaml").read_text().splitlines()
     start = next(k for k, line in enumerate(lines) if line.startswith("# partition"))
     text = "\n".join(line.removeprefix("# ") for line in lines[start:])
-    profile = make_profile(yaml.safe_load(text))
+    profile = make_profile({"memory": "32G", **yaml.safe_load(text)})
     assert profile.setup == ("module load cuda", "export TMPDIR=$SLURM_TMPDIR")
     assert profile.report_shape.partition == "cpu"
 
