@@ -391,6 +391,11 @@ class TrainConfig(Section):
                 f"train.clips={self.clips} does not divide into "
                 f"train.accumulate={self.accumulate} forward passes"
             )
+        if self.compile and self.checkpointing:
+            raise ValueError(
+                "train.compile=true chooses itself what is computed anew in the backward pass: set "
+                "train.checkpointing=false, or train.compile=false"
+            )
         return self
 
 

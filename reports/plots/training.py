@@ -28,7 +28,7 @@ def training(runs: Sequence[CellRun], labels: Mapping[str, str]) -> Plot | None:
     data["smoothed"] = data.groupby(["cell", "seed"], sort=False)["loss"].transform(
         lambda loss: loss.ewm(alpha=_SMOOTHING).mean()
     )
-    notes = ["Thin: single runs. Thick: mean over seeds. Both smoothed (exponential, 0.15)."]
+    notes = ["Thin: single runs. Thick: mean over seeds. The loss is smoothed (exponential, 0.15)."]
     cells = data["cell"].nunique()
     if cells > MOST_SERIES:
         notes.append(f"Of {cells} cells the first {MOST_SERIES} are drawn; the CSV has all.")
@@ -37,7 +37,7 @@ def training(runs: Sequence[CellRun], labels: Mapping[str, str]) -> Plot | None:
     if scored := [name for name in ("AP", "AP of the average") if name in data]:
         title, aspect = "Training loss and AP of the held-out videos", 1.6 * aspect
         if len(scored) > 1:
-            notes.append("Dotted: AP of the moving average of the weights, mean over seeds.")
+            notes.append("Without marks: AP of the moving average of the weights, mean over seeds.")
     return Plot("training", title, data, _draw, aspect, tuple(notes))
 
 
@@ -68,7 +68,7 @@ def _draw(data: pd.DataFrame, canvas: Canvas) -> None:
             _curve(lower, rows.dropna(subset="AP"), "AP", style)
             if "AP of the average" in rows:
                 mean = rows.groupby("step")["AP of the average"].mean().dropna()
-                lower.plot(mean.index, mean, color=style.colour, linestyle=":")
+                lower.plot(mean.index, mean, color=style.colour, linewidth=0.9)
     for lower in below:
         lower.set_ylabel("held-out AP")
     (below or [axes])[-1].set_xlabel("step")

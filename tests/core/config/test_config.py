@@ -198,6 +198,11 @@ def test_steps_of_each_stage(values: dict[str, object], steps: list[tuple[int, .
     assert [messenger.steps_of_stage(stage) for stage in (1, 2, 3, 4)] == steps
 
 
+def test_a_compiler_recomputes_as_it_sees_fit() -> None:
+    with pytest.raises(ConfigError, match=r"train.compile=true chooses itself"):
+        override(Config(), {"train.compile": True, "train.checkpointing": True})
+
+
 def test_a_config_is_a_value() -> None:
     config = preset("tiny")
     with pytest.raises(ValueError, match="frozen"):
@@ -219,6 +224,7 @@ def configs(draw: st.DrawFn) -> Config:
     chosen = draw(st.sets(st.sampled_from(list(SWITCHES))))
     # what classes are, or how they are hidden, is said by one group of dials or by the other
     chosen -= set(draw(st.sampled_from([EVIDENCE[:2], EVIDENCE[2:]])))
+    chosen -= {draw(st.sampled_from(["train.compile", "train.checkpointing"]))}
     values = {name: SWITCHES[name] for name in chosen}
     for name in chosen & NEEDS.keys():
         values |= NEEDS[name]
@@ -245,7 +251,7 @@ def test_flattened_values_give_the_config_back(config: Config) -> None:
 @given(configs(), st.sampled_from(list(SWITCHES)))
 def test_an_assignment_as_typed_equals_the_value(config: Config, name: str) -> None:
     typed = parse_assignments([f"{name}={json.dumps(SWITCHES[name])}"])
-    if name in EVIDENCE:
+    if name in (*EVIDENCE, "train.compile", "train.checkpointing"):
         config = Config()
     if name in NEEDS or name == "messenger.tokens":
         config = override(Config(), NEEDS.get(name, NO_MESSENGERS))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.ap.score import score_while_training
 from core import preset
 from core.config.overrides import config_from_dict
 from core.config.schema import Config
@@ -66,6 +67,7 @@ def run_task(config: dict, folder: str, stop: int = 0) -> None:
     train(
         config_from_dict(config),
         Path(folder),
+        evaluate=score_while_training(config_from_dict(config)),
         should_stop=lambda: next(polls) == stop,
         progress=False,
     )

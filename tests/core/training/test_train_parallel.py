@@ -7,6 +7,9 @@ import pytest
 import submitit
 import torch
 
+from benchmarks.ap.evaluate import evaluate
+from benchmarks.ap.score import heldout_videos
+from core.inference.predict import predict_dataset
 from core.training.checkpoint import read_file
 from core.training.train import train
 from tests.core.training.runs import history, losses, run_task, small, start, start_torchrun
@@ -58,6 +61,28 @@ def test_one_checkpoint_holds_the_generators_of_both(two):
     contents = read_file(two / "checkpoints" / "last.pt")
     assert contents["meta"]["ranks"] == 2 and len(contents["rng"]) == 2
     assert not contents["rng"][0]["torch"].equal(contents["rng"][1]["torch"])
+
+
+def test_two_processes_recompute_and_score_together(tmp_path):
+    """Batch norm's exchanges take place again in the backward pass, in the same order."""
+    overrides = {
+        "messenger__tokens": 0, "backbone__name": "resnet50", "train__steps": 3,
+        "train__ema": 0.5, "data__holdout": 0.5, "train__lr": SMALL_RATE,
+    }  # fmt: skip
+    plain, folder = tmp_path / "plain", tmp_path / "both"
+    assert start_torchrun(small(**overrides), plain, 2).wait() == 0
+    overrides |= {"train__checkpointing": True, "train__eval_every": 2}
+    assert start_torchrun(small(**overrides), folder, 2).wait() == 0
+    assert losses(folder) == losses(plain)
+    ours, theirs = (read_file(f / "checkpoints" / "last.pt") for f in (folder, plain))
+    assert all(ours["ema"][name].equal(value) for name, value in theirs["ema"].items())
+    config = small(**overrides)
+    path = predict_dataset(
+        config, folder / "checkpoints" / "last.pt", heldout_videos(config), tmp_path / "found"
+    )
+    figures = evaluate(heldout_videos(config), path).figures
+    assert history(folder)[-1]["heldout"] == {n: figures[n] for n in ("AP", "AP50", "AP75")}
+    assert history(folder)[1]["heldout_ema"].keys() == {"AP", "AP50", "AP75"}
 
 
 def slurm(rank, job):

@@ -77,6 +77,22 @@ def test_difference_is_paired_with_the_baseline(table):
     assert "paired by seed" in notes(built)
 
 
+def test_rivals_have_their_names(table):
+    axes = {
+        "backbone.temporal": {
+            kind: {"backbone.temporal": kind, "messenger.tokens": 0}
+            for kind in ("channel_shift", "mean", "attention")
+        },
+        "head.kind": {kind: {"head.kind": kind} for kind in ("stqi", "mean", "gru")},
+    }
+    built = table({"rows": ["method", "backbone.temporal", "head.kind"]}, axes=axes)
+    said = [tuple(label.text for label in row.labels) for row in built.rows]
+    assert said[0] == ("TeViT (channel shift (TSM) + STQI)", "channel shift (TSM)", "STQI")
+    assert said[4] == ("TeViT (mean over time + mean over time)", *["mean over time"] * 2)
+    assert said[8][1:] == ("temporal attention", "GRU")
+    assert built.fields[1:] == ("Mixing of frames", "Head")
+
+
 def test_components_shape_has_check_marks_and_the_bare_cell_as_baseline(table):
     built = table(CHECKS)
     assert built.fields == ("MsgShifT", "STQI")
