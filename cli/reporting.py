@@ -32,6 +32,9 @@ def report_grid(
     plots: Annotated[bool, typer.Option(help="draw plots")] = True,
     page: Annotated[bool, typer.Option(help="write the HTML page")] = True,
     clips: Annotated[bool, typer.Option(help="show masks in the page")] = True,
+    font: Annotated[
+        str, typer.Option(help="of the plots, as it is installed, such as the document's own")
+    ] = "STIXGeneral",
 ) -> None:
     """Make tables, plots and a page from the runs of a grid, whatever their state.
 
@@ -57,6 +60,7 @@ def report_grid(
         page=page,
         clips=clips,
         videos=[name.strip() for name in videos.split(",")] if videos else None,
+        font=font,
         show=lambda built: console.print(to_terminal(built, console.width), ""),
     )
     for note in report.notes:

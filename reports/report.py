@@ -18,7 +18,7 @@ from reports.page.media import make_clips
 from reports.page.page import make_page
 from reports.plots.all import make_plots
 from reports.plots.forest import forest
-from reports.plots.style import Plot, save
+from reports.plots.style import STIX, Plot, check_font, save
 from reports.renderers.formats import FORMATS, USUAL
 from reports.renderers.latex import preview
 from reports.tables.build import build_tables
@@ -64,6 +64,7 @@ def make_report(
     page: bool = True,
     clips: bool = True,
     videos: Sequence[str] | None = None,
+    font: str = STIX,
     show: Callable[[Table], object] | None = None,
 ) -> Report:
     """Read the runs of grid ``name`` and write data, tables, plots and page.
@@ -76,6 +77,7 @@ def make_report(
         table_file: table specification; none: the grid's own, or one made from its axes.
         clips: whether the page shows clips of masks.
         videos: names or ids of the videos to show; none: a few spread over those scored.
+        font: of the plots, as it is installed.
         show: called with each table but the appendix as soon as it is built, before the slower
             parts.
 
@@ -83,6 +85,7 @@ def make_report(
         UserError: the grid was not launched, or a format, field, figure or video is unknown.
     """
     check_formats(formats)
+    check_font(font)
     grid = read_runs(store, name)
     specs = _specs(grid, table_file)
     frame = collect(grid)
@@ -115,7 +118,7 @@ def make_report(
     report.notes += [note] if note else []
     _write_tables(report, formats)
     for plot in drawn:
-        report.files += save(plot, report.folder / "plots")
+        report.files += save(plot, report.folder / "plots", font)
     if page:
         report.page = report.folder / "index.html"
         write_atomic(report.page, make_page(grid, frame, report.tables, drawn, shown, names))

@@ -12,6 +12,7 @@ do not take that for granted.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
@@ -20,11 +21,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ablations.analysis.intervals import Decision, Estimate, bonferroni, decide
-from ablations.analysis.verdicts import interval_text, signed, size_text
+from ablations.analysis.verdicts import (
+    MOST_SEEDS,
+    Kind,
+    Verdict,
+    interval_text,
+    signed,
+    size_text,
+    verdict_sentence,
+)
 from core.errors import UserError
 
 Term = tuple[str, ...]
 Floats = NDArray[np.float64]
+_KINDS: dict[Decision, Kind] = {
+    "higher": "better",
+    "lower": "worse",
+    "within": "no different",
+    "undecided": "undecided",
+}
 
 
 @dataclass(frozen=True)
@@ -159,19 +174,25 @@ def effect_sentence(
         decimals: that figures are rounded to.
     """
     name = name or effect.name
-    seeds = f"{effect.seeds} {'seed' if effect.seeds == 1 else 'seeds'}"
-    mean = f"{signed(effect.mean, decimals)} {unit}"
     if effect.corrected is None:
-        return f"{name}: {mean} over {seeds}, without spread to judge by{_aliased([effect])}"
-    if effect.decision in ("higher", "lower"):
-        verb = "adds" if effect.mean > 0 else "costs"
-        size = size_text(effect.mean, effect.corrected, unit, decimals)
-        return f"{name} {verb} {size} over {seeds}{_aliased([effect])}"
-    interval = interval_text(*effect.corrected, decimals)
-    found = f"{mean} {interval} over {seeds}{_aliased([effect])}"
-    if effect.decision == "within":
-        return f"{name} changes nothing beyond {delta:g} {unit}: {found}"
-    return f"{name} is undecided: {found}"
+        count = f"{effect.seeds} {'seed' if effect.seeds == 1 else 'seeds'}"
+        found = f"{signed(effect.mean, decimals)} {unit} over {count}"
+        return f"{name}: {found}, without spread to judge by{_aliased([effect])}"
+    kind = _KINDS[effect.decision]
+    more = seeds_until(effect.corrected, effect.seeds, delta) if kind == "undecided" else None
+    verdict = Verdict(kind, effect.seeds, effect.mean, *effect.corrected, more)
+    said = verdict_sentence(name, verdict, delta=delta, unit=unit, decimals=decimals)
+    return f"{said}{_aliased([effect])}"
+
+
+def seeds_until(interval: tuple[float, float], seeds: int, delta: float) -> int | None:
+    """Further seeds until the interval is at most δ wide; none: more than a thousand.
+
+    By the square root of their number alone, which is a few more than it takes: with more seeds
+    the quantile of t shrinks too.
+    """
+    needed = math.ceil(seeds * ((interval[1] - interval[0]) / delta) ** 2)
+    return max(needed - seeds, 1) if needed <= MOST_SEEDS else None
 
 
 def additivity(

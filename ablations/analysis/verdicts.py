@@ -165,10 +165,8 @@ def verdict_sentence(
     found = f"{mean} {unit} {interval_text(*interval, decimals)} over {seeds}"
     if verdict.kind == "no different":
         return f"{name} is no different within {delta:g} {unit}: {found}"
-    more = verdict.more
-    count = f"more than {MOST_SEEDS:,} seeds" if more is None else f"{more} more seeds"
-    count = "1 more seed" if more == 1 else count
-    return f"{name} is undecided: {found}; {count} would settle a difference of {delta:g} {unit}"
+    count = f"more than {MOST_SEEDS:,}" if verdict.more is None else f"{verdict.more} more"
+    return f"{name} is undecided: {found}, {count} would settle {delta:g} {unit}"
 
 
 def signed(value: float, decimals: int) -> str:

@@ -63,7 +63,7 @@ def find(
     sentence = ""
     if layout.baseline is not None and any(v.kind != "none" for v in verdicts.values()):
         if found and layout.limits is None:  # effects do not account for looks
-            sentence = effects_sentence(found, names, seeds, spec.delta)
+            sentence = effects_sentence(found, names, spec.delta)
         else:
             delta = layout.limits.until if layout.limits else spec.delta
             sentence = verdicts_sentence(verdicts, names, delta)

@@ -6,14 +6,14 @@ initial values of shared modules) cancels.  One seed gives a mean and nothing el
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import numpy as np
-from scipy import stats
 
+from ablations.analysis.intervals import estimate_of
+from ablations.analysis.verdicts import paired_differences
 from benchmarks.figures import Better
 
 Key = TypeVar("Key", bound=Hashable)
@@ -79,18 +79,14 @@ def difference_by_seed(
         reference: seed to figure, of the cell to compare with.
         level: probability that the two-sided t interval covers the true mean difference.
     """
-    seeds = sorted(set(values) & set(reference))
-    if not seeds:
+    differences = paired_differences(values, reference)
+    if not differences or not np.isfinite(differences).all():
         return None
-    differences = [values[seed] - reference[seed] for seed in seeds]
-    if not np.isfinite(differences).all():
-        return None
-    mean = float(np.mean(differences))
-    if len(seeds) < 2:
+    n, mean = len(differences), float(np.mean(differences))
+    if n < 2:
         return Difference(1, mean, None, None)
-    error = float(np.std(differences, ddof=1)) / math.sqrt(len(seeds))
-    margin = float(stats.t.ppf((1 + level) / 2, len(seeds) - 1)) * error
-    return Difference(len(seeds), mean, mean - margin, mean + margin)
+    estimate = estimate_of(differences)  # none where all are equal
+    return Difference(n, mean, *(estimate.interval(1 - level) if estimate else (mean, mean)))
 
 
 def ties_with_best(

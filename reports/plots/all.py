@@ -10,6 +10,7 @@ from benchmarks.figures import FIGURES
 from reports.frame.cells import frame_cells
 from reports.frame.runs import GridRuns
 from reports.plots.clip_length import clip_length
+from reports.plots.effects import effects_plots
 from reports.plots.modules import modules
 from reports.plots.style import Plot
 from reports.plots.sweep import sweep
@@ -28,9 +29,10 @@ def make_plots(grid: GridRuns, frame: pd.DataFrame, labels: Mapping[str, str]) -
     cells = frame_cells(frame)
     names = names_for(cells, labels)
     plots = [
+        *effects_plots(cells, names, FIGURES["AP"]),
+        *(sweep(cells, axis, FIGURES["AP"], names) for axis in numeric_axes(cells)),
         tradeoff(cells, names, FIGURES["fps"], "high"),
         tradeoff(cells, names, FIGURES["macs"], "low"),
-        *(sweep(cells, axis, FIGURES["AP"], names) for axis in numeric_axes(cells)),
         training(grid.runs, names.by_cell),
         modules(cells, names.by_cell),
         clip_length(cells, names),

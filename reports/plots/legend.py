@@ -44,6 +44,50 @@ def legend_above(figure: Figure, styles: Mapping[str, SeriesLook], *, lines: boo
     _place(figure, handles, list(styles))
 
 
+def name_lines(
+    figure: Figure,
+    axes: Axes,
+    styles: Mapping[str, SeriesLook],
+    ends: Mapping[str, tuple[float, float]],
+) -> None:
+    """Each series' name at its right end where there is room for all, else a legend above.
+
+    Args:
+        ends: series to the last point of its line, in the units of the axes.
+    """
+    if len(styles) < 2:
+        return
+    low, high = axes.get_ylim()
+    height = 0.6 * 72 * float(figure.get_size_inches()[1])
+    room = 0.38 * 72 * float(figure.get_size_inches()[0])
+    if len(styles) * 8 > height or max(map(len, styles)) * 3.6 > room:
+        legend_above(figure, styles)
+        return
+    at = {name: (y - low) / (high - low) * height for name, (_, y) in ends.items()}
+    placed = _apart(at, 8, height)
+    for name, (x, y) in ends.items():
+        axes.annotate(
+            name,
+            (x, y),
+            (7, placed[name] - at[name]),
+            textcoords="offset points",
+            va="center",
+            fontsize=7,
+            color=styles[name].colour,
+            annotation_clip=False,
+        )
+
+
+def _apart(at: Mapping[str, float], gap: float, height: float) -> dict[str, float]:
+    """Places moved as little as it takes that they are ``gap`` apart and inside ``height``."""
+    placed: dict[str, float] = {}
+    last = -gap
+    for name in sorted(at, key=at.__getitem__):
+        last = placed[name] = max(at[name], last + gap)
+    over = max(last - height, 0)
+    return {name: place - over for name, place in placed.items()}
+
+
 def patches_above(figure: Figure, styles: Mapping[str, SeriesLook]) -> None:
     """As :func:`legend_above`, for bars."""
     handles = [Patch(facecolor=s.colour, hatch=s.hatch, edgecolor="white") for s in styles.values()]

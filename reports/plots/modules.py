@@ -37,6 +37,7 @@ def modules(cells: Sequence[CellRows], labels: Mapping[str, str]) -> Plot | None
         aspect=min(0.25 + 0.06 * count, 1.3),
         inches=0.7 + 0.11 * count,
         notes=tuple(notes),
+        further=True,
     )
 
 

@@ -1,12 +1,14 @@
 """The look that all plots share, and how a plot is saved.
 
 Widths are those of the papers, so that a plot is included at 100 % and its letters keep their
-size.  Series differ by marker and line style as well as by colour, and the colours differ in
-lightness, so a plot survives a grey printer.
+size; they are STIX, which goes with Times, unless another font is asked for.  Series differ by
+marker and line style as well as by colour, and the colours differ in lightness, so a plot survives
+a grey printer.
 """
 
 from __future__ import annotations
 
+import difflib
 import io
 import re
 from collections.abc import Callable, Sequence
@@ -17,14 +19,20 @@ from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import get_font_names
+from matplotlib.text import Text
 
+from core.errors import UserError
 from core.files import write_atomic
+from reports.tables.symbols import mathtext
 
 WIDTHS = {"column": 3.25, "text": 5.5}
 """Inches: a column of CVPR, the text of NeurIPS."""
 
+STIX = "STIXGeneral"
 DPI = 300
 INK = "#1a1a1a"
 FAINT = "#8c8c8c"
@@ -47,15 +55,14 @@ _LINES = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)), (0, (3, 1, 1
 _HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----", "++++", "oo")
 
 _SETTINGS: Any = {
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 7.5,
-    "text.parse_math": False,  # a dollar in a label is a dollar
-    "axes.labelsize": 7.5,
-    "axes.titlesize": 7.5,
-    "xtick.labelsize": 6.5,
-    "ytick.labelsize": 6.5,
-    "legend.fontsize": 6.5,
+    "font.size": 8,
+    "mathtext.fontset": "stix",
+    "text.parse_math": False,  # a dollar in a label is a dollar, but for symbols
+    "axes.labelsize": 8,
+    "axes.titlesize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
     "legend.frameon": False,
     "legend.handlelength": 2.4,
     "text.color": INK,
@@ -99,6 +106,7 @@ class Plot:
         draw: ``draw(data, figure)`` fills a figure of the right width.
         aspect: height by width.
         inches: least height, such as many rows need at any width.
+        further: whether it answers no question of the grid and comes after those that do.
         notes: what a reader must know: sizes, devices, what was left out.
     """
 
@@ -109,6 +117,7 @@ class Plot:
     aspect: float = 0.72
     notes: tuple[str, ...] = ()
     inches: float = 0.0
+    further: bool = False
 
 
 def look(index: int) -> SeriesLook:
@@ -126,9 +135,51 @@ def looks(names: Sequence[str]) -> dict[str, SeriesLook]:
     return {name: look(index) for index, name in enumerate(dict.fromkeys(names))}
 
 
-def styled() -> AbstractContextManager[None]:
+def styled(font: str = STIX) -> AbstractContextManager[None]:
     """The settings above, for as long as a plot is drawn and saved."""
-    return mpl.rc_context(_SETTINGS)
+    return mpl.rc_context({**_SETTINGS, "font.family": [font, "DejaVu Sans"]})
+
+
+def check_font(font: str) -> None:
+    """Refuse a font that is not installed.
+
+    Raises:
+        UserError: naming it, and those that are close.
+    """
+    known = sorted(set(get_font_names()))
+    if font not in known:
+        close = difflib.get_close_matches(font, known, n=5) or known[:20]
+        raise UserError(f"no font {font!r} is installed; such as: {', '.join(close)}")
+
+
+def honest(axes: Axes, *, x: bool = False) -> None:
+    """Keep a small difference small: an axis spans a fifth of its values at least, and where it
+    leaves zero out it is marked as cut.  Call it when everything is drawn.
+
+    Args:
+        x: whether that goes for the horizontal axis, too.
+    """
+    for name in ("y", "x") if x else ("y",):
+        low, high = sorted(getattr(axes, f"get_{name}lim")())
+        if getattr(axes, f"get_{name}scale")() != "linear" or low * high < 0:
+            continue
+        missing = 0.2 * abs(low + high) / 2 - (high - low)
+        if missing > 0:
+            low, high = low - missing / 2, high + missing / 2
+            getattr(axes, f"set_{name}lim")(low, high)
+        if low > 0:
+            place = (0, 0.035) if name == "y" else (0.03, 0)
+            axes.plot(
+                *([value] for value in place),
+                transform=axes.transAxes,
+                clip_on=False,
+                linestyle="none",
+                marker=((-1, -0.6), (1, 0.6)) if name == "y" else ((-0.6, -1), (0.6, 1)),
+                color=INK,
+                markersize=6,
+                markeredgewidth=0.7,
+                zorder=5,
+            )
 
 
 def draw(plot: Plot, width: float) -> Figure:
@@ -136,14 +187,18 @@ def draw(plot: Plot, width: float) -> Figure:
     figure = Figure(figsize=(width, max(width * plot.aspect, plot.inches)))
     FigureCanvasAgg(figure)
     plot.draw(plot.data, figure)
+    for text in figure.findobj(Text):
+        if (symbols := mathtext(text.get_text())) is not None:
+            text.set_parse_math(True)
+            text.set_text(symbols)
     return figure
 
 
-def save(plot: Plot, folder: Path) -> list[Path]:
+def save(plot: Plot, folder: Path, font: str = STIX) -> list[Path]:
     """Write the data as CSV and the plot as PDF and PNG at every width of :data:`WIDTHS`."""
     paths = [folder / f"{plot.name}.csv"]
     write_atomic(paths[0], plot.data.to_csv(index=False))
-    with styled():
+    with styled(font):
         for label, width in WIDTHS.items():
             figure = draw(plot, width)
             for kind in ("pdf", "png"):
@@ -154,8 +209,8 @@ def save(plot: Plot, folder: Path) -> list[Path]:
 
 
 def svg(plot: Plot, width: float = WIDTHS["text"]) -> str:
-    """The plot as an SVG element whose letters are text, for a page."""
-    with styled():
+    """The plot as an SVG element whose letters are text, for a page, which has its own font."""
+    with styled("DejaVu Sans"):
         text = _bytes(draw(plot, width), "svg").decode()
     return re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
 

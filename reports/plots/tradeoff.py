@@ -16,7 +16,7 @@ from reports.frame.cells import CellRows
 from reports.frame.protocol import common_protocol, protocol_groups, show_value
 from reports.frame.statistics import difference_by_seed, pareto_front, seed_summary
 from reports.plots.legend import MOST_SERIES, aspect_with, label_points, legend_above
-from reports.plots.style import FAINT, GRID, INK, Plot, SeriesLook, look, looks
+from reports.plots.style import FAINT, GRID, INK, Plot, SeriesLook, honest, look, looks
 from reports.tables.labels import Names
 
 _AP = FIGURES["AP"]
@@ -105,6 +105,7 @@ def _notes(
     cells: Sequence[CellRows], data: pd.DataFrame, figure: Figure, names: Names
 ) -> tuple[str, ...]:
     notes = ["Line: Pareto front of the means. Bars: standard deviation over seeds."]
+    notes.append("A stroke through an axis: it does not begin at zero.")
     if data["tied"].any() or _many(data):
         look = "Grey: told from it" if _many(data) else "Ring: not told from it"
         notes.append(f"{look} in AP by the table's test.")
@@ -146,7 +147,7 @@ def _draw(data: pd.DataFrame, canvas: Canvas, figure: Figure, label: str) -> Non
     several = data["protocol"].nunique() > 1
     for protocol, group in data.groupby("protocol", sort=False):
         front = group[group["pareto"]].sort_values("x")
-        axes.plot(front["x"], front["AP"], color=FAINT, linewidth=0.7, zorder=1)
+        axes.plot(front["x"], front["AP"], color=FAINT, linewidth=0.5, zorder=1)
         if several:
             last = front.iloc[-1]
             labels.append((float(last["x"]), float(last["AP"]), str(protocol).partition(" (")[0]))
@@ -157,6 +158,7 @@ def _draw(data: pd.DataFrame, canvas: Canvas, figure: Figure, label: str) -> Non
     axes.set_ylabel("AP")
     axes.margins(0.12)
     axes.xaxis.set_major_locator(MaxNLocator(5))
+    honest(axes, x=True)
     if not many:
         legend_above(canvas, styles, lines=False)
     label_points(canvas, axes, [entry for entry in labels if entry[2]])

@@ -38,7 +38,7 @@ def training(runs: Sequence[CellRun], labels: Mapping[str, str]) -> Plot | None:
         title, aspect = "Training loss and AP of the held-out videos", 1.6 * aspect
         if len(scored) > 1:
             notes.append("Without marks: AP of the moving average of the weights, mean over seeds.")
-    return Plot("training", title, data, _draw, aspect, tuple(notes))
+    return Plot("training", title, data, _draw, aspect, tuple(notes), further=True)
 
 
 def _rows(run: CellRun, label: str) -> list[dict[str, object]]:

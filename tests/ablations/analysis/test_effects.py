@@ -177,7 +177,9 @@ def test_the_sentence_says_what_is_added_with_the_corrected_interval():
     found = by_name(effects(stored()))
     sentence = effect_sentence(found["head=stqi"], "STQI")
     assert sentence == "STQI adds 13.7 AP [7.3, 20.2] over 3 seeds"
-    assert effect_sentence(found["messengers=on"]).startswith("messengers=on is undecided: +1.3 AP")
+    said = effect_sentence(found["messengers=on"])
+    assert said.startswith("messengers=on is undecided: +1.3 AP")
+    assert said.endswith(" over 3 seeds, 495 more would settle 1 AP")
 
 
 def test_a_loss_is_said_with_the_interval_of_its_size():

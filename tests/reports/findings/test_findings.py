@@ -54,8 +54,10 @@ def verdicts_of(table):
 def test_the_sentence_says_what_each_part_adds_and_whether_the_gains_add_up(make):
     findings, _ = found(make(axes=SHIFT, ap=gains(), seeds=range(6)))
     assert re.fullmatch(
-        r"STQI adds 1[23]\.\d AP \[\d+\.\d, \d+\.\d\] over 6 seeds; MsgShifT: (no different within "
-        r"1 AP|undecided) \[−?\d\.\d, −?\d\.\d\](, \d+ more seeds? would settle 1 AP)?; .*",
+        r"STQI adds 1[23]\.\d AP \[\d+\.\d, \d+\.\d\] over 6 seeds; "
+        r"MsgShifT is (no different within 1 AP|undecided): "
+        r"[+−]?\d\.\d AP \[−?\d\.\d, −?\d\.\d\] over 6 seeds"
+        r"(, \d+ more would settle 1 AP)?; .*",
         findings.sentence,
     ), findings.sentence
 
@@ -109,7 +111,7 @@ def test_an_undecided_cell_says_how_many_seeds_would_settle_it(make):
     entry = verdicts_of(table)["head=stqi messenger=off"]
     assert entry.text == f"undecided (+{entry.verdict.more})"
     assert f"{entry.verdict.more}" in to_csv(table)
-    assert "more seeds would settle 0.2 AP" in findings.sentence
+    assert "more would settle 0.2 AP" in findings.sentence
 
 
 def test_one_seed_says_what_it_says_without_verdicts(make):

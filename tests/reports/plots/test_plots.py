@@ -27,7 +27,8 @@ def plots_of(grid, labels=None):
 
 
 def test_a_grid_gets_the_plots_that_it_has_data_for(make):
-    assert list(plots_of(make())) == ["ap_fps", "ap_macs", "training", "flops_by_module"]
+    kinds = ["effects_head_by_messenger", "ap_fps", "ap_macs", "training", "flops_by_module"]
+    assert list(plots_of(make())) == kinds
 
 
 def test_numeric_axes_get_a_plot_each(make):
