@@ -11,6 +11,7 @@ from reports.frame.cells import frame_cells
 from reports.frame.runs import GridRuns
 from reports.plots.clip_length import clip_length
 from reports.plots.effects import effects_plots
+from reports.plots.lost import lost
 from reports.plots.modules import modules
 from reports.plots.style import Plot
 from reports.plots.sweep import sweep
@@ -33,6 +34,7 @@ def make_plots(grid: GridRuns, frame: pd.DataFrame, labels: Mapping[str, str]) -
         *(sweep(cells, axis, FIGURES["AP"], names) for axis in numeric_axes(cells)),
         tradeoff(cells, names, FIGURES["fps"], "high"),
         tradeoff(cells, names, FIGURES["macs"], "low"),
+        lost(cells, names.by_cell),
         training(grid.runs, names.by_cell),
         modules(cells, names.by_cell),
         clip_length(cells, names),

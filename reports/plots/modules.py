@@ -9,8 +9,8 @@ import pandas as pd
 from matplotlib.figure import Figure as Canvas
 
 from reports.frame.cells import CellRows
-from reports.plots.legend import patches_above
-from reports.plots.style import INK, Plot, looks
+from reports.plots.stacked import stacked_bars
+from reports.plots.style import Plot
 
 _PREFIX = "flops.by_module."
 _NAMES = {"box_head": "box heads", "mask_head": "mask head", "roi_align": "RoIAlign"}
@@ -63,36 +63,14 @@ def _rows(cell: CellRows, label: str) -> list[dict[str, object]]:
 
 
 def _draw(data: pd.DataFrame, canvas: Canvas) -> None:
-    axes = canvas.subplots()
     table = data.pivot_table(
         index="cell", columns="part", values="multiply-adds (G)", aggfunc="sum", sort=False
-    ).iloc[::-1]
+    )
     unit = "G"
-    labels = data.drop_duplicates("cell").set_index("cell")["label"]
+    labels = data.drop_duplicates("cell").set_index("cell")["label"].to_dict()
     if table.sum(axis=1).max() < 1:
         table, unit = table * 1000, "M"
-    styles = looks(list(table.columns))
-    left = pd.Series(0.0, index=table.index)
-    for part in table.columns:
-        style, width = styles[str(part)], table[part].fillna(0)
-        axes.barh(
-            range(len(table)),
-            width,
-            left=left,
-            height=0.62,
-            facecolor=style.colour,
-            edgecolor="white",
-            hatch=style.hatch,
-            linewidth=0.4,
-        )
-        left = left + width
-    digits = 1 if left.max() >= 10 else 2
-    for place, total in enumerate(left):
-        axes.text(total, place, f" {total:.{digits}f}", va="center", fontsize=6.5, color=INK)
-    axes.set_yticks(range(len(table)), [str(labels[cell]) for cell in table.index])
-    axes.set_ylim(-0.6, len(table) - 0.4)
-    axes.set_xlim(0, float(left.max()) * 1.18)
-    axes.set_xlabel(f"multiply-adds a frame ({unit})")
-    axes.grid(axis="y", visible=False)
-    axes.tick_params(axis="y", length=0)
-    patches_above(canvas, styles)
+    totals = table.sum(axis=1)
+    digits = 1 if totals.max() >= 10 else 2
+    ends = [f"{total:.{digits}f}" for total in totals]
+    stacked_bars(canvas, table, labels, ends, f"multiply-adds a frame ({unit})")

@@ -254,7 +254,30 @@ def fps_record(cell: ManifestCell, grid: Grid, config: Any) -> dict[str, Any]:
     return {**record, "figures": None, "scopes": None, "oom": oom} if oom else record
 
 
-RECORDS = {"ap": ap_record, "flops": flops_record, "fps": fps_record}
+def tracking_record(cell: ManifestCell, grid: Grid, config: Any) -> dict[str, Any]:
+    scored = ap_record(cell, grid, config)
+    ap = scored["figures"]["AP"]
+    figures = dict.fromkeys(("HOTA", "DetA", "AssA", "LocA", "IDF1"), ap) | {"IDSW": 12.0}
+    return {**scored, "kind": "tracking", "figures": figures}
+
+
+def errors_record(cell: ManifestCell, grid: Grid, config: Any) -> dict[str, Any]:
+    scored = ap_record(cell, grid, config)
+    rest = 1 - scored["figures"]["AP"]
+    shares = {"class": 0.2, "mask": 0.3, "identity": 0.02 * config.messenger.tokens, "frames": 0.1}
+    shares |= {"duplicate": 0.0, "background": 0.15, "both": 0.01, "missed": 0.05}
+    figures = {kind: rest * share for kind, share in shares.items()}
+    slices = {"length": {"AP_short": rest, "AR_short": rest}}
+    return {**scored, "kind": "errors", "figures": figures, "slices": slices}
+
+
+RECORDS = {
+    "ap": ap_record,
+    "tracking": tracking_record,
+    "errors": errors_record,
+    "flops": flops_record,
+    "fps": fps_record,
+}
 
 
 SMALL_DATA = {"data.synthetic.videos": 8, "data.synthetic.frames": 4, "data.holdout": 0.5}
