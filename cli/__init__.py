@@ -10,17 +10,20 @@ import sys
 
 import typer
 
-from cli import code, data, diagnosing, grids, measuring, models, reporting, training
+from cli import code, data, diagnosing, exporting, grids, measuring, models, reporting, training
 from core.errors import UserError
 
 app = typer.Typer(
     name="tevit",
     help="Ablations, benchmarks and paper tables for TeViT.",
+    epilog="Exit status: 0, it is done; 1, cells that were waited for, or a check, failed; 2, what "
+    "was asked for cannot be done, and the message says why; `tevit status --exit-status` has "
+    "more.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for group in (models, data, training, measuring, diagnosing, grids, code, reporting):
+for group in (models, data, training, measuring, diagnosing, grids, code, reporting, exporting):
     app.add_typer(group.app)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -172,21 +172,54 @@ def grid_status(
     watch: Annotated[bool, typer.Option("--watch", help="refresh until nothing runs")] = False,
     interval: Annotated[float, typer.Option(min=0.1, help="seconds between two looks")] = 10.0,
     tsv: Annotated[bool, typer.Option("--tsv", help="tab-separated, every cell")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="the same as JSON, every cell")] = False,
+    check: Annotated[
+        bool, typer.Option("--exit-status", help="say by the exit status how the grid stands")
+    ] = False,
     every: AllRows = False,
     store: StoreOption = None,
 ) -> None:
     """Show each cell's state, step, loss, AP, time left, host, job and what went wrong.
 
+    With `--exit-status`: 0, every cell is done; 3, cells are queued or running; 1, neither, so
+    that another launch is needed. In every case 2 is an error in what was asked for.
+
     `tevit status components --watch`
+
+    `tevit status components --json --exit-status > status.json`
     """
     from launch.commands import show_status, watch_status
+
+    if watch + tsv + as_json > 1:
+        raise UserError("--watch, --tsv and --json: one of them")
 
     where, manifest = launched(grid, scale, store)
     limit = len(manifest.cells) if every else 60
     if watch:
-        watch_status(where, manifest, interval, limit)
+        stands = watch_status(where, manifest, interval, limit)
     else:
-        show_status(where, manifest, limit, tsv=tsv)
+        form: Literal["table", "tsv", "json"] = "tsv" if tsv else "table"
+        stands = show_status(where, manifest, limit, "json" if as_json else form)
+    if check:
+        sys.exit(stands)
+
+
+@app.command("watch")
+def watch_grid(
+    grid: LaunchedGrid,
+    scale: Scale = None,
+    interval: Annotated[
+        float, typer.Option(min=0.1, help="seconds between two looks at the cells")
+    ] = 10.0,
+    store: StoreOption = None,
+) -> None:
+    """Follow a grid on the whole screen: filter its cells, read their logs, cancel them.
+
+    `tevit watch components`
+    """
+    from launch.full_screen import watch_full_screen
+
+    watch_full_screen(*launched(grid, scale, store), interval)
 
 
 @app.command("logs")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from rich.console import Console
 
@@ -31,7 +33,7 @@ from launch.submit.launcher import Launched, launch, manifest_of
 from launch.submit.plan import LaunchPlan
 from launch.submit.retry import RetryRules
 from launch.watch.display import live_status, say, status_lines, status_table
-from launch.watch.status import measures_by_signature, status_rows
+from launch.watch.status import exit_status, measures_by_signature, status_json, status_rows
 from launch.watch.survey import Survey, survey
 
 
@@ -224,16 +226,24 @@ def _wait(
     return all(row.state == "done" for row in rows)
 
 
-def show_status(store: Store, manifest: Manifest, limit: int, *, tsv: bool = False) -> None:
-    """Print the state of every cell once."""
+def show_status(
+    store: Store,
+    manifest: Manifest,
+    limit: int,
+    form: Literal["table", "tsv", "json"] = "table",
+) -> int:
+    """Print the state of every cell once; returns what it means for scripts (exit_status)."""
     found = survey(store, measures_by_signature(manifest), record=True)
     rows = status_rows(store, manifest.all_cells, found)
-    if tsv or limit > 1000:
+    if form == "json":
+        print(json.dumps(status_json(manifest, rows, _problems(found)), indent=1))
+    elif form == "tsv" or limit > 1000:
         print("\n".join(status_lines(rows)))
-        return
-    console = Console()
-    console.print(status_table(manifest.grid, rows, limit, _problems(found)))
-    _say_spent(store, manifest, console)
+    else:
+        console = Console()
+        console.print(status_table(manifest.grid, rows, limit, _problems(found)))
+        _say_spent(store, manifest, console)
+    return exit_status(rows)
 
 
 def _say_spent(store: Store, manifest: Manifest, console: Console) -> None:
@@ -241,8 +251,8 @@ def _say_spent(store: Store, manifest: Manifest, console: Console) -> None:
         say(console, line)
 
 
-def watch_status(store: Store, manifest: Manifest, interval: float, limit: int) -> None:
-    """Show the state of every cell until none is queued or running."""
+def watch_status(store: Store, manifest: Manifest, interval: float, limit: int) -> int:
+    """Show the state of every cell until none is queued or running; returns as show_status."""
     console = Console()
     with live_status(manifest.grid, console, limit) as display:
         while True:
@@ -254,6 +264,7 @@ def watch_status(store: Store, manifest: Manifest, interval: float, limit: int) 
             time.sleep(interval)
     console.print(status_table(manifest.grid, rows, limit, _problems(found)))
     _say_spent(store, manifest, console)
+    return exit_status(rows)
 
 
 def _problems(found: Survey) -> list[str]:

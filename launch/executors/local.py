@@ -66,8 +66,10 @@ class OnThisMachine(Executor):
         alive = is_dispatched(evidence.journal, batch.id)
         if alive is None:  # not yet begun
             alive = time.time() - batch.created < STARTING_SECONDS
-        if state.name == "queued" and not alive and not evidence.submitting:
+        if state.name == "queued" and not (alive or evidence.submitting):
             return None
+        if state.name == "queued" and evidence.run.cancelled():
+            return None  # whoever works through the batch will leave it
         holder = state.holder if state.name == "running" else None
         return CellStatus(state, (holder or {}).get("job_id"))
 

@@ -54,7 +54,7 @@ def status_table(
 ) -> RenderableType:
     """The cells' states; at most ``limit`` of them, the most telling first."""
     headings = ("cell", "state", "step", "loss", "AP", "left", "host", "job", "why")
-    shown = [_cells(row) for row in most_telling(list(rows), limit)]
+    shown = [row_cells(row) for row in most_telling(list(rows), limit)]
     table = plain_table(headings, shown, right=("step", "loss", "AP", "left"))
     total = ", ".join(f"{n} {state}" for state, n in counts(rows).items())
     parts: list[RenderableType] = [Text(title, "bold"), table, *more_rows(len(rows), limit)]
@@ -68,7 +68,9 @@ def _state_and_reason(row: StatusRow) -> tuple[str, str]:
     return (row.cause, "") if row.cause.startswith(DONE_BUT_FOR) else (row.state, row.cause)
 
 
-def _cells(row: StatusRow) -> list[RenderableType]:
+def row_cells(row: StatusRow) -> list[RenderableType]:
+    """What stands for a cell in each column of a table of states."""
+    """A cell's place in each column of a table of states."""
     state, reason = _state_and_reason(row)
     return [
         row.name,

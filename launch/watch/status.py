@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,9 @@ from launch.watch.survey import Survey
 
 ORDER = ("running", "failed", "interrupted", "queued", "new", "done")
 """States, those that one looks for first."""
+
+GOING_ON = 3
+"""Exit status while cells are queued or running."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,36 @@ def counts(rows: Iterable[StatusRow]) -> dict[str, int]:
     """How many cells are in each state, in the order of :data:`ORDER`."""
     found = Counter(row.state for row in rows)
     return {state: found[state] for state in ORDER if found[state]}
+
+
+def exit_status(rows: Iterable[StatusRow]) -> int:
+    """For scripts: 0, every cell is done; 3, some are queued or running; 1, neither."""
+    states = {row.state for row in rows}
+    if states & {"queued", "running"}:
+        return GOING_ON
+    return 0 if states <= {"done"} else 1
+
+
+def status_json(
+    manifest: Manifest, rows: Sequence[StatusRow], problems: Sequence[str]
+) -> dict[str, Any]:
+    """All that a table of the cells shows, for programs (JSON types; what is not known is null)."""
+    cells = []
+    for cell, row in zip(manifest.all_cells, rows, strict=True):
+        known = {"signature": cell.signature, "seed": cell.seed, "axes": dict(cell.axes)}
+        cells.append({"name": cell.name, **known, **{k: _plain(v) for k, v in vars(row).items()}})
+    return {
+        "schema": 1,
+        "grid": manifest.grid,
+        "exit_status": exit_status(rows),
+        "counts": counts(rows),
+        "cells": cells,
+        "problems": list(problems),
+    }
+
+
+def _plain(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def most_telling(rows: list[StatusRow], limit: int) -> list[StatusRow]:
