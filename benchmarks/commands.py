@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,22 @@ from typing import Any
 from rich.console import Console
 from rich.status import Status
 
+from benchmarks.machine.environment import environment
 from benchmarks.request import origin
-from benchmarks.speed.curves import curve_csv, measure_curve, parse_axis
+from benchmarks.speed.curves import (
+    curve_csv,
+    measure_curve,
+    parse_axis,
+    parse_batches,
+    with_clips,
+)
 from benchmarks.speed.fps import check_scopes
 from benchmarks.speed.isolated import SpeedJob, run_job
 from benchmarks.speed.max_clip import find_max_clip
 from benchmarks.speed.measure import RunJob, fps_of_job
+from benchmarks.speed.regress import check_machine, compare, read_record
 from benchmarks.tables import fps_table, spread
+from benchmarks.train_table import train_table
 from core.errors import UserError
 from core.files import write_atomic, write_json
 
@@ -30,10 +39,11 @@ class Outputs:
     json: Path | None = None
     csv: Path | None = None
 
-    def write(self, records: Sequence[dict[str, Any]]) -> None:
-        """Write ``records`` with the command and the code's version."""
+    def write(self, records: Sequence[dict[str, Any]], job: SpeedJob | None = None) -> None:
+        """Write ``records`` with the command, the code's version, and what to measure again."""
         if self.json is not None:
-            write_json(self.json, {**origin(), "records": list(records)})
+            again = {} if job is None else {"job": asdict(job)}
+            write_json(self.json, {**origin(), **again, "records": list(records)})
 
     def write_curve(self, curve: dict[str, Any]) -> None:
         """Write a curve's record (with the command, too) and its points."""
@@ -50,8 +60,55 @@ def run_fps(job: SpeedJob, outputs: Outputs, console: Console | None = None) -> 
     what = f"measuring {', '.join(spec.name for spec in job.workloads)}"
     with _working(console, what) as status:
         records = fps_of_job(job, _shown(status, what))
+    outputs.write(records, job)
+    console.print(fps_table(records) if job.kind == "fps" else train_table(records))
+
+
+def run_batches(job: SpeedJob, values: str, outputs: Outputs) -> None:
+    """Measure training with several numbers of clips a step, an isolated process each.
+
+    Raises:
+        UserError: not ``batch=`` and whole numbers.
+    """
+    console = Console()
+    jobs = [
+        replace(job, workloads=(with_clips(spec, clips),))
+        for spec in job.workloads
+        for clips in parse_batches(values)
+    ]
+    what = f"measuring {len(jobs)} numbers of clips"
+    with _working(console, what) as status:
+        records = [fps_of_job(one, _shown(status, what))[0] for one in jobs]
     outputs.write(records)
-    console.print(fps_table(records))
+    console.print(train_table(records))
+
+
+def run_regress(path: Path, tolerance: float) -> int:
+    """Measure a record's job again and print what became of its speed.
+
+    Returns:
+        0: nothing is slower; 1: something is; 3: of something it cannot be told.
+
+    Raises:
+        UserError: no such record, or one of another machine.
+    """
+    console = Console()
+    job, then = read_record(path)
+    check_machine(path, then[0]["environment"], environment(with_diff=False), job.threads)
+    what = f"measuring {', '.join(spec.name for spec in job.workloads)} again"
+    with _working(console, what) as status:
+        now = fps_of_job(job, _shown(status, what))
+    found = compare(then, now, tolerance)
+    for one in found:
+        console.print(one.sentence(), soft_wrap=True, highlight=False)
+    for record in now:
+        for reason in record["environment"].get("drift", []):
+            console.print(f"DRIFT: {record['name']}: {reason}", soft_wrap=True, highlight=False)
+    words = {one.word for one in found}
+    if "slower" in words:
+        return 1
+    lost = {record["name"] for record in then} - {one.name for one in found}
+    return 3 if lost or "cannot tell" in words else 0
 
 
 def run_curve(job: SpeedJob, axis_and_values: str, outputs: Outputs) -> None:

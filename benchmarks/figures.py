@@ -119,6 +119,16 @@ _ALL = (
     Figure("memory", "fps.memory.allocated", "Memory (MiB)", 2**-20, 0, about="peak allocated"),
     Figure("memory_host", "fps.memory.host_peak", "Host memory (MiB)", 2**-20, 0),
     Figure("matmul_share", "fps.matmul_share", "Matmul rate (%)", 100, 1),
+    Figure("train_fps", "train_speed.fps", "Train FPS", 1.0, 1, about="frames of training steps"),
+    Figure("step_ms", "train_speed.step_ms", "Step (ms)", 1.0, 0, about="of training"),
+    Figure(
+        "train_memory",
+        "train_speed.memory.allocated",
+        "Train memory (MiB)",
+        2**-20,
+        0,
+        about="peak allocated in a training step",
+    ),
     Figure("hours", "run.wall_s", "Run (h)", 1 / 3600, 2),
 )
 

@@ -61,6 +61,17 @@ def _fps(inputs: Inputs) -> dict[str, Any]:
     return fps_record(inputs.config, name=inputs.name, checkpoint=trained)
 
 
+def _train_speed(inputs: Inputs) -> dict[str, Any]:
+    import torch
+
+    from benchmarks.speed.measure import train_speed_record
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return train_speed_record(inputs.config, name=inputs.name)
+
+
 _CLIP = ("inference.clip_length", "inference.mode", "data.clip_length", "data.synthetic.frames")
 _SPLIT = ("data.holdout", "data.split_seed", "data.split_file", "data.root", "data.annotations")
 _MODEL = {
@@ -153,6 +164,30 @@ MEASUREMENTS: dict[str, Measurement] = {
                 ("median of at least {} calls and {} s", "min_samples", "min_seconds"),
             ),
             varied_by={**_MODEL, **_INPUT, "video_frames": _CLIP},
+        ),
+        Measurement(
+            "train_speed",
+            "Speed and memory of training",
+            "Training speed",
+            _train_speed,
+            on_request=True,
+            phrases=(
+                ("{}", "device"),
+                ("{}", "precision"),
+                ("{} clips a step", "clips"),
+                ("T={}", "clip_length"),
+                ("median of at least {} steps and {} s", "min_samples", "min_seconds"),
+            ),
+            varied_by={
+                "precision": ("train.precision",),
+                "clips": ("train.clips",),
+                "accumulate": ("train.accumulate",),
+                "compiled": ("train.compile",),
+                "checkpointing": ("train.checkpointing",),
+                "clip_length": ("data.clip_length",),
+                "sizes": ("data.train_sizes",),
+                "data": ("data.root",),
+            },
         ),
     )
 }

@@ -10,6 +10,8 @@ import typer
 from core.errors import UserError
 
 app = typer.Typer()
+bench = typer.Typer(help="Measure what training costs.", no_args_is_help=True)
+app.add_typer(bench, name="bench")
 
 Configs = Annotated[
     list[str] | None,
@@ -27,6 +29,17 @@ FrameSize = Annotated[
 ]
 ClipLength = Annotated[int | None, typer.Option("--clip", help="frames a clip; none: the config's")]
 Batch = Annotated[int, typer.Option(help="clips a call")]
+Samples = Annotated[int, typer.Option(help="timed calls or steps of each config, at least")]
+Tf32 = Annotated[
+    bool | None,
+    typer.Option("--tf32/--no-tf32", help="products and convolutions in TF32; none: torch's own"),
+]
+CudnnBenchmark = Annotated[
+    bool | None,
+    typer.Option(
+        "--cudnn-benchmark/--no-cudnn-benchmark", help="let cuDNN try its algorithms; none: no"
+    ),
+]
 JsonOut = Annotated[Path | None, typer.Option("--json", help="write the records to this file")]
 Device = Annotated[
     str | None, typer.Option(help="cpu, cuda or cuda:1; none: the GPU if there is one")
@@ -147,6 +160,8 @@ def measure_fps(
     threads: Annotated[int | None, typer.Option(help="CPU threads; none: torch's choice")] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="weights; none: initial ones")] = None,
     compiled: Annotated[bool, typer.Option("--compile", help="use torch.compile")] = False,
+    tf32: Tf32 = None,
+    cudnn_benchmark: CudnnBenchmark = None,
     memory_limit: Annotated[
         float | None, typer.Option(help="GiB that a measuring process may use")
     ] = None,
@@ -180,6 +195,7 @@ def measure_fps(
     from benchmarks.request import Request
     from benchmarks.speed.fps import SCOPES
     from benchmarks.speed.isolated import SpeedJob
+    from benchmarks.speed.matmul_rate import Backends
     from benchmarks.speed.measure import gpu_or_cpu
     from benchmarks.speed.timing import Sampling
 
@@ -194,6 +210,7 @@ def measure_fps(
         tuple(scope or SCOPES),
         threads,
         None if memory_limit is None else int(memory_limit * 2**30),
+        Backends(tf32, cudnn_benchmark),
     )
     outputs = Outputs(json_file, csv_file)
     if find_max_clip:
@@ -202,3 +219,72 @@ def measure_fps(
         run_curve(job, curve, outputs)
     else:
         run_fps(job, outputs)
+
+
+@bench.command("train")
+def bench_train(
+    configs: Configs = None,
+    samples: Samples = 20,
+    seconds: Annotated[float, typer.Option(help="timed seconds, at least")] = 3.0,
+    warmup: Annotated[int, typer.Option(help="untimed steps of each config")] = 3,
+    threads: Annotated[int | None, typer.Option(help="CPU threads; none: torch's choice")] = None,
+    tf32: Tf32 = None,
+    cudnn_benchmark: CudnnBenchmark = None,
+    memory_limit: Annotated[
+        float | None, typer.Option(help="GiB that a measuring process may use")
+    ] = None,
+    curve: Annotated[
+        str | None, typer.Option(help="measure several numbers of clips a step: batch=1,2,4,8")
+    ] = None,
+    json_file: JsonOut = None,
+) -> None:
+    """Measure training steps: data, forward, backward, optimiser; frames a second and memory.
+
+    Several configs take turns in one process. The steps are the training's own, on its own data,
+    all clips on one device.
+
+    `tevit bench train tiny tiny,train.precision=bf16 --json train.json`
+
+    `tevit bench train tevit_msgshift data.root=PATH --curve batch=1,2,4,8`
+    """
+    from benchmarks.commands import Outputs, run_batches, run_fps
+    from benchmarks.request import Request
+    from benchmarks.speed.isolated import SpeedJob
+    from benchmarks.speed.matmul_rate import Backends
+    from benchmarks.speed.measure import gpu_or_cpu
+    from benchmarks.speed.timing import Sampling
+
+    job = SpeedJob(
+        "train",
+        Request(configs or ()).workloads(),
+        gpu_or_cpu(),
+        Sampling(warmup, samples, seconds),
+        threads=threads,
+        memory_limit=None if memory_limit is None else int(memory_limit * 2**30),
+        backends=Backends(tf32, cudnn_benchmark),
+    )
+    if curve is None:
+        run_fps(job, Outputs(json_file))
+    else:
+        run_batches(job, curve, Outputs(json_file))
+
+
+@app.command("regress")
+def regress(
+    record: Annotated[
+        Path, typer.Argument(help="a file that `tevit fps` or `bench train` wrote with --json")
+    ],
+    tolerance: Annotated[
+        float, typer.Option(min=0, help="change of speed that counts as none")
+    ] = 0.05,
+) -> None:
+    """Measure a record's configs again on the same machine: faster, slower, as fast, cannot tell.
+
+    Exit status 0: nothing is slower; 1: something is; 3: of something it cannot be told.
+
+    `tevit bench train tiny --json before.json`, later `tevit regress before.json`
+    """
+    from benchmarks.commands import run_regress
+
+    if status := run_regress(record, tolerance):
+        raise typer.Exit(status)

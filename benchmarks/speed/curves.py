@@ -57,6 +57,26 @@ def at(spec: WorkloadSpec, axis: CurveAxis, value: str) -> WorkloadSpec:
     return replace(spec, config=config.to_dict())
 
 
+def parse_batches(text: str) -> list[int]:
+    """``batch=1,2,4`` as numbers of clips a training step.
+
+    Raises:
+        UserError: anything else.
+    """
+    name, _, values = text.partition("=")
+    numbers = values.split(",")
+    if name != "batch" or not all(n.isdigit() and int(n) > 0 for n in numbers):
+        raise UserError(f"--curve {text}: expected batch=1,2,4, clips of a training step")
+    return [int(number) for number in numbers]
+
+
+def with_clips(spec: WorkloadSpec, clips: int) -> WorkloadSpec:
+    """``spec`` with so many clips in the one forward pass of a training step."""
+    fields = {"train.clips": clips, "train.accumulate": 1}
+    config = override(config_from_dict(spec.config), fields)
+    return replace(spec, name=f"{spec.name}, batch {clips}", config=config.to_dict())
+
+
 def measure_curve(
     job: SpeedJob,
     axis: CurveAxis,

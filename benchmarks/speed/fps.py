@@ -20,7 +20,7 @@ from benchmarks.machine.environment import device_name, environment
 from benchmarks.machine.memory import is_out_of_memory, peak_memory
 from benchmarks.machine.state import drift, machine_state
 from benchmarks.records import record_head
-from benchmarks.speed.matmul_rate import MatmulRate, matmul_rate
+from benchmarks.speed.matmul_rate import MatmulRate, backends, matmul_rate
 from benchmarks.speed.statistics import median_interval, paired_ratio, tail_quantile, trend
 from benchmarks.speed.timing import Sampling, interleaved, unheard
 from benchmarks.workloads.workload import ClipShape, Workload
@@ -161,6 +161,7 @@ def protocol(
         "min_seconds": sampling.min_seconds,
         "clock": "CUDA events" if device.type == "cuda" else "host",
         "interleaved_with": list(together),
+        **backends(device),
         **facts,
     }
 

@@ -21,7 +21,9 @@ import torch
 from benchmarks.flops.record import workload_record
 from benchmarks.machine.memory import OUT_OF_MEMORY, is_out_of_memory, limit_memory
 from benchmarks.speed.fps import SCOPES, measure, memory_of
+from benchmarks.speed.matmul_rate import Backends
 from benchmarks.speed.timing import Sampling, unheard
+from benchmarks.speed.train_speed import measure_training, training_memory
 from benchmarks.workloads.workload import ClipShape, Workload
 from core.config.overrides import config_from_dict
 from core.errors import UserError
@@ -99,19 +101,20 @@ class SpeedJob:
     """What an isolated process does.
 
     Attributes:
-        kind: ``fps`` and ``flops`` make records, ``memory`` the part of a record that tells of
-            memory; ``fits`` only runs each workload once.
+        kind: ``fps``, ``train`` and ``flops`` make records, ``memory`` and ``train_memory`` the
+            part of a record that tells of memory; ``fits`` only runs each workload once.
         threads: of a CPU; none: torch's own choice.
         memory_limit: bytes that the process may use; none: all there is.
     """
 
-    kind: Literal["fps", "flops", "memory", "fits"]
+    kind: Literal["fps", "train", "flops", "memory", "train_memory", "fits"]
     workloads: tuple[WorkloadSpec, ...]
     device: str = "cpu"
     sampling: Sampling = field(default_factory=Sampling)
     scopes: tuple[str, ...] = SCOPES
     threads: int | None = None
     memory_limit: int | None = None
+    backends: Backends = field(default_factory=Backends)
 
 
 def run_job(job: SpeedJob, report: Callable[[str], None] = unheard) -> list[dict[str, Any]]:
@@ -180,7 +183,11 @@ def job_from_dict(data: Mapping[str, Any]) -> SpeedJob:
     workloads = tuple(
         WorkloadSpec(**{**spec, "shape": ClipShape(**spec["shape"])}) for spec in data["workloads"]
     )
-    parts = {"sampling": Sampling(**data["sampling"]), "scopes": tuple(data["scopes"])}
+    parts = {
+        "sampling": Sampling(**data["sampling"]),
+        "scopes": tuple(data["scopes"]),
+        "backends": Backends(**data["backends"]),
+    }
     return SpeedJob(**{**data, "workloads": workloads, **parts})
 
 
@@ -193,6 +200,9 @@ def do_job(job: SpeedJob, report: Callable[[str], None] = unheard) -> list[dict[
         torch.cuda.set_device(device)  # whose streams the clock's events are recorded on
     if job.memory_limit is not None:
         limit_memory(device, job.memory_limit)
+    job.backends.set()
+    if job.kind in ("train", "train_memory"):
+        return _do_training(job, report)
     workloads = [spec.build(device) for spec in job.workloads]
     if job.kind == "flops":
         return [workload_record(workload) for workload in workloads]
@@ -205,6 +215,13 @@ def do_job(job: SpeedJob, report: Callable[[str], None] = unheard) -> list[dict[
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return []
+
+
+def _do_training(job: SpeedJob, report: Callable[[str], None]) -> list[dict[str, Any]]:
+    configs = {spec.name: config_from_dict(spec.config) for spec in job.workloads}
+    if job.kind == "train_memory":
+        return [training_memory(config) for config in configs.values()]
+    return measure_training(configs, job.sampling, report)
 
 
 def main(job_path: Path, result_path: Path) -> None:

@@ -8,12 +8,45 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from benchmarks.speed.timing import Sampling, interleaved
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Backends:
+    """What CUDA's libraries may do for speed; none: as torch has it, which is what cells run with.
+
+    Attributes:
+        tf32: products and convolutions of float32 in TF32, both or neither.
+        cudnn_benchmark: cuDNN tries its algorithms for each new shape.
+    """
+
+    tf32: bool | None = None
+    cudnn_benchmark: bool | None = None
+
+    def set(self) -> None:
+        """For this process."""
+        if self.tf32 is not None:
+            torch.backends.cuda.matmul.allow_tf32 = self.tf32
+            torch.backends.cudnn.allow_tf32 = self.tf32
+        if self.cudnn_benchmark is not None:
+            torch.backends.cudnn.benchmark = self.cudnn_benchmark
+
+
+def backends(device: torch.device) -> dict[str, Any]:
+    """The settings that are in force, for a protocol; a CPU has none."""
+    if device.type != "cuda":
+        return {}
+    return {
+        "tf32_products": torch.backends.cuda.matmul.allow_tf32,
+        "tf32_convolutions": torch.backends.cudnn.allow_tf32,
+        "cudnn_benchmark": torch.backends.cudnn.benchmark,
+    }
 
 
 @dataclass(frozen=True)

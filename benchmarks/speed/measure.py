@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
+from benchmarks.machine.environment import environment
+from benchmarks.records import record_head
 from benchmarks.speed.fps import SCOPES, out_of_memory_record, protocol
 from benchmarks.speed.isolated import OutOfMemory, SpeedJob, WorkloadSpec, run_job
 from benchmarks.speed.timing import Sampling
+from benchmarks.speed.train_speed import train_protocol
 from benchmarks.workloads.workload import ClipShape, clip_shape
+from core.config.overrides import config_from_dict
 from core.config.schema import Config
 
 RunJob = Callable[[SpeedJob], list[dict[str, Any]]]
@@ -55,13 +59,23 @@ def fps_record(
     return fps_of_job(job)[0]
 
 
+def train_speed_record(config: Config, *, name: str) -> dict[str, Any]:
+    """Measure the training steps of ``config`` alone in an isolated process.
+
+    Returns:
+        A record of kind ``train_speed``; its ``figures`` are null if memory does not suffice.
+    """
+    spec = WorkloadSpec(name, clip_shape(config), config.to_dict())
+    return fps_of_job(SpeedJob("train", (spec,), gpu_or_cpu(), Sampling()))[0]
+
+
 def gpu_or_cpu() -> str:
     """The GPU if there is one, else the CPU."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def fps_of_job(job: SpeedJob, run: RunJob = run_job) -> list[dict[str, Any]]:
-    """Records of a job of kind ``fps``, one a workload, in their order.
+    """Records of a job of kind ``fps`` or ``train``, one a workload, in their order.
 
     Several workloads take turns in one process for their speed; memory is measured in a process of
     each one's own.  Where they do not fit together each is measured alone.
@@ -74,13 +88,16 @@ def fps_of_job(job: SpeedJob, run: RunJob = run_job) -> list[dict[str, Any]]:
         alone = [replace(job, workloads=(spec,)) for spec in job.workloads]
         return [record for one in alone for record in fps_of_job(one, run)]
     if len(job.workloads) > 1:
+        kind: Literal["memory", "train_memory"] = "memory" if job.kind == "fps" else "train_memory"
         for spec, record in zip(job.workloads, records, strict=True):
-            record["memory"] = run(replace(job, kind="memory", workloads=(spec,)))[0]
+            record["memory"] = run(replace(job, kind=kind, workloads=(spec,)))[0]
     return records
 
 
 def _out_of_memory(job: SpeedJob, spec: WorkloadSpec, reason: str) -> dict[str, Any]:
     """The record has the protocol that the figure would have had, so that it can be compared."""
+    if job.kind == "train":
+        return _training_out_of_memory(job, spec, reason)
     known = protocol(
         spec.shape,
         torch.device(job.device),
@@ -94,3 +111,17 @@ def _out_of_memory(job: SpeedJob, spec: WorkloadSpec, reason: str) -> dict[str, 
     if job.memory_limit is not None:
         known["memory_limit"] = job.memory_limit
     return out_of_memory_record(spec.name, spec.shape.clip_length, known, reason)
+
+
+def _training_out_of_memory(job: SpeedJob, spec: WorkloadSpec, reason: str) -> dict[str, Any]:
+    config, others = config_from_dict(spec.config), [s for s in job.workloads if s is not spec]
+    return {
+        **record_head("train_speed", spec.name),
+        "protocol": train_protocol(
+            config, torch.device(job.device), job.sampling, [other.name for other in others]
+        ),
+        "figures": None,
+        "oom": f"OOM with {config.train.clips} clips",
+        "reason": reason,
+        "environment": environment(with_diff=False),
+    }

@@ -186,9 +186,9 @@ class TrainingRun:
         speed = Speed(self.config.train.clips * self.config.data.clip_length)
         with training_display(progress, self.step, steps) as display:
             began = time.perf_counter()
-            for batches in self._batches():
+            for batches in self.batches():
                 lr = set_lr(self.optimizer, self.step, self.config.train)
-                losses, norm = self._step(batches)
+                losses, norm = self.take_step(batches)
                 speed.count(time.perf_counter() - began)
                 stop = any_rank(should_stop(), self.device) and self.step < steps
                 heldout = {} if stop else self._heldout()
@@ -208,7 +208,7 @@ class TrainingRun:
             checkpoint = self._save()
         return TrainResult(self.step == steps, self.step, checkpoint)
 
-    def _batches(self) -> Iterator[list[Batch]]:
+    def batches(self) -> Iterator[list[Batch]]:
         """Of each step that is left, the batches of its forward passes."""
         train, world = self.config.train, self.world
         loader = make_loader(
@@ -232,7 +232,7 @@ class TrainingRun:
             yield [first, *rest]
             first = next(batches, None)
 
-    def _step(self, batches: list[Batch]) -> tuple[dict[str, float], float]:
+    def take_step(self, batches: list[Batch]) -> tuple[dict[str, float], float]:
         """One optimiser step; its losses (means over clips and ranks) and gradient norm."""
         sums: dict[str, Tensor] = {}
         for i, (frames, targets) in enumerate(batches):

@@ -53,7 +53,7 @@ class Slurm(Executor):
     runs = "one code a batch"
     device_parameters: ClassVar[tuple[str, ...]] = (
         *("partition", "constraint", "nodes", "gpus_per_node"),
-        *("ntasks_per_node", "cpus_per_task", "additional_parameters"),
+        *("ntasks_per_node", "cpus_per_task"),
     )
 
     # --- before anything is submitted

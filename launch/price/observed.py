@@ -24,7 +24,8 @@ _FREE = frozenset(
     f"train.{name}"
     for name in (
         *("steps", "lr", "backbone_lr", "weight_decay", "clip_norm", "schedule", "warmup"),
-        *("milestones", "init", "checkpoint_every", "log_every"),
+        *("milestones", "final_lr", "cooldown", "layer_decay", "momentum", "decay_norms"),
+        *("init", "checkpoint_every", "log_every"),
     )
 ) | {"seed", "backbone.pretrained", "data.split_seed", "data.split_file"}
 """Fields that do not change what a step takes."""

@@ -30,3 +30,22 @@ def fps(spec):
 
 def memory(spec):
     return {"scope": "model", "host_peak": 2**20}
+
+
+def train(spec, step_ms=100.0, rate=1e9):
+    config = spec.config["train"], spec.config["data"]
+    samples = [step_ms * (1 + 0.001 * (k % 3)) for k in range(20)]
+    parts = {part: {"median_ms": step_ms / 4} for part in ("data", "forward", "backward")}
+    scope = {"fps": 60.0, "low": 59.0, "high": 61.0, "n": 20, "samples_ms": samples}
+    return {
+        "kind": "train_speed", "name": spec.name, "parameters": 1,
+        "protocol": {
+            "device": "CPU", "device_type": "cpu", "clips": config[0]["clips"],
+            "clip_length": config[1]["clip_length"], "sizes": "96x64", "data": "synthetic",
+            "precision": config[0]["precision"],
+        },
+        "figures": {"fps": 60.0, "step_ms": step_ms, "matmul_share": 0.5},
+        "scopes": {"step": scope}, "parts": {**parts, "optimiser": {"median_ms": step_ms / 4}},
+        "achieved": {"matmul_rate": rate}, "memory": {"host_peak": 2**20}, "ratios": {},
+        "environment": {"drift": []},
+    }  # fmt: skip

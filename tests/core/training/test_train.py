@@ -212,7 +212,7 @@ def test_accumulation_sees_the_clips_of_a_larger_batch(tmp_path):
 
     def record(config, folder):
         run = TrainingRun(config, folder, World())
-        videos = [[t.video_id for _, ts in batches for t in ts] for batches in run._batches()]
+        videos = [[t.video_id for _, ts in batches for t in ts] for batches in run.batches()]
         seen.append(videos)
 
     record(small(train__clips=4), tmp_path / "a")
@@ -229,7 +229,7 @@ def test_clips_that_do_not_divide_among_the_processes_are_refused(tmp_path):
 
 def gradients(config, folder, forwards):
     run = TrainingRun(config, folder, World())
-    batches = next(run._batches())
+    batches = next(run.batches())
     assert len(batches) == forwards
     for i, (frames, targets) in enumerate(batches):
         run._forward_backward(frames, targets, last=i == forwards - 1)
@@ -271,7 +271,7 @@ def test_accumulated_gradients_are_means(tmp_path):
 def test_every_trained_parameter_reaches_a_loss(tmp_path, switch):
     """Several processes would fail in their second step if one did not."""
     run = TrainingRun(override(small(), switch), tmp_path, World())
-    ((frames, targets),) = next(run._batches())
+    ((frames, targets),) = next(run.batches())
     run._forward_backward(frames, targets, last=True)
     missing = [n for n, p in run.model.named_parameters() if p.requires_grad and p.grad is None]
     assert missing == []
@@ -294,17 +294,17 @@ def test_gradients_are_clipped(tmp_path, monkeypatch):
             step(),
         ),
     )
-    _, norm = run._step(next(run._batches()))
+    _, norm = run.take_step(next(run.batches()))
     assert norm > 1 and float(norms[0]) == pytest.approx(1e-3, rel=1e-3)
 
 
 def test_bf16_keeps_weights_and_losses_in_fp32(tmp_path):
     run = TrainingRun(small(train__precision="bf16"), tmp_path / "a", World())
-    outputs = run._forward_backward(*next(run._batches())[0], last=True)
+    outputs = run._forward_backward(*next(run.batches())[0], last=True)
     assert {value.dtype for value in outputs.values()} == {torch.float32}
     assert {p.dtype for p in run.model.parameters()} == {torch.float32}
     full = TrainingRun(small(), tmp_path / "b", World())
-    exact = full._forward_backward(*next(full._batches())[0], last=True)
+    exact = full._forward_backward(*next(full.batches())[0], last=True)
     total, expected = (float(sum(v.detach() for v in o.values())) for o in (outputs, exact))
     assert total != expected and total == pytest.approx(expected, rel=0.2)
 
@@ -382,7 +382,7 @@ def test_more_classes_than_the_data_have(tmp_path, caplog):
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
     run = TrainingRun(small(), tmp_path, World())
-    batches = run._batches
+    batches = run.batches
 
     def poisoned():
         for k, step in enumerate(batches()):
@@ -394,7 +394,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
             yield step
 
     before, videos = {}, []
-    monkeypatch.setattr(run, "_batches", poisoned)
+    monkeypatch.setattr(run, "batches", poisoned)
     with pytest.raises(NonFiniteLossError) as caught:
         run.train(lambda: False, progress=False)
     message = str(caught.value)
@@ -410,18 +410,18 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_frames_that_are_no_numbers_stop_the_run(tmp_path, value):
     run = TrainingRun(small(), tmp_path, World())
-    ((frames, targets),) = next(run._batches())
+    ((frames, targets),) = next(run.batches())
     frames[0, 0, 0, 0, 0] = value
     with pytest.raises(NonFiniteLossError, match=r"step 1: .*none, the run had not saved one"):
-        run._step([(frames, targets)])
+        run.take_step([(frames, targets)])
 
 
 def test_a_gradient_that_is_not_finite_stops_the_run(tmp_path):
     run = TrainingRun(small(), tmp_path, World())
-    batches = next(run._batches())
+    batches = next(run.batches())
     run.model.neck.fpn_convs[0].conv.bias.register_hook(lambda g: g * float("nan"))
     with pytest.raises(NonFiniteLossError, match="step 1: the gradient is not finite"):
-        run._step(batches)
+        run.take_step(batches)
 
 
 # --- what people see -----------------------------------------------------------------------------

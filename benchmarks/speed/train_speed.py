@@ -1,0 +1,250 @@
+"""What a training step takes: reading, forward, backward, optimiser; frames a second; memory.
+
+The steps are the training's own (:class:`core.training.train.TrainingRun`), on the clips that it
+would draw, all of them on one device.  Hooks tell where one part ends and the next one begins:
+
+    data        reading the clips and moving them, to the beginning of the forward pass
+    forward     features, heads, matching and losses
+    backward    gradients, their norm, and the one wait for the losses' values
+    optimiser   the update of the weights, to the end of the step
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.machine.environment import device_name, environment
+from benchmarks.machine.memory import peak_memory
+from benchmarks.machine.state import drift, machine_state
+from benchmarks.records import record_head
+from benchmarks.speed.fps import doubts, ratios, scope_figures
+from benchmarks.speed.matmul_rate import MatmulRate, backends, matmul_rate
+from benchmarks.speed.statistics import median_interval, trend
+from benchmarks.speed.timing import Sampling, unheard
+from core.config.overrides import override
+from core.config.schema import Config
+from core.training.distributed import World
+from core.training.schedule import set_lr
+from core.training.train import TrainingRun
+
+PARTS = ("data", "forward", "backward", "optimiser")
+
+_ONE = World(0, 1, 0)
+
+
+def train_protocol(
+    config: Config, device: torch.device, sampling: Sampling, together: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Everything that a figure depends on and that can be chosen.
+
+    Args:
+        together: names of the configs that it took turns with.
+    """
+    train, data = config.train, config.data
+    return {
+        "unit": "training frames per second",
+        "device": device_name(device),
+        "device_type": device.type,
+        "clips": train.clips,
+        "accumulate": train.accumulate,
+        "clip_length": data.clip_length,
+        "sizes": ", ".join(f"{long}x{short}" for long, short in data.train_sizes),
+        "data": data.root,
+        "workers": data.workers,
+        "precision": train.precision,
+        "compiled": train.compile,
+        "checkpointing": train.checkpointing,
+        "threads": torch.get_num_threads(),
+        "warmup": sampling.warmup,
+        "min_samples": sampling.min_samples,
+        "min_seconds": sampling.min_seconds,
+        "clock": "CUDA events" if device.type == "cuda" else "host",
+        "interleaved_with": list(together),
+        **backends(device),
+    }
+
+
+class TimedRun:
+    """A training run, one step at a time, with the time of each part of each step."""
+
+    def __init__(self, name: str, config: Config, folder: Path, steps: int) -> None:
+        """Of at most ``steps`` steps."""
+        self.name = name
+        self.config = override(config, {"train.steps": steps})
+        self.run = TrainingRun(self.config, folder, _ONE)
+        self.device = self.run.device
+        self.pixels: list[int] = []
+        self._marks: list[list[tuple[str, Any]]] = []
+        self._batches = self.run.batches()
+        self.run.model.register_forward_pre_hook(self._forward_begins)
+        self.run.model.register_forward_hook(lambda *_: self._mark("backward"))
+        self.run.optimizer.register_step_pre_hook(lambda *_: self._mark("optimiser"))
+
+    def _forward_begins(self, _: Any, inputs: tuple[Any, ...]) -> None:
+        self.pixels[-1] += inputs[0].shape[0] * inputs[0].shape[-2] * inputs[0].shape[-1]
+        self._mark("forward")
+
+    def _mark(self, part: str) -> None:
+        """``part`` begins now, on the device's clock."""
+        now: Any = time.perf_counter()
+        if self.device.type == "cuda":
+            now = torch.cuda.Event(enable_timing=True)
+            now.record()
+        self._marks[-1].append((part, now))
+
+    def step(self) -> None:
+        """Take one step."""
+        self.pixels.append(0)
+        self._marks.append([])
+        self._mark("data")
+        batches = next(self._batches)
+        set_lr(self.run.optimizer, self.run.step, self.config.train)
+        self.run.take_step(batches)
+        self._mark("end")
+
+    def forget(self) -> None:
+        """Begin anew with the steps that count."""
+        self._marks, self.pixels = [], []
+
+    def milliseconds(self) -> dict[str, list[float]]:
+        """Of each part, and of the whole ``step``, one value a step."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        found: dict[str, list[float]] = {part: [] for part in (*PARTS, "step")}
+        for marks in self._marks:
+            spent = dict.fromkeys(PARTS, 0.0)
+            for (part, begin), (_, end) in pairwise(marks):
+                spent[part] += _between(begin, end)
+            for part, value in spent.items():
+                found[part].append(value)
+            found["step"].append(sum(spent.values()))
+        return found
+
+    def multiply_adds(self) -> tuple[float, int]:
+        """Of one step, forward and backward, by torch's counter; and the pixels of its frames."""
+        # what is compiled shows the counter no operators
+        with torch.compiler.set_stance("force_eager"), FlopCounterMode(display=False) as counter:
+            self.step()
+        return counter.get_total_flops() / 2, self.pixels[-1]
+
+
+def _between(begin: Any, end: Any) -> float:
+    return begin.elapsed_time(end) if hasattr(begin, "elapsed_time") else 1e3 * (end - begin)
+
+
+def measure_training(
+    configs: Mapping[str, Config],
+    sampling: Sampling,
+    report: Callable[[str], None] = unheard,
+) -> list[dict[str, Any]]:
+    """Take steps of every config in turns and write a record of kind ``train_speed`` for each.
+
+    The process should be an isolated one; memory is left out where several configs share it.
+
+    Raises:
+        UserError: the data do not fit a config.
+    """
+    most = sampling.warmup + sampling.max_samples + 3
+    with tempfile.TemporaryDirectory(prefix="tevit-train-") as folder:
+        runs = [
+            TimedRun(name, config, Path(folder) / str(k), most)
+            for k, (name, config) in enumerate(configs.items())
+        ]
+        device = runs[0].device
+        report("matrix-product rate")
+        precisions = {run.config.train.precision for run in runs}
+        rates = {p: [matmul_rate(device, p)] for p in precisions}
+        for _ in range(sampling.warmup):
+            for run in runs:
+                run.step()
+                run.forget()
+        before = machine_state(device)
+        start = time.perf_counter()
+        for done in range(sampling.max_samples):
+            enough = time.perf_counter() - start >= sampling.min_seconds
+            if done >= sampling.min_samples and enough:
+                break
+            report(f"step {done + 1}, at least {sampling.min_samples}")
+            for run in runs:
+                run.step()
+        after = machine_state(device)
+        for precision, known in rates.items():
+            known.append(matmul_rate(device, precision))
+        samples = {run.name: run.milliseconds() for run in runs}
+        whole = {"step": {name: of["step"] for name, of in samples.items()}}
+        records = []
+        for run in runs:
+            figures = _figures(run, samples[run.name], rates[run.config.train.precision])
+            names = [other.name for other in runs if other is not run]
+            trends = [("step", trend(samples[run.name]["step"]))]
+            records.append(
+                {
+                    **record_head("train_speed", run.name),
+                    "protocol": train_protocol(run.config, device, sampling, names),
+                    **figures,
+                    "memory": peak_memory(run.step, device) if len(runs) == 1 else None,
+                    "ratios": ratios(run.name, whole),
+                    "parameters": sum(p.numel() for p in run.run.trained),
+                    "environment": {
+                        **environment(with_diff=False),
+                        "before": before,
+                        "after": after,
+                        "drift": [*drift(before, after, trends), *doubts(figures, device)],
+                    },
+                }
+            )
+        return records
+
+
+def training_memory(config: Config) -> dict[str, Any]:
+    """Peak memory of a step, alone in its process."""
+    with tempfile.TemporaryDirectory(prefix="tevit-train-") as folder:
+        run = TimedRun("memory", config, Path(folder), 2)
+        run.step()  # what is allocated once only is there from here on
+        return peak_memory(run.step, run.device)
+
+
+def _figures(
+    run: TimedRun, samples: Mapping[str, list[float]], rates: Sequence[MatmulRate]
+) -> dict[str, Any]:
+    frames = run.config.train.clips * run.config.data.clip_length
+    step = scope_figures(samples["step"], frames)
+    mean_pixels = sum(run.pixels) / len(run.pixels)
+    counted, pixels = run.multiply_adds()
+    counted *= mean_pixels / pixels  # steps draw frames of several sizes
+    rate = max(rates, key=lambda one: one.per_second).per_second
+    share = counted / (step["median_ms"] / 1e3) / rate
+    parts = {}
+    for part in PARTS:
+        median = median_interval(samples[part])
+        parts[part] = {
+            "median_ms": median.value,
+            "low": median.low,
+            "high": median.high,
+            "samples_ms": samples[part],
+        }
+    return {
+        "scopes": {"step": {**step, "matmul_share": share}},
+        "parts": parts,
+        "figures": {
+            "fps": step["fps"],
+            "step_ms": step["median_ms"],
+            **{f"{part}_ms": values["median_ms"] for part, values in parts.items()},
+            "matmul_share": share,
+        },
+        "achieved": {
+            "multiply_adds": counted,
+            "counter": "torch, forward and backward",
+            "matmul_rate": rate,
+            "matmul_rate_before": rates[0].per_second,
+            "matmul_rate_after": rates[-1].per_second,
+        },
+    }

@@ -1,0 +1,75 @@
+"""Today's speed against a record: two numbers have to agree."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from benchmarks.machine.environment import environment
+from benchmarks.speed.regress import check_machine, compare, read_record
+from core.errors import UserError
+from core.files import write_json
+
+
+def record(ms, rate=1e9, noise=0.005, n=20, name="a", scope="step"):
+    draw = random.Random(7)
+    samples = [ms * (1 + draw.gauss(0, noise)) for _ in range(n)]
+    return {
+        "name": name, "figures": {}, "scopes": {scope: {"samples_ms": samples}},
+        "achieved": {"matmul_rate": rate}, "environment": {},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("now", "word"),
+    [
+        (record(100), "as fast"),
+        (record(103), "as fast"),
+        (record(80), "faster"),
+        (record(125), "slower"),
+        (record(125, rate=0.8e9), "cannot tell"),  # the machine is slower today
+        (record(100, rate=2e9), "cannot tell"),  # the machine is faster, and the code is not
+        (record(104, noise=0.2), "cannot tell"),
+        (record(80, n=4), "cannot tell"),
+    ],
+)
+def test_what_is_said_of_a_difference(now, word):
+    (found,) = compare([record(100)], [now])
+    assert found.word == word
+    assert f"a, step: {word}: " in found.sentence()
+
+
+def test_numbers_and_tolerance():
+    (found,) = compare([record(100)], [record(80)], tolerance=0.3)
+    assert found.word == "as fast" and found.speedup.value == pytest.approx(1.25)
+    (found,) = compare([record(100)], [record(80, rate=2e9)])
+    assert found.by_rate.value == pytest.approx(0.625)
+
+
+def test_only_what_both_have_is_compared():
+    lost = {**record(100), "figures": None}
+    assert compare([record(100)], [lost]) == []
+    assert compare([record(100)], [record(100, scope="model")]) == []
+    assert compare([record(100)], [record(100, name="b")]) == []
+
+
+def test_speeds_of_two_machines_are_not_compared(tmp_path):
+    here = environment(with_diff=False)
+    check_machine(tmp_path, here, here, None)
+    threads = {**here, "threads": {**here["threads"], "intra_op": 99}}
+    check_machine(tmp_path, threads, here, 1)  # the job sets them
+    with pytest.raises(UserError, match="another machine: threads 99, here"):
+        check_machine(tmp_path, threads, here, None)
+    with pytest.raises(UserError, match="another machine: CPU"):
+        check_machine(tmp_path, {**here, "cpu": {"model": "Z80"}}, here, 1)
+    with pytest.raises(UserError, match="another machine: GPUs"):
+        check_machine(tmp_path, {**here, "gpus": [{"name": "X"}]}, here, 1)
+
+
+@pytest.mark.parametrize("content", [[], {}, {"job": 1, "records": []}, {"records": []}])
+def test_a_file_that_cannot_be_measured_again_is_refused(tmp_path, content):
+    path = tmp_path / "old.json"
+    write_json(path, content)
+    with pytest.raises(UserError, match=r"old.json: no record that can be measured again"):
+        read_record(path)

@@ -1,0 +1,101 @@
+"""`tevit bench train` and `tevit regress`, without measuring anything."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+import cli
+from benchmarks import commands
+from benchmarks.machine.environment import environment
+from core.errors import UserError
+from tests.benchmarks import costs
+
+
+@pytest.fixture
+def call(monkeypatch):
+    """``call("bench", "train", ...)``: what is shown; jobs and their outcome are made up."""
+    jobs, said = [], {"step_ms": 100.0}
+    here = environment(with_diff=False)
+
+    def run(job, report=lambda line: None):
+        jobs.append(job)
+        if job.kind == "train_memory":
+            return [{"allocated": 3 * 2**20}]
+        if job.workloads[0].config["train"]["clips"] > 4:
+            raise commands_oom("too many")
+        made = [costs.train(spec, **said) for spec in job.workloads]
+        return [{**one, "environment": {**here, "drift": ["a fly"]}} for one in made]
+
+    from benchmarks.speed.isolated import OutOfMemory as commands_oom
+
+    monkeypatch.setattr(commands, "run_job", run)
+
+    def invoke(*words, code=0):
+        result = CliRunner().invoke(cli.app, list(map(str, words)), env={"COLUMNS": "80"})
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == code, result.output
+        return result.output
+
+    invoke.jobs, invoke.said = jobs, said
+    return invoke
+
+
+def test_options_reach_the_job_and_the_file_says_how_to_do_it_again(call, tmp_path):
+    out = tmp_path / "train.json"
+    shown = call("bench", "train", "tiny", "tiny,train.precision=bf16", "--samples", 7,
+                 "--seconds", 0.5, "--warmup", 2, "--threads", 1, "--memory-limit", 0.5,
+                 "--tf32", "--no-cudnn-benchmark", "--json", out)  # fmt: skip
+    job = call.jobs[0]
+    assert (job.kind, job.threads, job.memory_limit) == ("train", 1, 2**29)
+    assert (job.sampling.warmup, job.sampling.min_samples, job.sampling.min_seconds) == (2, 7, 0.5)
+    assert (job.backends.tf32, job.backends.cudnn_benchmark) == (True, False)
+    assert [j.kind for j in call.jobs[1:]] == ["train_memory", "train_memory"]
+    for text in ("2 x 3", "60 ±1", "25.0 (25%)", "optimiser", "3", "50%", "DRIFT: tiny: a fly"):
+        assert text in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    assert json.loads(out.read_text())["job"]["kind"] == "train"
+
+
+def test_a_curve_over_clips_has_a_column_each_and_want_of_memory_is_a_point(call):
+    shown = call("bench", "train", "tiny", "--curve", "batch=1,4,8")
+    assert [job.workloads[0].config["train"]["clips"] for job in call.jobs] == [1, 4, 8]
+    assert "4 x 3" in shown and "OOM with 8 clips" in " ".join(shown.split())
+
+
+@pytest.mark.parametrize("curve", ["batch", "batch=", "batch=0", "batch=1,x", "clip_length=1"])
+def test_a_curve_that_is_none_is_refused(call, curve):
+    with pytest.raises(UserError, match="expected batch=1,2,4"):
+        call("bench", "train", "tiny", "--curve", curve)
+    assert not call.jobs
+
+
+@pytest.mark.parametrize(
+    ("step_ms", "code", "word"), [(100, 0, "as fast"), (70, 0, "faster"), (150, 1, "slower")]
+)
+def test_regress_says_what_became_of_the_speed_and_exits_with_it(
+    call, tmp_path, step_ms, code, word
+):
+    out = tmp_path / "train.json"
+    call("bench", "train", "tiny", "--json", out)
+    call.said["step_ms"] = step_ms
+    shown = call("regress", out, code=code)
+    assert f"tiny, step: {word}: " in shown and "DRIFT: tiny: a fly" in shown
+
+
+def test_regress_exits_with_3_where_it_cannot_tell(call, tmp_path):
+    out = tmp_path / "train.json"
+    call("bench", "train", "tiny", "--json", out)
+    call.said.update(step_ms=150, rate=0.5e9)
+    assert "cannot tell" in call("regress", out, code=3)
+
+
+def test_train_speed_can_be_asked_of_cells():
+    from benchmarks.figures import FIGURES
+    from benchmarks.measurements import MEASUREMENTS
+
+    assert not MEASUREMENTS["train_speed"].needs_predictions
+    assert FIGURES["train_fps"].kind == FIGURES["train_memory"].kind == "train_speed"
