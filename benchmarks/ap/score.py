@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from core.data.youtube_vis import load_dataset
 from core.inference.classes import Classes
 from core.inference.frames import FileFrames
 from core.inference.predict import predict_videos
+from core.inference.results_writer import Result
 from core.model.tevit import TeViT
 from core.training.distributed import World, gather_objects
 from core.training.train import Evaluate
@@ -74,14 +75,22 @@ def score_while_training(config: Config) -> Evaluate | None:
     heldout = heldout_videos(config)
     ids = Classes.of_dataset(heldout).ids
 
-    def figures(model: TeViT, world: World) -> Mapping[str, float | None]:
+    def figures(
+        model: TeViT, world: World, should_stop: Callable[[], bool]
+    ) -> Mapping[str, float | None]:
         sources = (
             (video.id, FileFrames(video)) for video in heldout.videos[world.rank :: world.size]
         )
-        mine = [entry for found in predict_videos(model, sources, config, ids) for entry in found]
-        results = [entry for share in gather_objects(mine) for entry in share]
-        if not world.main:
+        mine: list[Result] = []
+        stopped = False
+        for entries in predict_videos(model, sources, config, ids):
+            mine += entries
+            if stopped := should_stop():
+                break
+        shares = gather_objects((stopped, mine))
+        if not world.main or any(stopped for stopped, _ in shares):
             return {}
+        results = [entry for _, share in shares for entry in share]
         found = evaluate(heldout, results, workers=1).figures
         return {name: found[name] for name in ("AP", "AP50", "AP75")}
 

@@ -94,10 +94,12 @@ def describe(metrics: Mapping[str, Any]) -> str:
         kind = name.rpartition("loss_")[2]
         kinds[kind] = kinds.get(kind, 0.0) + value
     parts = "  ".join(f"{kind} {value:.2f}" for kind, value in kinds.items())
+    scores = ""
     for name, told in (("heldout", "AP"), ("heldout_ema", "AP of the average")):
         if (ap := (metrics.get(name) or {}).get("AP")) is not None:
-            parts += f"; {told} {100 * ap:.1f}"
+            scores += f"{told} {100 * ap:.1f}  "
     left = timedelta(seconds=round(metrics["seconds_left"]))
     return (
-        f"loss {metrics['loss']:.2f} ({parts})  {metrics['frames_per_s']:.1f} frames/s  {left} left"
+        f"loss {metrics['loss']:.2f} ({parts})  {scores}{metrics['frames_per_s']:.1f} frames/s  "
+        f"{left} left"
     )

@@ -60,8 +60,11 @@ from core.training.setup import (
 from core.training.sync_batch_norm import synchronize_batch_norm
 
 Batch = tuple[Tensor, list[ClipTargets]]
-Evaluate = Callable[[TeViT, World], Mapping[str, float | None]]
-"""Figures of a model in eval mode; called on every process, the main one's answer counts."""
+Evaluate = Callable[[TeViT, World, Callable[[], bool]], Mapping[str, float | None]]
+"""Figures of a model in eval mode, or none at all where it is asked to stop meanwhile.
+
+Called on every process; the main one's answer counts.
+"""
 
 log = logging.getLogger(__name__)
 
@@ -191,7 +194,7 @@ class TrainingRun:
                 losses, norm = self.take_step(batches)
                 speed.count(time.perf_counter() - began)
                 stop = any_rank(should_stop(), self.device) and self.step < steps
-                heldout = {} if stop else self._heldout()
+                heldout = {} if stop else self._heldout(should_stop)
                 logged = self.step % self.config.train.log_every == 0 or self.step in (1, steps)
                 if logged or heldout:
                     line = metrics(self.step, self.config.train, losses, lr, norm, speed) | heldout
@@ -272,22 +275,23 @@ class TrainingRun:
             (total / accumulate).backward()
         return losses
 
-    def _heldout(self) -> dict[str, Any]:
+    def _heldout(self, should_stop: Callable[[], bool]) -> dict[str, Any]:
         """What :attr:`evaluate` says, after the steps that ask for it, for the history."""
         train = self.config.train
         if self.evaluate is None or (self.step % train.eval_every and self.step != train.steps):
             return {}
         generators = rng_state()
         self.model.eval()
-        # compiled for training, and a whole video is of another shape
-        with torch.compiler.set_stance("force_eager"):
-            found = {"heldout": dict(self.evaluate(self.model, self.world))}
+        # what is compiled is so for training, and a whole video is of another shape
+        eager = torch.compiler.set_stance("force_eager") if train.compile else None
+        with eager or contextlib.nullcontext():
+            found = {"heldout": self.evaluate(self.model, self.world, should_stop)}
             if self.average is not None:
                 with self.average.in_place():
-                    found["heldout_ema"] = dict(self.evaluate(self.model, self.world))
+                    found["heldout_ema"] = self.evaluate(self.model, self.world, should_stop)
         self.model.train()
         set_rng_state(generators)
-        return found
+        return {name: dict(figures) for name, figures in found.items() if figures}
 
     def _stop_on_non_finite(self, losses: dict[str, float], batches: list[Batch]) -> None:
         videos = [target.video_id for _, targets in batches for target in targets]

@@ -35,7 +35,7 @@ def training(runs: Sequence[CellRun], labels: Mapping[str, str]) -> Plot | None:
     aspect = aspect_with(min(cells, MOST_SERIES))
     title = "Training loss"
     if scored := [name for name in ("AP", "AP of the average") if name in data]:
-        title, aspect = "Training loss and AP of the held-out videos", 1.6 * aspect
+        title, aspect = "Training loss and AP of the held-out videos", 1.4 * aspect
         if len(scored) > 1:
             notes.append("Without marks: AP of the moving average of the weights, mean over seeds.")
     return Plot("training", title, data, _draw, aspect, tuple(notes), further=True)

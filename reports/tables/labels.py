@@ -48,6 +48,13 @@ _USUAL = {
     "head.queries": "Queries",
     "head.stages": "Stages",
     "data.clip_length": "Clip length",
+    "data.clip_order": "Order of frames",
+    "inference.weights": "Weights",
+    "inference.weights=raw": "last step",
+    "inference.weights=ema": "EMA",
+    "train.optimizer": "Optimiser",
+    "train.optimizer=adamw": "AdamW",
+    "train.optimizer=sgd": "SGD",
     "backbone": "Backbone",
     "backbone.name": "Backbone",
 }

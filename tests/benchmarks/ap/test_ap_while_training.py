@@ -66,8 +66,8 @@ def test_the_history_has_the_figures_of_the_weights_and_of_their_average(scored,
 
 
 def test_a_resumed_run_scores_as_one_that_was_not_interrupted(tmp_path, scored):
-    _, first = run(tmp_path, stop=3, train__eval_every=2)
-    assert not first.finished
+    _, first = run(tmp_path, stop=5, train__eval_every=2)  # polled by steps and videos
+    assert not first.finished and first.step == 3
     run(tmp_path, train__eval_every=2)
     assert losses(tmp_path) == losses(scored[0])
     scores = [
@@ -75,6 +75,14 @@ def test_a_resumed_run_scores_as_one_that_was_not_interrupted(tmp_path, scored):
         for f in (tmp_path, scored[0])
     ]
     assert scores[0] == scores[1]
+
+
+def test_who_is_asked_to_stop_does_not_score_to_the_end(tmp_path):
+    """The second poll comes from the first video scored after step 1."""
+    _, result = run(tmp_path, stop=2, train__eval_every=1)
+    assert result.finished  # as often as it is asked again, it need not stop
+    assert [line["step"] for line in history(tmp_path) if "heldout" in line] == [2, 3, 4, 5, 6]
+    assert "heldout_ema" in history(tmp_path)[0]
 
 
 def test_scored_steps_are_logged_though_others_are_not(tmp_path):
