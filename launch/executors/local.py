@@ -171,8 +171,9 @@ def lease_folder(journal: Journal, batch: str) -> Path:
 
 def is_dispatched(journal: Journal, batch: str) -> bool | None:
     """Whether somebody is at work on ``batch``; None: nobody has begun."""
-    claim = lease.latest(lease_folder(journal, batch))
-    return None if claim is None else claim.alive()
+    folder = lease_folder(journal, batch)
+    claim = lease.latest(folder)
+    return None if claim is None else claim.alive(lease.server_time(folder))
 
 
 def dispatch(journal: Journal, batch: Batch, *, poll: float = POLL_SECONDS) -> None:

@@ -25,6 +25,7 @@ from launch.records.process import is_gone
 BEAT_SECONDS = float(os.environ.get("TEVIT_HEARTBEAT", "15"))
 """Seconds between two signs of life of a holder."""
 
+_RACE_SECONDS = 0.05
 STALE_BEATS = 8
 """Beats after which a silent holder counts as dead (long calls into C may delay a beat)."""
 
@@ -150,6 +151,7 @@ def acquire(
             lease = _create(folder, last.number + 1 if last else 1, holder)
             if lease is not None:
                 return lease
+            time.sleep(_RACE_SECONDS)  # somebody was faster; a file server may show it late
             continue
         moved = watched is not None and (watched.number, watched.beat) != (last.number, last.beat)
         if moved or not wait:
@@ -244,7 +246,7 @@ def _create(folder: Path, number: int, holder: Mapping[str, Any]) -> Lease | Non
 def _replaceable(folder: Path, last: Claim, holder: Mapping[str, Any]) -> bool:
     if last.end is not None or is_gone(last.holder) or _same_job_again(last.holder, holder):
         return True
-    return last.silent(_server_time(folder)) > stale_after()
+    return last.silent(server_time(folder)) > stale_after()
 
 
 def _same_job_again(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
@@ -261,8 +263,8 @@ def _numbers(folder: Path) -> tuple[list[int], set[int]]:
         return [], set()
 
 
-def _server_time(folder: Path) -> float:
-    """Now, by the clock that stamps the files of ``folder``."""
+def server_time(folder: Path) -> float:
+    """Now, by the clock that stamps the files of ``folder``; where nothing can be written, ours."""
     probe = temporary_name(folder / "clock")
     try:
         probe.touch()

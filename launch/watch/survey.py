@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from core.errors import UserError
 from launch.executors.base import Answers, CellStatus, Evidence, Job
 from launch.executors.table import EXECUTORS
+from launch.records import lease
 from launch.records.journal import Batch, Journal
 from launch.records.run_folder import RunState
 from launch.records.store import Store
@@ -45,8 +46,9 @@ def survey(store: Store, cells: Mapping[str, Iterable[str]], *, record: bool = F
         record: also write down what only the schedulers knew, so that it outlives their memory,
             and settle batches of launchers that died while submitting.
     """
-    journal = Journal(store)
-    existing, now = store.existing(), time.time()
+    journal, existing = Journal(store), store.existing()
+    # heartbeats are stamped by the file server, whose clock may differ from ours by minutes
+    now = lease.server_time(store.root) if record else time.time()
     states = {
         signature: store.run(signature).state(measure, now) if signature in existing else NEW
         for signature, measure in cells.items()

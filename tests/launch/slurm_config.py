@@ -50,6 +50,7 @@ AccountingStorageHost=127.0.0.1
 AccountingStoragePort={dbd}
 AccountingStoragePass={run}/munge.sock
 AccountingStorageTRES=gres/gpu
+AccountingStorageEnforce=limits
 NodeName=n[1-{nodes}] NodeHostname={host} NodeAddr=127.0.0.1 Port=[{first}-{last}] \
     CPUs=8 Boards=1 SocketsPerBoard=1 CoresPerSocket=8 ThreadsPerCore=1 \
     RealMemory=8000 Gres=gpu:2 State=UNKNOWN
