@@ -1,4 +1,4 @@
-"""``tevit diagnose``: why an AP is what it is."""
+"""``tevit diagnose`` and ``compare``: why an AP is what it is, and for which videos."""
 
 from __future__ import annotations
 
@@ -7,7 +7,21 @@ from typing import Annotated
 
 import typer
 
+from cli.options import StoreOption
+
 app = typer.Typer()
+
+MinScore = Annotated[float, typer.Option(help="tracks below have no part in the tracking figures")]
+BestPerFrame = Annotated[
+    bool,
+    typer.Option(
+        "--best-per-frame", help="tracking: of masks that overlap, only the best-scored one"
+    ),
+]
+Resamples = Annotated[
+    int, typer.Option("--bootstrap", min=0, help="resamples over videos; 0: no intervals")
+]
+RunName = Annotated[str, typer.Argument(help="signature, its beginning, or a run folder")]
 
 
 @app.command("diagnose")
@@ -31,18 +45,9 @@ def diagnose_results(
             help="CSV of track ids and your own numbers: AP of their low, middle and high"
         ),
     ] = None,
-    min_score: Annotated[
-        float, typer.Option(help="tracks below have no part in the tracking figures")
-    ] = 0.3,
-    best_per_frame: Annotated[
-        bool,
-        typer.Option(
-            "--best-per-frame", help="tracking: of masks that overlap, only the best-scored one"
-        ),
-    ] = False,
-    resamples: Annotated[
-        int, typer.Option("--bootstrap", min=0, help="resamples over videos; 0: no intervals")
-    ] = 250,
+    min_score: MinScore = 0.3,
+    best_per_frame: BestPerFrame = False,
+    resamples: Resamples = 250,
     seed: Annotated[int, typer.Option(min=0, help="seed of the resamples")] = 0,
 ) -> None:
     """Say why an AP is what it is: tracking figures, AP lost to each kind of error, AP of slices.
@@ -82,3 +87,38 @@ def diagnose_results(
             record |= found.to_dict(other, str(against))
         write_json(json_file, record)
     print_diagnosis(found, Console(), other, str(against))
+
+
+@app.command("compare")
+def compare_runs(
+    run: RunName,
+    other: RunName,
+    out: Annotated[
+        Path | None, typer.Option(help="the page; none: STORE/reports/compare/RUN_OTHER.html")
+    ] = None,
+    clips: Annotated[int, typer.Option(min=0, help="videos that have clips")] = 12,
+    min_score: MinScore = 0.3,
+    best_per_frame: BestPerFrame = False,
+    resamples: Resamples = 250,
+    store: StoreOption = None,
+) -> None:
+    """Write a page that shows for which videos OTHER is better than RUN, or worse, and why.
+
+    `tevit compare 0123abcd 4567cdef`
+
+    `tevit compare runs/runs/0123abcd runs/runs/4567cdef --clips 30 --out stqi.html`
+    """
+    from benchmarks.diagnosis.tracking import HardTracks
+    from core.files import write_atomic
+    from launch.records.store import Store
+    from reports.compare.links import page_of
+    from reports.compare.page import make_comparison
+    from reports.compare.read import read_comparison
+
+    where = Store.default(store)
+    runs = where.find_run(run), where.find_run(other)
+    hard = HardTracks(min_score, best_per_frame)
+    page = make_comparison(read_comparison(*runs, resamples, hard), clips)
+    path = out or page_of(where, *runs)
+    write_atomic(path, page)
+    print(path)

@@ -41,9 +41,14 @@ def join(parts: Iterable[object]) -> Markup:
     return Markup("".join(map(safe, parts)))
 
 
-def document(title: str, body: Markup) -> str:
-    """A whole HTML document with the page's styles and script inside."""
-    style, script = ((_PAGE / name).read_text("utf-8") for name in ("page.css", "page.js"))
+def document(title: str, body: Markup, more: Path | None = None) -> str:
+    """A whole HTML document with the page's styles and script inside; and those of the files
+    ``more``.css and ``more``.js."""
+    stems = [_PAGE / "page", *([more] if more else [])]
+    style, script = (
+        "\n".join(stem.with_suffix(ending).read_text("utf-8") for stem in stems)
+        for ending in (".css", ".js")
+    )
     head = [
         Markup('<meta charset="utf-8">'),
         Markup('<meta name="viewport" content="width=device-width, initial-scale=1">'),

@@ -10,6 +10,7 @@ from ablations.table_spec import TableError, TableSpec, load_specs, parse_specs
 from core.errors import UserError
 from core.files import write_atomic
 from launch.records.store import Store
+from reports.compare.links import comparison_links
 from reports.findings.find import find
 from reports.frame.cells import frame_cells
 from reports.frame.collect import collect, save_frame
@@ -121,7 +122,8 @@ def make_report(
         report.files += save(plot, report.folder / "plots", font)
     if page:
         report.page = report.folder / "index.html"
-        write_atomic(report.page, make_page(grid, frame, report.tables, drawn, shown, names))
+        links = comparison_links(store, grid, report.folder)
+        write_atomic(report.page, make_page(grid, frame, report.tables, drawn, shown, names, links))
         report.files.append(report.page)
         report.notes += [n for n in shown.notes if not shown.videos] if shown else []
     return report

@@ -16,7 +16,9 @@ WINGS = {
     "launch": (
         *("records", "code", "node", "executors", "watch", "submit", "costs", "price", "*"),
     ),
-    "reports": ("html", "frame", "tables", "renderers", "findings", "plots", "page", "report"),
+    "reports": (
+        *("html", "frame", "tables", "renderers", "findings", "plots", "page", "compare", "report"),
+    ),
 }
 MOST_FILES = 15
 

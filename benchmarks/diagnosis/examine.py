@@ -12,6 +12,7 @@ from benchmarks.ap.evaluate import ApResult, ap_result, for_each_video
 from benchmarks.ap.match import VideoMatches, match_tracks, ranked
 from benchmarks.ap.tracks import Floats, VideoTask, read_tracks
 from benchmarks.diagnosis.errors import VideoErrors, find_errors
+from benchmarks.diagnosis.followed import Followed, follow
 from benchmarks.diagnosis.gains import Errors, gather_errors
 from benchmarks.diagnosis.overlaps import find_overlaps
 from benchmarks.diagnosis.tracking import HardTracks, TrackingSums, track_sums
@@ -26,6 +27,7 @@ class VideoFindings:
     overlaps: Floats
     tracking: TrackingSums
     errors: VideoErrors
+    followed: Followed
 
 
 @dataclass(frozen=True)
@@ -76,4 +78,5 @@ def examine_video(task: VideoTask, *, hard: HardTracks) -> VideoFindings | list[
         values,
         track_sums(overlaps, hard),
         find_errors(overlaps),
+        follow(overlaps, hard),
     )

@@ -100,12 +100,12 @@ def _row(
     results: Mapping[str, Sequence[Mapping[str, Any]]],
     names: Mapping[str, str],
 ) -> list[Strip]:
-    frames = np.linspace(0, video.length - 1, min(video.length, FRAMES)).round().astype(int)
-    images = [_scaled(read_frame(video.files[t])) for t in frames]
+    frames = shown_frames(video)
+    images = [scaled_frame(read_frame(video.files[t])) for t in frames]
     truth = [track for track in dataset.tracks_of(video.id) if not track.crowd]
     masks: list[Masks] = [track.segmentations for track in truth]
     texts = [dataset.categories[track.category_id] for track in truth]
-    strips = [_strip("Truth", f"{len(truth)} tracks", images, masks, texts, frames)]
+    strips = [film_strip("Truth", f"{len(truth)} tracks", images, masks, texts, frames)]
     for run in runs:
         of_video = [r for r in results[run.cell] if r["video_id"] == video.id]
         best = best_tracks(of_video, len(truth))
@@ -118,11 +118,16 @@ def _row(
             said[place] = f"{category} {result['score']:.2f}"
         found = sum(place < len(truth) for place in places)
         detail = f"seed {run.seed}, {found} of {len(truth)} tracks found"
-        strips.append(_strip(names[run.cell], detail, images, drawn, said, frames))
+        strips.append(film_strip(names[run.cell], detail, images, drawn, said, frames))
     return strips
 
 
-def _strip(
+def shown_frames(video: Video) -> npt.NDArray[np.int_]:
+    """Frames of a video's clip, spread evenly."""
+    return np.linspace(0, video.length - 1, min(video.length, FRAMES)).round().astype(int)
+
+
+def film_strip(
     title: str,
     detail: str,
     images: Sequence[Tensor],
@@ -130,6 +135,14 @@ def _strip(
     texts: Sequence[str],
     frames: npt.NDArray[np.int_],
 ) -> Strip:
+    """A clip of the frames' images with the tracks' masks and texts.
+
+    Args:
+        images: (3, H, W) of each of ``frames``, as :func:`scaled_frame` gives them.
+        tracks: masks of each track, of all frames of the video; the place decides the colour.
+        texts: of each track.
+        frames: that are shown.
+    """
     height, width = images[0].shape[-2:]
     sheet = Image.new("RGB", (width * len(images), height))
     for place, (image, t) in enumerate(zip(images, frames, strict=True)):
@@ -147,7 +160,7 @@ def _mask(rle: Rle | None, size: tuple[int, int]) -> npt.NDArray[np.bool_] | Non
     return np.asarray(picture.resize(size[::-1], Image.Resampling.BILINEAR)) > 127
 
 
-def _scaled(image: Tensor) -> Tensor:
+def scaled_frame(image: Tensor) -> Tensor:
     """A frame (3, H, W) at the width of the page's clips, ratio kept."""
     height = round(image.shape[-2] * WIDTH / image.shape[-1])
     picture = Image.fromarray(image.permute(1, 2, 0).numpy())

@@ -32,6 +32,7 @@ def make_page(
     plots: Sequence[Plot],
     clips: Clips | None,
     names: Names,
+    comparisons: Markup | None = None,
 ) -> str:
     """The whole page.
 
@@ -39,12 +40,15 @@ def make_page(
         frame: the collected runs, which the tables and plots were made from.
         clips: none: the page has no section of clips.
         names: what cells, axes and values are called.
+        comparisons: links to pages that compare two of its runs; none: there are none.
     """
     sections: dict[str, Markup] = {"Results": join([_table(table) for table in tables])}
     if plots:
         sections["Plots"] = plot_figures(plots)
     if clips is not None:
         sections["Clips"] = clip_figures(clips)
+    if comparisons is not None:
+        sections["Comparisons"] = comparisons
     sections |= {
         "Grid": grid_section(grid, frame, names),
         "Protocol": protocol_section(frame),

@@ -1,0 +1,127 @@
+"""Two runs, scored on the same videos."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from benchmarks.ap.accumulate import accumulate
+from benchmarks.ap.evaluate import figures_of, number_of
+from benchmarks.ap.score import heldout_videos
+from benchmarks.diagnosis.diagnosis import Diagnosis, diagnose
+from benchmarks.diagnosis.examine import Findings, examine
+from benchmarks.diagnosis.slices import Slicing, slicings
+from benchmarks.diagnosis.tracking import HardTracks
+from core.data.dataset import VideoDataset
+from core.errors import UserError
+from core.files import read_json
+from launch.records.run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two runs.
+
+    Attributes:
+        name: what it is called.
+        run: its folder.
+        findings: of its predictions.
+        diagnosis: figures with their resamples.
+        ap: by video id, AP of the video alone; none where nothing is annotated.
+    """
+
+    name: str
+    run: RunFolder
+    findings: Findings
+    diagnosis: Diagnosis
+    ap: Mapping[int, float | None]
+
+    @cached_property
+    def results(self) -> Sequence[Mapping[str, Any]]:
+        """Its predictions."""
+        results: Sequence[Mapping[str, Any]] = read_json(self.run.predictions)
+        return results
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs on the same videos; ``other`` is set against ``base``."""
+
+    base: Side
+    other: Side
+    slicings: Sequence[Slicing]
+
+    @property
+    def dataset(self) -> VideoDataset:
+        """The videos that both are scored on."""
+        return self.base.findings.dataset
+
+    def gain(self, video: int) -> float | None:
+        """How much the AP of a video alone grows from ``base`` to ``other``."""
+        before, after = self.base.ap[video], self.other.ap[video]
+        return None if before is None or after is None else after - before
+
+    def by_gain(self) -> list[int]:
+        """Ids of all videos, those that gain most first; those without a figure last."""
+        gains = {number: self.gain(number) for number in sorted(self.dataset.by_id)}
+        return sorted(gains, key=lambda n: (gains[n] is None, -(gains[n] or 0.0), n))
+
+
+def read_comparison(
+    base: RunFolder, other: RunFolder, resamples: int, hard: HardTracks
+) -> Comparison:
+    """Score two runs.
+
+    Args:
+        base: the run that the other one is set against.
+        other: the run with the switch.
+        resamples: over videos, for the intervals of differences.
+        hard: which scored tracks are shown, and tracking figures are of.
+
+    Raises:
+        UserError: a run has no predictions, or they are of different videos.
+    """
+    datasets = []
+    for run in (base, other):
+        if not run.predictions.exists():
+            raise UserError(f"{run.path}: has no predictions.json yet")
+        datasets.append(heldout_videos(run.config()))
+    first, second = (_described(dataset) for dataset in datasets)
+    for what, value in first.items():
+        if value != second[what]:
+            raise UserError(
+                f"{base.name} and {other.name} are scored on different videos: "
+                f"{what} {value} and {second[what]}"
+            )
+    dataset = datasets[0]
+    chosen = slicings(dataset)
+    names = (base.name, other.name)
+    if names[0] == names[1]:
+        names = (f"{base.name} ({base.signature})", f"{other.name} ({other.signature})")
+    first_side, second_side = (
+        _side(name, run, examine(dataset, run.predictions, hard), chosen, resamples)
+        for name, run in zip(names, (base, other), strict=True)
+    )
+    return Comparison(first_side, second_side, chosen)
+
+
+def _side(
+    name: str, run: RunFolder, findings: Findings, chosen: Sequence[Slicing], resamples: int
+) -> Side:
+    alone = figures_of(accumulate(findings.ap.matches, np.eye(findings.ap.videos, dtype=int)))["AP"]
+    ids = sorted(findings.dataset.by_id)
+    ap = {number: number_of(value) for number, value in zip(ids, alone, strict=True)}
+    return Side(name, run, findings, diagnose(findings, chosen, resamples), ap)
+
+
+def _described(dataset: VideoDataset) -> dict[str, object]:
+    """What must be the same for two runs to be compared."""
+    return {
+        "dataset": dataset.name,
+        "annotations": str(dataset.annotations_path),
+        "videos": ", ".join(map(str, sorted(dataset.by_id))),
+    }
