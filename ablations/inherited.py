@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ from core.config.schema import Config
 from core.errors import UserError
 from core.model.tevit import build_model
 from core.training.checkpoint import LoadReport, load_state
+from core.training.pretrained import CLASS_LAYERS
 
 
 def inherited(cells: Sequence[Cell]) -> list[str]:
@@ -40,14 +42,19 @@ def inherited(cells: Sequence[Cell]) -> list[str]:
 
 
 def _model_of(config: Config) -> tuple[object, ...]:
-    return config.backbone, config.messenger, config.head
+    return config.backbone, config.messenger, config.head, config.data.root
 
 
 def _report(start: Config, config: Config, cell: str) -> LoadReport:
     with torch.device("meta"):
-        state = build_model(start).state_dict()
+        state, model = build_model(start).state_dict(), build_model(config)
+        note = ""
+        if start.data.root != config.data.root:
+            note = "classes are taken over by name, others begin afresh"
+            ours = model.state_dict()
+            state |= {n: v for n, v in ours.items() if n in state and n.endswith(CLASS_LAYERS)}
         try:
-            return load_state(build_model(config), state, Path("start run"))
+            return replace(load_state(model, state, Path("start run")), note=note)
         except UserError as error:
             raise UserError(
                 f"cell {cell} has nothing in common with its start run: {error}"

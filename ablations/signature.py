@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from core.config.schema import (
+    AugmentConfig,
     BackboneConfig,
     Config,
     DataConfig,
@@ -38,7 +39,13 @@ ADDED: dict[type[Section], dict[str, Any]] = {
         "focal_gamma": 2.0,
         "auxiliary_weight": 1.0,
     },
-    DataConfig: {"synthetic.blinking": 0.0, "synthetic.light": 0.0},
+    DataConfig: {
+        "synthetic.blinking": 0.0,
+        "synthetic.light": 0.0,
+        "clip_range": None,
+        "pseudo_clips": "off",
+        "augment": AugmentConfig().model_dump(mode="json"),
+    },
     TrainConfig: {
         "layer_decay": 1.0,
         "optimizer": "adamw",
@@ -158,7 +165,7 @@ def _messenger(section: MessengerConfig) -> dict[str, Any]:
 
 
 def _idle_data(data: DataConfig) -> list[str]:
-    idle = ["annotations", "images", "split_file"]
+    idle = ["annotations", "images", "split_file", "mix"]
     idle.append("workers")  # a clip is a function of seed and index alone
     if data.root != "synthetic":
         idle += ["root", "synthetic"]
@@ -194,10 +201,15 @@ def data_identity(data: DataConfig) -> dict[str, str | None]:
 
     Images are too many to look at: replacing them in place goes unnoticed, moving them does not.
     """
+    mix = {}
+    if data.mix:  # not as paths: by what the files hold
+        found = (data_identity(DataConfig(root=root)) for root, _ in data.mix)
+        shares = (share for _, share in data.mix)
+        mix = {"mix": json.dumps([*zip(found, shares, strict=True)])}
     if data.root == "synthetic":
         # the first version's runs were named before versions counted
         generator = {"generator": str(GENERATOR_VERSION)} if GENERATOR_VERSION > 1 else {}
-        return {**generator, "split_file": file_identity(data.split_file, whole=True)}
+        return {**generator, **mix, "split_file": file_identity(data.split_file, whole=True)}
     root = Path(data.root).expanduser().absolute()
     try:
         annotations = _annotations(root, data.annotations)
@@ -207,11 +219,15 @@ def data_identity(data: DataConfig) -> dict[str, str | None]:
         "annotations": file_identity(annotations, whole=True),
         "images": str(_resolved(root) / (data.images or "")),
         "split_file": file_identity(data.split_file, whole=True),
+        **mix,
     }
 
 
 def dataset_fault(data: DataConfig) -> str | None:
-    """What is missing of the dataset on disk, without opening it; none: it can be started with."""
+    """What is missing of the datasets on disk, without opening them; none: they are there."""
+    for other, _ in data.mix:
+        if (fault := dataset_fault(DataConfig(root=other))) is not None:
+            return f"data.mix: {fault}"
     if data.root == "synthetic":
         return None
     root = Path(data.root).expanduser().absolute()

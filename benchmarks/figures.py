@@ -67,6 +67,12 @@ def _lost(kind: str, label: str, about: str) -> Figure:
     return Figure(f"lost_{kind}", f"errors.{kind}", label, 100, 1, better="low", about=about)
 
 
+def _box_ap(key: str) -> Figure:
+    about = "boxes of images, by pycocotools"
+    label = key.replace("AP", "AP box ")
+    return Figure(f"box_{key}", f"ap.box_{key}", label.strip(), 100, 1, better="high", about=about)
+
+
 def _rate(key: str, scope: str, label: str) -> Figure:
     return Figure(key, f"fps.fps_{scope}", label, decimals=1, about=_SCOPES[scope])
 
@@ -85,6 +91,7 @@ _SCOPES = {
 _ALL = (
     *map(_ap, ["AP", "AP50", "AP75", "APs", "APm", "APl"]),
     *map(_ap, ["AR1", "AR10", "AR100", "ARs", "ARm", "ARl"]),
+    *map(_box_ap, ["AP", "AP50", "AP75"]),
     Figure(
         "AP_videos",
         "ap.bootstrap.AP.std",

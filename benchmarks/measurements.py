@@ -96,6 +96,7 @@ _INPUT_PHRASES = (
 _SCORED_PHRASES = (
     ("{}", "data"),
     ("{}", "split"),
+    ("{}", "evaluator"),
     ("{} videos", "videos"),
     ("{} instances", "instances"),
     ("checkpoint: {}", "checkpoint"),
@@ -104,6 +105,7 @@ _SCORED_PHRASES = (
 _SCORED = {
     **_MODEL,
     "data": ("data.root", "data.annotations"),
+    "evaluator": ("data.root", "data.annotations"),
     "split": _SPLIT,
     "videos": (*_SPLIT, "data.synthetic.videos"),
     "instances": (*_SPLIT, "data.synthetic.videos", "data.synthetic.seed"),

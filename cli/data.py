@@ -1,7 +1,8 @@
-"""``tevit data``: check, split, make and export datasets."""
+"""``tevit data``: check, show, split, make, convert and export datasets."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.options import DataRoot, Overrides
 from core.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
     from core.data.split import Split
 
 app = typer.Typer()
-data_app = typer.Typer(help="Datasets: check, split, make, export.", no_args_is_help=True)
+data_app = typer.Typer(
+    help="Datasets: check, show, split, make, convert, export.", no_args_is_help=True
+)
 app.add_typer(data_app, name="data")
 make_app = typer.Typer(help="Write a dataset.", no_args_is_help=True)
 data_app.add_typer(make_app, name="make")
@@ -26,7 +30,7 @@ data_app.add_typer(make_app, name="make")
 
 @data_app.command("check")
 def data_check(
-    path: Annotated[Path, typer.Argument(help="folder in YouTube-VIS format, or its JSON file")],
+    path: Annotated[Path, typer.Argument(help="folder in YouTube-VIS or COCO format, or its file")],
     annotations: Annotated[str | None, typer.Option(help="annotation file, from PATH")] = None,
     images: Annotated[str | None, typer.Option(help="image folder, from PATH")] = None,
     sound_part: Annotated[
@@ -47,7 +51,9 @@ def data_check(
         examined = check.examine(path, annotations, images, on_progress)
     for fault in examined.faults:
         print(fault)
-    print(f"{path}: {_describe(examined.dataset)}: {_count(len(examined.faults), 'fault')}")
+    count = len(examined.faults)
+    told = "1 fault" if count == 1 else f"{count or 'no'} faults"
+    print(f"{path}: {examined.dataset.summary()}: {told}")
     if sound_part is not None:
         raw = read_json(find_annotations(path, annotations))
         write_json(sound_part, check.sound_part(raw, examined.faults), indent=None)
@@ -107,7 +113,77 @@ def data_make_synthetic(
     config = override(Config(), values).data.synthetic
     with _progress("videos") as on_progress:
         generate(config, out, on_progress)
-    print(f"{out}: {_describe(load_dataset(DataConfig(root=str(out))))}")
+    print(f"{out}: {load_dataset(DataConfig(root=str(out))).summary()}")
+
+
+@data_app.command("show")
+def data_show(
+    config: Annotated[str, typer.Argument(help="a preset, a YAML file or a run folder")] = "tiny",
+    overrides: Overrides = None,
+    data: DataRoot = None,
+    out: Annotated[Path, typer.Option("--out", help="picture to write (.png, .jpg)")] = Path(
+        "clips.png"
+    ),
+    clips: Annotated[int, typer.Option(min=1, help="rows")] = 6,
+    first: Annotated[int, typer.Option(min=0, help="number of the first clip")] = 0,
+) -> None:
+    """Draw training clips as the model sees them, with masks and classes: a row a clip.
+
+    `tevit data show tiny data.augment.photometric=1 data.augment.jitter=[0.5,2]`
+
+    `tevit data show tevit_msgshift --data ~/data/ytvis_2019 --clips 10 data.clip_range=10`
+    """
+    from core.config.load import load_config
+    from core.data.loader import training_clips
+    from core.data.split import make_split
+    from core.data.youtube_vis import load_dataset
+    from core.files import write_atomic
+    from core.inference.contact_sheet import contact_sheet
+
+    if out.suffix.lower() not in (".png", ".jpg"):
+        raise UserError(f"{out}: a picture's name ends in .png or .jpg")
+    chosen = load_config(config, [*(overrides or []), *([f"data.root={data}"] if data else [])])
+    dataset = load_dataset(chosen.data)
+    part = dataset.subset(make_split(dataset, chosen.data).train)
+    source, _ = training_clips(part, chosen.data, chosen.seed)
+    sheet = contact_sheet(source, range(first, first + clips), dataset.class_names)
+    buffer = io.BytesIO()
+    sheet.save(buffer, "PNG" if out.suffix.lower() == ".png" else "JPEG", quality=92)
+    write_atomic(out, buffer.getvalue())
+    print(f"{out}: {clips} clips of {chosen.data.clip_length} frames, {sheet.width}x{sheet.height}")
+
+
+@data_app.command("convert")
+def data_convert(
+    kind: Annotated[str, typer.Argument(help="davis, mose, mots, burst, vipseg or frames")],
+    source: Annotated[Path, typer.Argument(help="its folder; of burst, its JSON file")],
+    out: Annotated[Path, typer.Argument(help="annotation file to write (.json)")],
+    images: Annotated[
+        Path | None, typer.Option(help="folder of the images; none: where the format has them")
+    ] = None,
+) -> None:
+    """Write an annotation file for a dataset in another format; its images stay where they are.
+
+    davis and mose: folders of PNG masks; mots: KITTI-MOTS and MOTSChallenge; vipseg: its things;
+    frames: a dataset in YouTube-VIS format as images in COCO format.
+
+    `tevit data convert davis ~/data/DAVIS ~/data/DAVIS/instances.json`
+
+    `tevit data convert burst burst/train.json burst/instances.json --images burst/frames/train`
+
+    `tevit data convert frames ~/data/ytvis_2019 ~/data/ytvis_2019_frames.json`
+    """
+    from core.data.check import examine
+    from core.data.convert.formats import convert
+
+    convert(kind, source, out, images)
+    examined = examine(out)
+    for fault in examined.faults:
+        print(fault)
+    print(f"{out}: {examined.dataset.summary()}")
+    if examined.faults:
+        raise typer.Exit(1)
+    print(f"next: tevit data show --data {out}")
 
 
 @data_app.command("export")
@@ -129,25 +205,6 @@ def data_export(
     for video in export.missing:
         print(f"without a track: {video}")
     print(f"{export.path}: {export.tracks} tracks of {export.videos} videos")
-
-
-def _describe(dataset: VideoDataset) -> str:
-    """Such as "2238 videos, 61845 frames, 3774 tracks, 40 classes (YouTube-VIS 2019)"."""
-    from core.data.categories import public_name
-
-    parts = (
-        _count(len(dataset.videos), "video"),
-        _count(sum(video.length for video in dataset.videos), "frame"),
-        _count(len(dataset.tracks), "track"),
-        _count(len(dataset.categories), "class", "classes"),
-    )
-    known = public_name(list(dataset.class_names))
-    return ", ".join(parts) + (f" ({known})" if known else "")
-
-
-def _count(number: int, one: str, many: str | None = None) -> str:
-    noun = one if number == 1 else many or f"{one}s"
-    return f"{number or 'no'} {noun}"
 
 
 def _by_class(dataset: VideoDataset, split: Split) -> Table:

@@ -1,7 +1,8 @@
-"""YouTube-VIS average precision: AP, AP50, AP75, AR, by object size and by class.
+"""Average precision: AP, AP50, AP75, AR, by object size and by class.
 
-The figures are those of the reference evaluator (youtubevos/cocoapi), with one deviation: an
-annotation whose id is 0 can be found like any other.
+Of videos the figures are those of the reference evaluator (youtubevos/cocoapi), with one deviation:
+an annotation whose id is 0 can be found like any other.  Of images they are pycocotools' own, of
+masks and of boxes.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import contextlib
 import gc
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,16 +19,18 @@ from typing import Any, TypeVar
 import numpy as np
 
 from benchmarks.ap.accumulate import LIMITS, Curves, Matches, accumulate, gather
+from benchmarks.ap.images import match_images
 from benchmarks.ap.match import THRESHOLDS, VideoMatches, match_video
 from benchmarks.ap.tracks import AREAS, Floats, VideoTask
 from benchmarks.machine.fork_map import fork_map, usable_workers
 from core.data.dataset import VideoDataset
-from core.data.results import entry_faults, raise_faults
+from core.data.results import entry_faults, mask_faults, raise_faults
 from core.errors import UserError
 from core.files import read_json
 
 RECALL_NAMES = ("AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 FIGURES = ("AP", "AP50", "AP75", "APs", "APm", "APl", *RECALL_NAMES)
+BOX_FIGURES = tuple(f"box_{name}" for name in FIGURES)
 FEW_MASKS = 50_000
 """Fewer are scored in this process: starting others would take longer."""
 
@@ -45,6 +48,7 @@ class ApResult:
         instances: annotated tracks, crowds not among them.
         tracks: predicted tracks.
         matches: what :func:`benchmarks.ap.bootstrap.bootstrap` resamples.
+        box_figures: the twelve figures of boxes, ``box_AP`` and so on; empty for videos.
     """
 
     figures: dict[str, float | None]
@@ -53,6 +57,7 @@ class ApResult:
     instances: int
     tracks: int
     matches: Matches = field(repr=False)
+    box_figures: dict[str, float | None] = field(default_factory=dict)
 
 
 def evaluate(
@@ -69,7 +74,16 @@ def evaluate(
         UserError: the dataset has no annotations, or results do not fit it; the message lists the
             faulty entries.
     """
-    return ap_result(*for_each_video(match_video, dataset, results, workers=workers), dataset)
+    if not dataset.of_images:
+        return ap_result(*for_each_video(match_video, dataset, results, workers=workers), dataset)
+    entries, heading = _checked(dataset, results)
+    raise_faults(mask_faults(entries, dataset), heading)
+    matched, stats = match_images(dataset, entries)
+    boxes = dict(zip(BOX_FIGURES, stats, strict=True))
+    return replace(
+        ap_result(matched, len(entries), dataset),
+        box_figures={name: None if value < 0 else value for name, value in boxes.items()},
+    )
 
 
 def for_each_video(
@@ -88,6 +102,19 @@ def for_each_video(
     Raises:
         UserError: as :func:`evaluate` does.
     """
+    with _without_garbage_collection():
+        entries, heading = _checked(dataset, results)
+        tasks = _tasks(dataset, entries)
+        if workers is None:
+            masks = sum(len(t.predictions) * t.video.length for t in tasks)
+            workers = 1 if masks < FEW_MASKS else usable_workers()
+        parts = fork_map(function, tasks, workers)
+    raise_faults([fault for part in parts if isinstance(part, list) for fault in part], heading)
+    return [part for part in parts if not isinstance(part, list)], len(entries)
+
+
+def _checked(dataset: VideoDataset, results: list[Any] | Path) -> tuple[list[Any], str]:
+    """The results, which fit the dataset but for their masks; and what to say of faulty ones."""
     truth = dataset.annotations_path
     if not dataset.annotated:
         raise UserError(
@@ -98,15 +125,8 @@ def for_each_video(
         raise UserError(f"{truth}: has no videos to score")
     name, entries = (results, read_json(results)) if isinstance(results, Path) else ("", results)
     heading = f"{name or 'results'}: results that do not fit {truth}:"
-    with _without_garbage_collection():
-        raise_faults(entry_faults(entries, dataset), heading)
-        tasks = _tasks(dataset, entries)
-        if workers is None:
-            masks = sum(len(t.predictions) * t.video.length for t in tasks)
-            workers = 1 if masks < FEW_MASKS else usable_workers()
-        parts = fork_map(function, tasks, workers)
-    raise_faults([fault for part in parts if isinstance(part, list) for fault in part], heading)
-    return [part for part in parts if not isinstance(part, list)], len(entries)
+    raise_faults(entry_faults(entries, dataset), heading)
+    return entries, heading
 
 
 def figures_of(curves: Curves) -> dict[str, Floats]:
@@ -140,7 +160,7 @@ def ap_record(
             "instances": result.instances,
             "tracks": result.tracks,
         },
-        "figures": result.figures,
+        "figures": result.figures | result.box_figures,
         "per_class": result.per_class,
         "bootstrap": None if bootstrap is None else dict(bootstrap),
     }

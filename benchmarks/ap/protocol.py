@@ -36,6 +36,8 @@ def ap_protocol(config: Config, dataset: VideoDataset, checkpoint: Path) -> dict
         "mask_size": "video",
         "precision": inference.precision,
     }
+    if dataset.of_images:
+        protocol["evaluator"] = "pycocotools, images"
     if config.data.split_file is not None:
         protocol["split"] = f"held out: {config.data.split_file.name}"
     if inference.mode == "near_online":

@@ -22,14 +22,23 @@ MEANINGS = {
     "ARm": "medium, 100 tracks",
     "ARl": "large, 100 tracks",
 }
+IN_IMAGES = {
+    "track": "detection",
+    "a video": "an image",
+    "video": "image",
+    "128": "32",
+    "256": "96",
+}
+"""What a table says of videos, and what of images, whose areas are pycocotools'."""
 
 
 def print_ap(result: ApResult, bootstrap: Bootstrap | None, console: Console) -> None:
     """Print the twelve figures, in percent, and the AP by class."""
-    console.print(
+    text = (
         f"{result.videos} videos, {result.instances} annotated instances, "
         f"{result.tracks} predicted tracks"
     )
+    console.print(_told(text, result))
     console.print(_figures(result, bootstrap))
     console.print(_classes(result))
 
@@ -58,14 +67,25 @@ def print_difference(result: Bootstrap, other: Bootstrap, name: str, console: Co
     console.print("An interval that holds 0: other videos of this kind may turn the order round.")
 
 
+def _told(text: str, result: ApResult) -> str:
+    """A text about videos as it is, or about images."""
+    for word, other in IN_IMAGES.items() if result.box_figures else ():
+        text = text.replace(word, other)
+    return text
+
+
 def _figures(result: ApResult, bootstrap: Bootstrap | None) -> Table:
     table = Table("figure", "of")
-    table.add_column("%", justify="right")
+    table.add_column("masks %" if result.box_figures else "%", justify="right")
     if bootstrap is not None:
         table.add_column(f"{bootstrap.level:.0%} interval", justify="right")
         table.add_column("std", justify="right")
+    if result.box_figures:
+        table.add_column("boxes %", justify="right")
     for name, value in result.figures.items():
-        table.add_row(name, MEANINGS.get(name, ""), percent(value), *_spread(name, bootstrap))
+        boxes = [percent(result.box_figures[f"box_{name}"])] if result.box_figures else []
+        meaning = _told(MEANINGS.get(name, ""), result)
+        table.add_row(name, meaning, percent(value), *_spread(name, bootstrap), *boxes)
     return table
 
 

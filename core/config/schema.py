@@ -256,11 +256,48 @@ class SyntheticConfig(Section):
         return self
 
 
+class AugmentConfig(Section):
+    """What changes training clips beyond resizing and flip; as published, nothing."""
+
+    photometric: Fraction = Field(
+        default=0.0, description="share of clips in another light: brightness, contrast, colours"
+    )
+    crop: Fraction = Field(
+        default=0.0, description="share of clips of which a part is cropped, then resized"
+    )
+    crop_least: Annotated[Number, Field(gt=0, le=1)] = Field(
+        default=0.5, description="least share of the height, and of the width, that a crop has"
+    )
+    jitter: tuple[Annotated[Number, Field(gt=0)], Annotated[Number, Field(gt=0)]] = Field(
+        default=(1.0, 1.0),
+        description="least and largest factor by which a clip's picture is scaled inside its frame "
+        "(large-scale jitter: [0.1, 2])",
+    )
+    reverse: Fraction = Field(
+        default=0.0,
+        description="share of clips played backwards (data.clip_order=sorted)",
+    )
+    copy_paste: Fraction = Field(
+        default=0.0, description="share of clips with instances of another video pasted in"
+    )
+
+    @model_validator(mode="after")
+    def _jitter_rises(self) -> Self:
+        if self.jitter[0] > self.jitter[1]:
+            raise ValueError(
+                f"data.augment.jitter={list(self.jitter)}: the least factor comes first"
+            )
+        return self
+
+
+Share = Annotated[Number, Field(gt=0, lt=1)]
+
+
 class DataConfig(Section):
     """Which videos, which split, and how clips are made of them."""
 
     root: str = Field(
-        default="synthetic", description="'synthetic', or a folder in YouTube-VIS format"
+        default="synthetic", description="'synthetic', or a folder in YouTube-VIS or COCO format"
     )
     annotations: str | None = Field(
         default=None, description="annotation file, from root; none: found by its usual names"
@@ -281,6 +318,20 @@ class DataConfig(Section):
     clip_order: Literal["random", "sorted"] = Field(
         default="random", description="order of a training clip's frames; published: random"
     )
+    clip_range: Count | None = Field(
+        default=None,
+        description="most frames between a clip's anchor and its other frames; none: all the video",
+    )
+    pseudo_clips: Literal["off", "images", "all"] = Field(
+        default="off",
+        description="clips of one frame, turned, moved and scaled anew each time: of images, or of "
+        "all videos",
+    )
+    mix: tuple[tuple[str, Share], ...] = Field(
+        default=(),
+        description="other datasets to train on, each a folder or annotation file and its share of "
+        "the clips; classes go by name",
+    )
     train_sizes: tuple[ImageSize, ...] = Field(
         default=((640, 360), (960, 480)),
         min_length=1,
@@ -297,7 +348,14 @@ class DataConfig(Section):
         default=0.5, description="share of training clips mirrored left to right"
     )
     workers: Annotated[Integer, Field(ge=0)] = Field(default=2, description="decoding processes")
+    augment: AugmentConfig = AugmentConfig()
     synthetic: SyntheticConfig = SyntheticConfig()
+
+    @model_validator(mode="after")
+    def _mix_leaves_something(self) -> Self:
+        if sum(share for _, share in self.mix) > 0.999:
+            raise ValueError("data.mix: its shares leave no clips of data.root")
+        return self
 
 
 class TrainConfig(Section):

@@ -125,7 +125,8 @@ def _takes(schema: dict[str, Any]) -> str:
     if schema.get("type") == "array":
         items = schema.get("prefixItems", [])
         count = f" of {len(items)}" if items else ""
-        return f"list{count}: {_takes(items[0] if items else schema['items'])}"
+        kinds = dict.fromkeys(map(_takes, items or [schema["items"]]))
+        return f"list{count}: {', '.join(kinds)}"
     words = {"boolean": "true, false", "string": "text"}
     kind = schema.get("type", "any")
     word = "path" if schema.get("format") == "path" else words.get(kind, kind)

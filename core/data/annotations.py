@@ -1,10 +1,14 @@
-"""From the parsed JSON of an annotation file to videos and tracks, with every fault on the way."""
+"""From the parsed JSON of an annotation file to videos and tracks, with every fault on the way.
+
+A file in COCO format (``images``; LVIS, too) becomes videos of one frame: an image is a video, an
+annotation a track.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +22,16 @@ T = TypeVar("T")
 
 OCCLUSION = {None: 0.0, "no_occlusion": 0.0, "slight_occlusion": 0.25, "severe_occlusion": 0.75}
 """OVIS's levels, with the degrees that its paper gives them."""
+
+IN_IMAGES = {
+    "video": "image",
+    "file_names": "file_name",
+    "segmentations": "segmentation",
+    "bboxes": "bbox",
+    "areas": "area",
+    "frame 0: ": "",
+}
+"""How messages about a file in COCO format call things."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +94,10 @@ def read_annotations(path: Path) -> VideoDataset:
 
 
 def parse(raw: Any, path: Path, images: Path, name: str, *, keep_empty: bool = False) -> Parsed:
-    """Videos, tracks and categories of an annotation file in YouTube-VIS format.
+    """Videos, tracks and categories of an annotation file in YouTube-VIS or COCO format.
 
-    Every mask is checked.
+    Every mask is checked.  An annotation of an image without a pixel, of which COCO has some, stays
+    as an instance that is never visible.
 
     Args:
         raw: the file's parsed JSON.
@@ -91,19 +106,24 @@ def parse(raw: Any, path: Path, images: Path, name: str, *, keep_empty: bool = F
         name: of the dataset.
         keep_empty: keep tracks without a pixel; else each is a fault.
     """
-    reader = _Reader(path, images, keep_empty)
+    of_images = has_images(raw)
+    reader = _Reader(path, images, keep_empty or of_images)
     if not isinstance(raw, dict):
         raw = {}
-    for key in ("videos", "categories"):
+    for key in ("images" if of_images else "videos", "categories"):
         if not isinstance(raw.get(key), list):
-            what = f"not a YouTube-VIS file: it has no list {key!r}"
+            what = f"not a YouTube-VIS or COCO file: it has no list {key!r}"
             reader.faults.append(Fault(path, "", what))
     # validation sets are published with "annotations": null
     if not isinstance(raw.get("annotations"), list | None):
         reader.faults.append(Fault(path, "", "annotations is not a list"))
     reader.categories = reader.read_all(raw.get("categories"), "category", reader.category)
-    reader.videos = reader.read_all(raw.get("videos"), "video", reader.video)
-    tracks = reader.read_all(raw.get("annotations"), "track", reader.track)
+    if of_images:
+        reader.videos = reader.read_all(raw["images"], "image", reader.image)
+        tracks = reader.read_all(raw.get("annotations"), "annotation", reader.annotation)
+    else:
+        reader.videos = reader.read_all(raw.get("videos"), "video", reader.video)
+        tracks = reader.read_all(raw.get("annotations"), "track", reader.track)
     dataset = VideoDataset(
         name=name,
         videos=tuple(reader.videos.values()),
@@ -111,8 +131,21 @@ def parse(raw: Any, path: Path, images: Path, name: str, *, keep_empty: bool = F
         categories=reader.categories,
         annotations_path=path,
         annotated=isinstance(raw.get("annotations"), list),
+        of_images=of_images,
     )
     return Parsed(dataset, reader.faults)
+
+
+def has_images(raw: Any) -> bool:
+    """Whether a file's parsed JSON is in COCO format."""
+    return isinstance(raw, dict) and "videos" not in raw and isinstance(raw.get("images"), list)
+
+
+def image_name(entry: dict[str, Any]) -> Any:
+    """The file name of an entry of ``images``; LVIS gives an address that ends with it."""
+    url = entry.get("coco_url")
+    given = "/".join(url.split("/")[-2:]) if isinstance(url, str) else None
+    return entry.get("file_name", given)
 
 
 class _BadEntry(Exception):
@@ -154,11 +187,19 @@ class _Reader:
 
     def _report(self, bad: _BadEntry, kind: str, where: str, entry: Any) -> None:
         ids = entry if isinstance(entry, dict) else {}
-        if ids.get("video_id") is not None:
-            where += f" (video {ids['video_id']})"
-        spoilt = {"video": "video_id", "track": "track_id"}.get(kind)
+        owner = {"track": "video", "annotation": "image"}.get(kind)
+        if owner and ids.get(f"{owner}_id") is not None:
+            where += f" ({owner} {ids[f'{owner}_id']})"
+        spoilt = {
+            **dict.fromkeys(("video", "image"), "video_id"),
+            **dict.fromkeys(("track", "annotation"), "track_id"),
+        }.get(kind)
         number = {spoilt: ids["id"]} if spoilt and type(ids.get("id")) is int else {}
-        self.faults += [Fault(self.path, where, str(what), **number) for what in bad.args]
+        for what in map(str, bad.args):
+            if kind in ("image", "annotation"):
+                for word, other in IN_IMAGES.items():
+                    what = what.replace(word, other)
+            self.faults.append(Fault(self.path, where, what, **number))
 
     def category(self, entry: dict[str, Any]) -> str:
         if not isinstance(entry.get("name"), str):
@@ -188,6 +229,27 @@ class _Reader:
         )
         self.broken_videos.remove(video.id)
         return video
+
+    def image(self, entry: dict[str, Any]) -> Video:
+        self.broken_videos.add(entry["id"])
+        name = image_name(entry)
+        if not isinstance(name, str):
+            raise _BadEntry(f"file_name is {name!r:.80}, expected a text")
+        video = self.video({**entry, "file_names": [name], "length": 1})
+        return replace(video, name=name)
+
+    def annotation(self, entry: dict[str, Any]) -> Track | None:
+        if "segmentation" not in entry:
+            raise _BadEntry("it has no segmentation: masks are trained, not boxes alone")
+        return self.track(
+            {
+                **{key: entry.get(key) for key in ("id", "category_id", "iscrowd")},
+                "video_id": entry.get("image_id"),
+                "segmentations": [entry["segmentation"]],
+                "areas": [entry.get("area")],
+                "bboxes": [entry.get("bbox")],
+            }
+        )
 
     def track(self, entry: dict[str, Any]) -> Track | None:
         if type(entry.get("video_id")) is int and entry["video_id"] in self.broken_videos:

@@ -6,6 +6,8 @@ a published checkpoint.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(text.split())
@@ -37,14 +39,41 @@ OVIS = _names(
     """  # "Vehical": as the annotation files spell it
 )
 
+COCO = tuple(
+    name.replace("_", " ")
+    for name in _names(
+        """
+        person bicycle car motorcycle airplane bus train truck boat traffic_light
+        fire_hydrant stop_sign parking_meter bench bird cat dog horse sheep cow
+        elephant bear zebra giraffe backpack umbrella handbag tie suitcase frisbee
+        skis snowboard sports_ball kite baseball_bat baseball_glove skateboard surfboard
+        tennis_racket bottle wine_glass cup fork knife spoon bowl banana apple sandwich orange
+        broccoli carrot hot_dog pizza donut cake chair couch potted_plant bed dining_table toilet
+        tv laptop mouse remote keyboard cell_phone microwave oven toaster sink refrigerator book
+        clock vase scissors teddy_bear hair_drier toothbrush
+        """
+    )
+)
+
+SYNONYMS = (
+    {"sedan", "car", "vehical", "vehicle"},
+    {"motorbike", "motorcycle"},
+    {"flying_disc", "frisbee"},
+)
+"""Names, as :func:`name_key` gives them, of one class in different public datasets."""
+
+OF_COCO_ALONE = {"mouse"}
+"""COCO's is a device, YouTube-VIS's an animal."""
+
 PUBLIC_DATASETS: dict[str, tuple[str, ...]] = {
+    "COCO": COCO,
     "YouTube-VIS 2019": YOUTUBE_VIS_2019,
     "YouTube-VIS 2021": YOUTUBE_VIS_2021,
     "OVIS": OVIS,
 }
 
 
-def public_name(names: list[str]) -> str | None:
+def public_name(names: Sequence[str]) -> str | None:
     """Which public dataset has exactly these class names in this order, if any.
 
     Example:
@@ -55,3 +84,31 @@ def public_name(names: list[str]) -> str | None:
         if tuple(names) == classes:
             return dataset
     return None
+
+
+def name_key(name: str) -> str:
+    """Names that differ in letters' case, or in how words are joined, are one."""
+    return name.casefold().replace(" ", "_").replace("-", "_")
+
+
+def same_classes(ours: Sequence[str], theirs: Sequence[str]) -> dict[int, int]:
+    """Place in ``ours`` to the place in ``theirs`` of the same class, for those that both have.
+
+    The same name decides, then a synonym of the public datasets.
+
+    Example:
+        >>> same_classes(["sedan", "ape", "mouse", "tennis_racket"], COCO)
+        {0: 2, 3: 38}
+    """
+    places = {name_key(name): place for place, name in reversed(list(enumerate(theirs)))}
+    one_is_coco = (tuple(ours) == COCO) != (tuple(theirs) == COCO)
+    found: dict[int, int] = {}
+    for place, key in enumerate(map(name_key, ours)):
+        if one_is_coco and key in OF_COCO_ALONE:
+            continue
+        synonyms = (sorted(group) for group in SYNONYMS if key in group)
+        for candidate in (key, *(other for group in synonyms for other in group)):
+            if candidate in places:
+                found[place] = places[candidate]
+                break
+    return found

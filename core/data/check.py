@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from core.data.annotations import Fault, Parsed, parse
+from core.data.annotations import Fault, Parsed, has_images, image_name, parse
 from core.data.dataset import Video, VideoDataset
 from core.data.images import opened, upright_size
 from core.data.locate import find_annotations, find_images
@@ -57,6 +57,10 @@ def examine(
 
 def sample_names(raw: object, count: int = 20) -> list[str]:
     """Some file names of an annotation file, spread over its videos, broken entries left out."""
+    if has_images(raw):
+        images = [i for i in raw["images"] if isinstance(i, dict)]  # type: ignore[index]
+        found = [name for name in map(image_name, images) if isinstance(name, str)]
+        return found[:: max(1, len(found) // count)][:count]
     videos = raw.get("videos") if isinstance(raw, dict) else None
     videos = videos if isinstance(videos, list) else []
     names = [v["file_names"] for v in videos if isinstance(v, dict) and v.get("file_names")]
@@ -74,7 +78,7 @@ def missing_images(dataset: VideoDataset) -> list[Fault]:
             if folder not in listings:
                 listings[folder] = _listing(folder)
             if file.name not in listings[folder]:
-                where = f"video {video.id} ({video.name}), frame {frame}"
+                where = dataset.place(video, frame)
                 faults.append(Fault(file, where, "no such image", video.id))
     return faults
 
@@ -87,26 +91,27 @@ def wrong_images(
     faults: list[Fault] = []
     # threads hide the latency of network file systems
     with ThreadPoolExecutor(8) as pool:
-        for done, fault in enumerate(pool.map(lambda frame: _image_fault(*frame), frames), 1):
-            if fault is not None:
-                faults.append(fault)
+        for done, (frame, what) in enumerate(
+            zip(frames, pool.map(lambda frame: _image_fault(*frame), frames), strict=True), 1
+        ):
+            if what is not None:
+                video, number, file = frame
+                faults.append(Fault(file, dataset.place(video, number), what, video.id))
             if on_progress is not None:
                 on_progress(done, len(frames))
     return faults
 
 
-def _image_fault(video: Video, frame: int, file: Path) -> Fault | None:
-    where = f"video {video.id} ({video.name}), frame {frame}"
+def _image_fault(video: Video, _: int, file: Path) -> str | None:
     try:
         with opened(file) as image:
             height, width = upright_size(image)
     except UserError as error:
         why = str(error).removeprefix(f"{file}: cannot be read as an image: ")
-        return Fault(file, where, f"not an image: {why}", video.id)
+        return f"not an image: {why}"
     if (width, height) == (video.width, video.height):
         return None
-    what = f"image of {width}x{height}, but the annotation says {video.width}x{video.height}"
-    return Fault(file, where, what, video.id)
+    return f"image of {width}x{height}, but the annotation says {video.width}x{video.height}"
 
 
 def _of_file(path: Path, error: UserError) -> Fault:
@@ -132,12 +137,13 @@ def sound_part(raw: dict[str, Any], faults: list[Fault]) -> dict[str, Any]:
             raise UserError(f"cannot be left out, mend it by hand: {fault}")
     videos = {fault.video_id for fault in faults if fault.video_id is not None}
     tracks = {fault.track_id for fault in faults if fault.track_id is not None}
-    kept = [v for v in raw["videos"] if v["id"] not in videos]
+    kind = "image" if has_images(raw) else "video"
+    kept = [v for v in raw[f"{kind}s"] if v["id"] not in videos]
     if not kept:
-        raise UserError("no video is without faults")
+        raise UserError(f"no {kind} is without faults")
     sound = [
         t
         for t in raw.get("annotations") or []
-        if t["id"] not in tracks and t["video_id"] not in videos
+        if t["id"] not in tracks and t[f"{kind}_id"] not in videos
     ]
-    return {**raw, "videos": kept, "annotations": sound}
+    return {**raw, f"{kind}s": kept, "annotations": sound}

@@ -1,11 +1,13 @@
 """Training clips: frames of one video with the instances they show.
 
-Clip ``k`` is a pure function of (seed, k): the same in any worker, process or resumed run.
+Clip ``k`` is a pure function of (seed, k): the same in any worker, process or resumed run.  What
+``data.augment`` and ``data.pseudo_clips`` switch on is drawn after all else, so that the rest of a
+clip (its video, frames, size, flip) stays what it is without them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -13,17 +15,28 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Dataset
 
 from core.config.schema import DataConfig
+from core.data.augment.colour import distorted
+from core.data.augment.copy_paste import pasted
+from core.data.augment.view import (
+    View,
+    boxes_around,
+    changes_view,
+    draw_views,
+    placed,
+    sees_something,
+    view_frame,
+    view_masks,
+    whole,
+)
 from core.data.dataset import Track, Video, VideoDataset
 from core.data.rle import decode
 from core.data.transforms import (
     Size,
     draw_box,
     normalise,
-    pad,
-    padded_size,
     read_frame,
     rescaled,
     resize_frame,
@@ -33,6 +46,9 @@ from core.errors import UserError
 from core.model.structures import ClipTargets
 
 Sample = tuple[Tensor, ClipTargets]
+
+TRIES = 10
+"""Draws of views that show nothing before a clip is left as it is."""
 
 _ORDER_OF_VIDEOS, _DRAW_OF_CLIP = 0, 1  # streams of random numbers that share a seed
 
@@ -44,13 +60,17 @@ class ClipDataset(Dataset[Sample]):
     none of the clip's frames shows is none either; one that some show is, with its flags.
     """
 
-    def __init__(self, dataset: VideoDataset, data: DataConfig, seed: int) -> None:
+    def __init__(self, dataset: VideoDataset, data: DataConfig, seed: int, number: int = 0) -> None:
         """Keep what can be a clip.
+
+        Args:
+            number: of the dataset among those that are mixed; each has random numbers of its own.
 
         Raises:
             UserError: no video shows an instance.
         """
         self.dataset, self.data, self.seed = dataset, data, seed
+        self.order, self.draw = (10 * number + s for s in (_ORDER_OF_VIDEOS, _DRAW_OF_CLIP))
         self.videos = [video for video in dataset.videos if _anchors(dataset, video)]
         if not self.videos:
             raise UserError(f"{dataset.annotations_path}: no video shows an instance to train on")
@@ -58,26 +78,104 @@ class ClipDataset(Dataset[Sample]):
     def video_of(self, clip: int) -> Video:
         """The video of a clip: each video once an epoch, in an order of the epoch's own."""
         epoch, place = divmod(clip, len(self.videos))
-        return self.videos[int(_permutation(self.seed, epoch, len(self.videos))[place])]
+        return self.videos[int(_permutation(self.seed, self.order, epoch, len(self.videos))[place])]
 
     def __getitem__(self, clip: int) -> Sample:
         """Frames (T, 3, H, W), resized, normalised and not yet padded, and their targets."""
-        rng = np.random.default_rng((self.seed, _DRAW_OF_CLIP, clip))
+        rng = np.random.default_rng((self.seed, self.draw, clip))
+        data, augment = self.data, self.data.augment
         video = self.video_of(clip)
-        indices = pick_frames(
-            _anchors(self.dataset, video), video.length, self.data.clip_length, rng
-        )
-        if self.data.clip_order == "sorted":
-            indices.sort()
-        size = rescaled((video.height, video.width), draw_box(self.data, rng))
-        flip = bool(rng.random() < self.data.flip)
-        frames = torch.stack([_frame(video, index, size) for index in indices])
-        targets = clip_targets(self.dataset, video, indices, size)
+        indices = self._frames_of(video, rng)
+        source = (video.height, video.width)
+        box = draw_box(data, rng)
+        flip = bool(rng.random() < data.flip)
+        if augment.reverse and rng.random() < augment.reverse:
+            indices.reverse()
+        moved = data.pseudo_clips == "all" or (data.pseudo_clips == "images" and video.length == 1)
+        if moved or changes_view(augment):
+            frames, targets = self._viewed(video, indices, box, moved, rng)
+        else:
+            size = rescaled(source, box)
+            frames = torch.stack([resize_frame(_frame(video, t), size) for t in indices])
+            targets = clip_targets(self.dataset, video, indices, size)
+        if augment.copy_paste and rng.random() < augment.copy_paste:
+            other = self._other(targets.frame_size, rng)
+            frames, targets = pasted((frames, targets), other, rng)
+        if augment.photometric and rng.random() < augment.photometric:
+            frames = distorted(frames, rng)
+        frames = normalise(frames)
         return (frames.flip(-1), flipped(targets)) if flip else (frames, targets)
+
+    def _frames_of(self, video: Video, rng: np.random.Generator) -> list[int]:
+        """The frames of a clip, in its order."""
+        data = self.data
+        anchors = _anchors(self.dataset, video)
+        indices = pick_frames(anchors, video.length, data.clip_length, rng, data.clip_range)
+        if data.pseudo_clips == "all":
+            return indices[:1] * len(indices)
+        return sorted(indices) if data.clip_order == "sorted" else indices
+
+    def _viewed(
+        self, video: Video, indices: Sequence[int], box: Size, moved: bool, rng: np.random.Generator
+    ) -> Sample:
+        """Frames as views of them show it, and what is left of the instances."""
+        source = (video.height, video.width)
+        tracks = _tracks_shown(self.dataset, video, indices)
+        sources = [_source_masks(tracks, video, index) for index in indices]
+        for _ in range(TRIES):
+            views = draw_views(source, box, len(indices), self.data.augment, moved, rng)
+            masks = [view_masks(m, view) for m, view in zip(sources, views, strict=True)]
+            if sees_something(masks):
+                break
+        else:
+            views = [whole(source, rescaled(source, box))] * len(indices)
+            masks = [view_masks(m, view) for m, view in zip(sources, views, strict=True)]
+        return self._sample(video, indices, tracks, views, masks)
+
+    def _other(self, size: Size, rng: np.random.Generator) -> Sample:
+        """A clip of another video, somewhere inside frames of ``size``."""
+        video = self.videos[int(rng.integers(len(self.videos)))]
+        indices = self._frames_of(video, rng)
+        tracks = _tracks_shown(self.dataset, video, indices)
+        views = [placed((video.height, video.width), size, rng)] * len(indices)
+        masks = [
+            view_masks(_source_masks(tracks, video, index), view)
+            for index, view in zip(indices, views, strict=True)
+        ]
+        return self._sample(video, indices, tracks, views, masks)
+
+    def _sample(
+        self,
+        video: Video,
+        indices: Sequence[int],
+        tracks: Sequence[Track],
+        views: Sequence[View],
+        masks: Sequence[npt.NDArray[np.bool_]],
+    ) -> Sample:
+        """Levels and targets of viewed frames; boxes are those around what the masks show."""
+        frames = torch.stack(
+            [view_frame(_frame(video, t), view) for t, view in zip(indices, views, strict=True)]
+        )
+        shown = torch.from_numpy(np.stack(masks))
+        present = shown.flatten(2).any(2)
+        kept = present.any(0)
+        labels = torch.tensor([self.dataset.labels[t.category_id] for t in tracks])
+        return frames, ClipTargets(
+            labels=labels.to(torch.int64)[kept],
+            boxes=boxes_around(shown[:, kept]),
+            masks=shown[:, kept],
+            present=present[:, kept],
+            frame_size=views[0].size,
+            video_id=video.id,
+        )
 
 
 def pick_frames(
-    anchors: Sequence[int], length: int, count: int, rng: np.random.Generator
+    anchors: Sequence[int],
+    length: int,
+    count: int,
+    rng: np.random.Generator,
+    reach: int | None = None,
 ) -> list[int]:
     """An anchor, then ``count`` - 1 other frames without replacement, in no order.
 
@@ -86,13 +184,16 @@ def pick_frames(
     Args:
         anchors: frames that show an instance, of which one is the first.
         length: of the video.
+        reach: most frames between the anchor and another one; none: any.
     """
     anchor = anchors[int(rng.integers(len(anchors)))]
+    reach = length if reach is None else reach
+    near = range(max(anchor - reach, 0), min(anchor + reach + 1, length))
     frames = [anchor]
-    rest = [frame for frame in range(length) if frame != anchor]
+    rest = [frame for frame in near if frame != anchor]
     while len(frames) < count:
         frames += [rest[i] for i in rng.permutation(len(rest))]
-        rest = list(range(length))
+        rest = list(near)
     return frames[:count]
 
 
@@ -104,11 +205,7 @@ def clip_targets(
     Boxes are the annotation's own, scaled and clipped to the frame, as published; where the file
     has none, they are those around the mask at the video's size.
     """
-    tracks = [
-        track
-        for track in dataset.tracks_of(video.id)
-        if not track.crowd and any(track.visible(index) for index in indices)
-    ]
+    tracks = _tracks_shown(dataset, video, indices)
     boxes = torch.zeros(len(indices), len(tracks), 4)
     masks = torch.zeros(len(indices), len(tracks), *size, dtype=torch.bool)
     present = torch.zeros(len(indices), len(tracks), dtype=torch.bool)
@@ -137,91 +234,9 @@ def flipped(targets: ClipTargets) -> ClipTargets:
     return replace(targets, boxes=boxes, masks=targets.masks.flip(-1))
 
 
-def collate(batch: Sequence[Sample]) -> tuple[Tensor, list[ClipTargets]]:
-    """Clips of one length as frames (B, T, 3, H, W) and targets, padded to one multiple of 32."""
-    size = padded_size([targets.frame_size for _, targets in batch])
-    frames = torch.stack([pad(frames, size) for frames, _ in batch])
-    return frames, [replace(targets, masks=pad(targets.masks, size)) for _, targets in batch]
-
-
-class _Batches(Sampler[list[int]]):
-    """The clips that one rank reads, a list a batch."""
-
-    def __init__(self, start: int, clips: int, rank: int, world: int, batches: int | None) -> None:
-        self.start, self.clips, self.rank, self.world = start, clips, rank, world
-        self.batches = batches
-
-    def __iter__(self) -> Iterator[list[int]]:
-        batch = 0
-        while self.batches is None or batch < self.batches:
-            first = self.start + (batch * self.world + self.rank) * self.clips
-            yield list(range(first, first + self.clips))
-            batch += 1
-
-
-class ClipLoader:
-    """Batches of :func:`collate`, decoded by worker processes; see :func:`make_loader`."""
-
-    def __init__(self, loader: DataLoader[Sample]) -> None:
-        self.loader = loader
-
-    def __iter__(self) -> Iterator[tuple[Tensor, list[ClipTargets]]]:
-        """Batches from the first one on.
-
-        Raises:
-            UserError: a frame or mask that cannot be read; the message names it.
-        """
-        try:
-            yield from self.loader
-        except UserError as error:
-            # a worker's error arrives with its traceback in the message; the end is what it said
-            raise UserError(str(error).rpartition("UserError: ")[2].strip()) from error
-
-
-def make_loader(
-    dataset: VideoDataset,
-    data: DataConfig,
-    seed: int,
-    start_clip: int = 0,
-    clips: int = 2,
-    rank: int = 0,
-    world: int = 1,
-    batches: int | None = None,
-    pin_memory: bool = False,
-) -> ClipLoader:
-    """Batches of clips, the same whatever ``data.workers`` is.
-
-    Batch ``b`` of rank ``r`` holds the clips from ``start_clip + (b * world + r) * clips`` on, so
-    all ranks together read the clips in order, and a run resumes by its ``start_clip`` alone.
-
-    Args:
-        dataset: the videos to train on.
-        data: sizes, clip length, workers.
-        seed: of the order of videos and of all draws.
-        start_clip: first clip of the first batch of rank 0: batches done times world times clips.
-        clips: a batch and process.
-        rank: of this process.
-        world: processes.
-        batches: how many; none: endless.
-        pin_memory: for quick copies to a GPU.
-
-    Raises:
-        UserError: no video shows an instance.
-    """
-    loader = DataLoader(
-        ClipDataset(dataset, data, seed),
-        batch_sampler=_Batches(start_clip, clips, rank, world, batches),
-        collate_fn=collate,
-        num_workers=data.workers,
-        pin_memory=pin_memory,
-        prefetch_factor=4 if data.workers else None,
-    )
-    return ClipLoader(loader)
-
-
 @lru_cache(maxsize=4)
-def _permutation(seed: int, epoch: int, count: int) -> npt.NDArray[np.int64]:
-    return np.random.default_rng((seed, _ORDER_OF_VIDEOS, epoch)).permutation(count)
+def _permutation(seed: int, order: int, epoch: int, count: int) -> npt.NDArray[np.int64]:
+    return np.random.default_rng((seed, order, epoch)).permutation(count)
 
 
 def _anchors(dataset: VideoDataset, video: Video) -> list[int]:
@@ -229,15 +244,33 @@ def _anchors(dataset: VideoDataset, video: Video) -> list[int]:
     return [t for t in range(video.length) if any(track.visible(t) for track in tracks)]
 
 
-def _frame(video: Video, index: int, size: Size) -> Tensor:
-    """Frame ``index`` as (3, *size), normalised."""
+def _tracks_shown(dataset: VideoDataset, video: Video, indices: Sequence[int]) -> list[Track]:
+    """The instances that at least one of the frames shows, crowds apart."""
+    return [
+        track
+        for track in dataset.tracks_of(video.id)
+        if not track.crowd and any(track.visible(index) for index in indices)
+    ]
+
+
+def _source_masks(tracks: Sequence[Track], video: Video, index: int) -> npt.NDArray[np.bool_]:
+    """(tracks, H, W) at the video's size, false where an instance is not visible."""
+    masks = np.zeros((len(tracks), video.height, video.width), bool)
+    for mask, track in zip(masks, tracks, strict=True):
+        if track.visible(index) and (rle := track.segmentations[index]) is not None:
+            mask[:] = decode(rle)
+    return masks
+
+
+def _frame(video: Video, index: int) -> Tensor:
+    """Frame ``index`` as (3, H, W) uint8."""
     frame = read_frame(video.files[index])
     if tuple(frame.shape[1:]) != (video.height, video.width):
         raise UserError(
             f"{video.files[index]}: image of {frame.shape[2]}x{frame.shape[1]}, but video "
             f"{video.id} has {video.width}x{video.height}"
         )
-    return normalise(resize_frame(frame, size))
+    return frame
 
 
 def _box(track: Track, index: int, video: Video, size: Size) -> Tensor | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from core.data.categories import public_name
 from core.data.rle import Box, Rle
 
 
@@ -62,6 +63,7 @@ class VideoDataset:
         categories: name of each category id.
         annotations_path: the file that they were read from.
         annotated: whether the file has annotations; published validation files have none.
+        of_images: whether the file is in COCO format: each video is one image.
     """
 
     name: str
@@ -70,6 +72,7 @@ class VideoDataset:
     categories: dict[int, str]
     annotations_path: Path
     annotated: bool = True
+    of_images: bool = False
 
     @cached_property
     def labels(self) -> dict[int, int]:
@@ -93,6 +96,22 @@ class VideoDataset:
             tracks[track.video_id].append(track)
         return {video: tuple(group) for video, group in tracks.items()}
 
+    def place(self, video: Video, frame: int) -> str:
+        """How messages call a frame, such as ``video 3 (lion), frame 5`` or ``image 3``."""
+        if self.of_images:
+            return f"image {video.id}"
+        return f"video {video.id} ({video.name}), frame {frame}"
+
+    def summary(self) -> str:
+        """Such as "2238 videos, 61845 frames, 3774 tracks, 40 classes (YouTube-VIS 2019)"."""
+        frames = sum(video.length for video in self.videos)
+        parts = [_count(len(self.videos), "image" if self.of_images else "video")]
+        parts += [] if self.of_images else [_count(frames, "frame")]
+        parts += [_count(len(self.tracks), "annotation" if self.of_images else "track")]
+        parts += [_count(len(self.categories), "class", "classes")]
+        known = public_name(self.class_names)
+        return ", ".join(parts) + (f" ({known})" if known else "")
+
     def tracks_of(self, video_id: int) -> tuple[Track, ...]:
         """The video's tracks, crowds included."""
         return self._tracks_by_video[video_id]
@@ -111,3 +130,8 @@ class VideoDataset:
             videos=tuple(v for v in self.videos if v.id in chosen),
             tracks=tuple(t for t in self.tracks if t.video_id in chosen),
         )
+
+
+def _count(number: int, one: str, many: str | None = None) -> str:
+    noun = one if number == 1 else many or f"{one}s"
+    return f"{number or 'no'} {noun}"

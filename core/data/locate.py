@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from core.errors import UserError
 log = logging.getLogger(__name__)
 
 # YouTube-VIS: train/instances.json (2021), train.json and instances_train_sub.json (2019);
-# OVIS: annotations_train.json.  Files of validation sets come last: they hold no masks.
+# OVIS: annotations_train.json; HQ-YTVIS: ytvis_hq-train.json; LV-VIS: train_instances.json; COCO:
+# instances_train2017.json; LVIS: lvis_v1_train.json.  Files of validation sets come last: they
+# hold no masks.
 ANNOTATION_FILES = (
     "train/instances.json",
     "train.json",
@@ -22,14 +25,20 @@ ANNOTATION_FILES = (
     "annotations/annotations_train.json",
     "annotations/instances_train_sub.json",
     "annotations/instances_train.json",
+    "ytvis_hq-train.json",
+    "train_instances.json",
+    "annotations/instances_train2017.json",
+    "lvis_v1_train.json",
+    "annotations/lvis_v1_train.json",
     "instances.json",
     "annotations.json",
     "valid/instances.json",
     "valid.json",
     "annotations_valid.json",
+    "annotations/instances_val2017.json",
 )
 IMAGE_FOLDERS = ("JPEGImages", "images", ".")
-SPLITS = ("train", "valid", "val", "test")
+SPLITS = ("train", "valid", "val", "test", "train2017", "val2017")
 
 
 def find_annotations(root: Path, annotations: str | None = None) -> Path:
@@ -92,7 +101,7 @@ def find_images(
 
 
 def _candidates(base: Path, annotations: Path) -> Iterator[Path]:
-    words = [*annotations.stem.split("_"), annotations.parent.name]
+    words = [*re.split("[_-]", annotations.stem), annotations.parent.name]
     splits = [split for split in SPLITS if split in words]
     for parent in (annotations.parent, base, annotations.parent.parent):
         for split in (*splits, "."):

@@ -80,6 +80,8 @@ def _faults_of(entry: Any, dataset: VideoDataset) -> Iterator[tuple[str, str | N
     if "category_id" in entry and not is_known(entry["category_id"], dataset.categories):
         named = [f"{i} ({name})" for i, name in sorted(dataset.categories.items())]
         yield f"unknown category_id {entry['category_id']!r}", _listed(named)
+    if dataset.of_images and not _is_box_of_image(entry.get("bboxes")):
+        yield f"bboxes are [[x, y, width, height]], not {entry['bboxes']!r:.80}", None
     if "score" in entry and not _is_finite_number(entry["score"]):
         yield f"score {entry['score']!r} is not a finite number", None
     if "video_id" in entry and not is_known(entry["video_id"], dataset.by_id):
@@ -105,6 +107,14 @@ def is_known(value: Any, ids: Collection[int]) -> bool:
     # 3.0 and True would be found among integer keys, and no server takes them
     whole = type(value) is int or isinstance(value, np.integer)
     return whole and value in ids
+
+
+def _is_box_of_image(value: Any) -> bool:
+    """Whether this is absent, or the one box of an image."""
+    if value is None:
+        return True
+    box = value[0] if isinstance(value, list) and len(value) == 1 else None
+    return isinstance(box, list | tuple) and len(box) == 4 and all(map(_is_finite_number, box))
 
 
 def _is_finite_number(value: Any) -> bool:

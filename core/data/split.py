@@ -70,7 +70,8 @@ def _spread_over_classes(
     step = len(row) / count
     start = rng.random()
     taken = [row[int((k + start) * step)] for k in range(count)]
-    return taken + [video for video in shuffled if video not in set(taken)]
+    known = set(taken)
+    return taken + [video for video in shuffled if video not in known]
 
 
 def _keeping_classes(order: list[int], classes: dict[int, set[int]], count: int) -> set[int]:
@@ -81,7 +82,8 @@ def _keeping_classes(order: list[int], classes: dict[int, set[int]], count: int)
         if len(chosen) < count and all(left[category] > 1 for category in classes[video]):
             chosen.append(video)
             left.subtract(classes[video])
-    others = [video for video in order if video not in set(chosen)]
+    known = set(chosen)
+    others = [video for video in order if video not in known]
     return {*chosen, *others[: count - len(chosen)]}
 
 

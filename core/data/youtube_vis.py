@@ -1,4 +1,4 @@
-"""Datasets in YouTube-VIS format: YouTube-VIS 2019 and 2021, OVIS, one's own, the generated one."""
+"""Datasets in YouTube-VIS or COCO format: the public ones, one's own, the generated one."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def load_dataset(data: DataConfig) -> VideoDataset:
 def load_folder(
     root: Path, annotations: str | None = None, images: str | None = None, name: str | None = None
 ) -> VideoDataset:
-    """The dataset at ``root``: a folder in YouTube-VIS format, or its annotation file.
+    """The dataset at ``root``: a folder in YouTube-VIS or COCO format, or its annotation file.
 
     Args:
         annotations: annotation file, from root; none: found by its usual names.
@@ -54,12 +54,6 @@ def load_folder(
     if faults:
         raise DatasetError(str(root), faults)
     if not parsed.dataset.videos:
-        raise UserError(f"{path}: it has no videos")
-    log.info(
-        "%s: %d videos, %d tracks, %d classes",
-        path,
-        len(parsed.dataset.videos),
-        len(parsed.dataset.tracks),
-        len(parsed.dataset.categories),
-    )
+        raise UserError(f"{path}: it has no {'images' if parsed.dataset.of_images else 'videos'}")
+    log.info("%s: %s", path, parsed.dataset.summary())
     return parsed.dataset

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from core.data.categories import name_key
 from core.data.dataset import VideoDataset
 from core.errors import UserError
+from core.training.checkpoint import category_ids_of, class_names_of
 
 SHOWN = 50
 """Classes that a message lists of each side."""
@@ -44,10 +46,7 @@ class Classes:
         Raises:
             UserError: it holds names or ids that are no list of such.
         """
-        meta = contents.get("meta")
-        meta = meta if isinstance(meta, Mapping) else {}
-        names = _listed(meta, ("classes", "CLASSES"), str)
-        ids = _listed(meta, ("category_ids",), int)
+        names, ids = class_names_of(contents), category_ids_of(contents)
         if names and ids and len(names) != len(ids):
             raise UserError(f"the checkpoint names {len(names)} classes, but has {len(ids)} ids")
         numbers = ids or list(range(1, (len(names) or classes) + 1))
@@ -65,7 +64,7 @@ class Classes:
             UserError: the dataset has categories that no class stands for; both lists are named.
         """
         theirs = dataset.categories
-        by_name = {_key(name): category for category, name in theirs.items()}
+        by_name = {name_key(name): category for category, name in theirs.items()}
         if not self.told and len(theirs) == len(self.ids):
             return Classes.of_dataset(dataset)
         if not self.told:
@@ -73,7 +72,9 @@ class Classes:
         elif not self.names:
             ids = {label: number for label, number in self.ids.items() if number in theirs}
         elif len(by_name) == len(theirs):
-            ours = {label: _key(self.names.get(number, "")) for label, number in self.ids.items()}
+            ours = {
+                label: name_key(self.names.get(number, "")) for label, number in self.ids.items()
+            }
             ids = {label: by_name[name] for label, name in ours.items() if name in by_name}
         else:  # categories that share a name
             same = {number for number, name in self.names.items() if theirs.get(number) == name}
@@ -101,24 +102,6 @@ class Classes:
         return _some(
             f"{i} ({self.names[i]})" if i in self.names else str(i) for i in self.ids.values()
         )
-
-
-def _listed(meta: Mapping[str, Any], keys: Iterable[str], kind: type) -> list[Any]:
-    for key in keys:
-        values = meta.get(key)
-        if values is None:
-            continue
-        if not isinstance(values, list | tuple) or not all(type(v) is kind for v in values):
-            raise UserError(f"the checkpoint's {key} are {values!r:.80}, not a list")
-        if len(set(values)) < len(values) and kind is int:
-            raise UserError(f"the checkpoint's {key} hold one twice: {values!r:.80}")
-        return list(values)
-    return []
-
-
-def _key(name: str) -> str:
-    """Names that differ in letters' case, or in how words are joined, are one."""
-    return name.casefold().replace(" ", "_").replace("-", "_")
 
 
 def _some(items: Iterable[str]) -> str:

@@ -99,7 +99,8 @@ def predict_videos(
         length = 0
         for clip in group:
             with _memory_told(video_id, config):
-                stitcher.add(_tracks_of(model, clip, config))
+                tracks, boxes = _tracks_of(model, clip, config)
+                stitcher.add(tracks)
             length = clip.start + len(clip.frames)
         ids = category_ids or {label: label + 1 for label in range(model.config.head.classes)}
         yield [
@@ -108,6 +109,8 @@ def predict_videos(
                 "category_id": ids[found.label],
                 "score": found.score,
                 "segmentations": found.padded(length),
+                # of an image: the order of its tracks is that of the model's
+                **({"bboxes": [boxes[found.order]]} if length == 1 else {}),
             }
             for found in stitcher.finish()
             if found.label in ids
@@ -184,8 +187,11 @@ def _memory_told(video_id: int, config: Config) -> Iterator[None]:
 
 
 @torch.inference_mode()
-def _tracks_of(model: TeViT, clip: _Clip, config: Config) -> ClipTracks:
-    """The clip's tracks; masks are pasted and encoded frame by frame."""
+def _tracks_of(model: TeViT, clip: _Clip, config: Config) -> tuple[ClipTracks, list[list[float]]]:
+    """The clip's tracks, their masks encoded, and their [x, y, width, height] in its first frame.
+
+    Masks are pasted frame by frame.
+    """
     device = next(model.parameters()).device
     with torch.autocast(device.type, torch.bfloat16, enabled=config.inference.precision == "bf16"):
         found = model.detect(clip.frames[None].to(device), [clip.frame_size])[0]
@@ -202,13 +208,15 @@ def _tracks_of(model: TeViT, clip: _Clip, config: Config) -> ClipTracks:
         encode_masks(paste_masks(logits, frame_boxes, clip.video_size, threshold))
         for logits, frame_boxes in zip(found.mask_logits, boxes, strict=True)
     ]
-    return ClipTracks(
+    tracks = ClipTracks(
         start=clip.start,
         scores=found.scores.float().tolist(),
         labels=found.labels.tolist(),
         frame_scores=found.frame_scores.T.tolist(),
         masks=[list(masks) for masks in zip(*by_frame, strict=True)],
     )
+    corners = boxes[0].float()
+    return tracks, torch.cat([corners[:, :2], corners[:, 2:] - corners[:, :2]], 1).tolist()
 
 
 def encode_masks(masks: Tensor) -> list[Rle | None]:

@@ -12,7 +12,8 @@ from typing import Any, Self
 from core.files import sync_folder, temporary_name
 
 Result = dict[str, Any]
-"""One track: ``video_id``, ``category_id``, ``score``, ``segmentations`` (RLE or null a frame)."""
+"""One track: ``video_id``, ``category_id``, ``score``, ``segmentations`` (RLE or null a frame); of
+an image ``bboxes``, too: one [x, y, width, height] in pixels."""
 
 
 class ResultsWriter:

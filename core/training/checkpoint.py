@@ -46,6 +46,7 @@ class LoadReport:
         missing: learned tensors of the model that the file lacks: they keep their initial values.
         unexpected: names of the file that the model lacks.
         other_shape: name to (shape in the file, shape in the model): skipped.
+        note: what else is to be said, a line.
     """
 
     source: Path
@@ -53,6 +54,7 @@ class LoadReport:
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
     other_shape: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]
+    note: str = ""
 
     @property
     def complete(self) -> bool:
@@ -74,6 +76,8 @@ class LoadReport:
             if items:
                 more = f", and {len(items) - names} more" if len(items) > names else ""
                 lines.append(f"  {len(items)} {title}: {', '.join(items[:names])}{more}")
+        if self.note:
+            lines.append(f"  {self.note}")
         return "\n".join(lines)
 
 
@@ -179,6 +183,40 @@ def averaged_state(contents: Any, path: Path) -> dict[str, Tensor]:
     return state_dict_of(contents["ema"], path)
 
 
+def class_names_of(contents: Any) -> list[str]:
+    """Names of the classes that a checkpoint was trained on, ours or mmdet's; none: it has none.
+
+    Raises:
+        UserError: what it holds is no list of names.
+    """
+    return _listed(contents, ("classes", "CLASSES"), str)
+
+
+def category_ids_of(contents: Any) -> list[int]:
+    """Ids of those classes.
+
+    Raises:
+        UserError: what it holds is no list of ids, or holds one twice.
+    """
+    return _listed(contents, ("category_ids",), int)
+
+
+def _listed(contents: Any, keys: tuple[str, ...], kind: type) -> list[Any]:
+    meta = contents.get("meta") if isinstance(contents, Mapping) else None
+    if not isinstance(meta, Mapping):
+        return []
+    for key in keys:
+        values = meta.get(key)
+        if values is None:
+            continue
+        if not isinstance(values, list | tuple) or not all(type(v) is kind for v in values):
+            raise UserError(f"the checkpoint's {key} are {values!r:.80}, not a list")
+        if len(set(values)) < len(values) and kind is int:
+            raise UserError(f"the checkpoint's {key} hold one twice: {values!r:.80}")
+        return list(values)
+    return []
+
+
 def load_state(model: nn.Module, state: Mapping[str, Tensor], source: Path) -> LoadReport:
     """Copy the tensors of ``state`` whose name and shape ``model`` has.
 
@@ -206,16 +244,6 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor], source: Path) -> L
         )
     model.load_state_dict(fitting, strict=False)
     return report
-
-
-def load_weights(model: nn.Module, path: Path) -> LoadReport:
-    """Load the weights in ``path`` (ours, or a published .pth) as far as they fit.
-
-    Raises:
-        UserError: the file is missing, broken, unsafe, or nothing in it fits.
-    """
-    path = Path(path)
-    return load_state(model, state_dict_of(read_file(path, lazy=True), path), path)
 
 
 def rng_state() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Public backbone weights under our names.
+"""What a run begins with: public backbone weights under our names, other runs' weights by class.
 
 ResNet: torchvision's names are ours.  PVTv2: the authors' separate query and key-value weights
 become one, their linear layers 1x1 convolutions.  Swin (the authors' files or torchvision's):
@@ -9,15 +9,26 @@ are reordered.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from core.data.categories import same_classes
 from core.errors import UserError
-from core.training.checkpoint import LoadReport, load_state, read_file, state_dict_of
+from core.training.checkpoint import (
+    LoadReport,
+    class_names_of,
+    load_state,
+    read_file,
+    state_dict_of,
+)
+
+CLASS_LAYERS = tuple(f"{n}.{p}" for n in ("fc_cls", "conv_logits") for p in ("weight", "bias"))
+"""Ends of the names of tensors that have a row for each class."""
 
 _CLASSIFIER = re.compile(r"(fc|head|norm)\.")
 _MADE_HERE = re.compile(r"(msg_tokens|mixer\..+|norm[0-3]\.(weight|bias))$")
@@ -89,6 +100,44 @@ def load_pretrained(backbone: nn.Module, path: Path) -> LoadReport:
             f"backbone.pretrained={path} is of another backbone or variant.\n{report.summary()}"
         )
     return report
+
+
+def load_weights(model: nn.Module, path: Path, classes: Sequence[str] = ()) -> LoadReport:
+    """Load the weights in ``path`` (ours, or a published .pth) as far as they fit.
+
+    Where the file and ``classes`` both say what the classes are called, each class takes over the
+    rows of the one of the same name there (:func:`core.data.categories.same_classes`) and the
+    others begin as they are; else the rows are taken over by their place.
+
+    Raises:
+        UserError: the file is missing, broken, unsafe, or nothing in it fits.
+    """
+    path = Path(path)
+    contents = read_file(path, lazy=True)
+    state, note = state_dict_of(contents, path), ""
+    try:
+        theirs = class_names_of(contents)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    ours = model.state_dict()
+    layers = [n for n in state if n in ours and n.endswith(CLASS_LAYERS)]
+    other = list(classes) != theirs or any(state[n].shape != ours[n].shape for n in layers)
+    if classes and theirs and other:
+        same = same_classes(classes, theirs)
+        state |= {name: _by_class(state[name], ours[name], same) for name in layers}
+        fresh = [name for place, name in enumerate(classes) if place not in same]
+        begun = f"; freshly begun: {', '.join(fresh)}" if fresh else ""
+        note = f"{len(same)} of {len(classes)} classes taken over by name{begun}"
+    return replace(load_state(model, state, path), note=note)
+
+
+def _by_class(theirs: Tensor, ours: Tensor, same: Mapping[int, int]) -> Tensor:
+    """Our rows of a class layer, those of the ``same`` classes replaced; theirs if nothing fits."""
+    if theirs.shape[1:] != ours.shape[1:] or max(same.values(), default=0) >= len(theirs):
+        return theirs
+    rows = ours.clone()
+    rows[list(same)] = theirs[list(same.values())].to(rows.dtype)
+    return rows
 
 
 def _rename(name: str, rules: tuple[tuple[str, str], ...]) -> str:

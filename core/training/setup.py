@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,9 @@ from core.data.dataset import VideoDataset
 from core.errors import UserError
 from core.files import read_json, write_json
 from core.model.tevit import TeViT
-from core.training.checkpoint import LoadReport, load_weights
+from core.training.checkpoint import LoadReport
 from core.training.distributed import World
-from core.training.pretrained import load_pretrained
+from core.training.pretrained import load_pretrained, load_weights
 from core.training.recompute import recompute_activations
 
 FREE_FIELDS = (
@@ -106,11 +106,12 @@ def claim_folder(folder: Path, config: Config, name: str) -> None:
 
 
 def load_initial_weights(
-    model: TeViT, config: Config, start: Path | None = None
+    model: TeViT, config: Config, start: Path | None = None, classes: Sequence[str] = ()
 ) -> list[LoadReport]:
     """Fill ``model`` from ``backbone.pretrained``, then ``train.init``, then ``start``, if given.
 
     Args:
+        classes: what the model's classes are called, to find them in those files.
         start: checkpoint of the run that this one starts from.
 
     Raises:
@@ -120,9 +121,9 @@ def load_initial_weights(
     if config.backbone.pretrained is not None:
         reports.append(load_pretrained(model.backbone, config.backbone.pretrained))
     if config.train.init is not None:
-        reports.append(load_weights(model, config.train.init))
+        reports.append(load_weights(model, config.train.init, classes))
     if start is not None:
-        reports.append(load_weights(model, start))
+        reports.append(load_weights(model, start, classes))
     return reports
 
 

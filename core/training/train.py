@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from core.config.schema import Config
-from core.data.clips import make_loader
+from core.data.loader import make_loader
 from core.data.split import make_split, write_split
 from core.data.youtube_vis import load_dataset
 from core.errors import UserError
@@ -153,7 +153,8 @@ class TrainingRun:
         seed_all(config.seed)
         self.model = build_model(config).train()
         if last is None:
-            for report in load_initial_weights(self.model, config, start):
+            names = self.dataset.class_names
+            for report in load_initial_weights(self.model, config, start, names):
                 self._tell(report.summary())
         seed_all(config.seed + 1 + world.rank)
         if world.size > 1 and config.train.sync_batch_norm:

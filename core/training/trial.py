@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from core.config.schema import Config
-from core.data.clips import ClipDataset, collate
 from core.data.dataset import VideoDataset
+from core.data.loader import collate, training_clips
 from core.data.split import make_split
 from core.data.transforms import Size, pad, padded_size, rescaled
 from core.data.youtube_vis import load_dataset
@@ -44,9 +45,9 @@ def try_step(config: Config, world: World | None = None) -> Size:
     clips = config.train.clips // (world.size * config.train.accumulate)
     boxes = _largest_boxes(config)
     data = config.data.model_copy(update={"train_sizes": boxes[:1], "train_resize": "choice"})
-    source = ClipDataset(part, data, config.seed)
+    source, datasets = training_clips(part, data, config.seed)
     frames, targets = collate([source[clip] for clip in range(clips)])
-    size = _largest_frame(part, boxes, together=clips > 1)
+    size = _largest_frame(datasets, boxes, config.data.augment.crop > 0, together=clips > 1)
     targets = [replace(target, masks=pad(target.masks, size)) for target in targets]
     device = default_device(world)
     try:
@@ -83,14 +84,19 @@ def _largest_boxes(config: Config) -> tuple[Size, ...]:
     return tuple(sorted(sizes, key=lambda size: -size[0] * size[1]))
 
 
-def _largest_frame(dataset: VideoDataset, boxes: tuple[Size, ...], *, together: bool) -> Size:
+def _largest_frame(
+    datasets: Sequence[VideoDataset], boxes: tuple[Size, ...], cropped: bool, *, together: bool
+) -> Size:
     """(height, width) of the largest padded frame that the videos give.
 
     Args:
         boxes: what frames are resized to.
+        cropped: parts of frames are resized, too, which may have any ratio of sides.
         together: clips of several sizes may meet in a batch, which is padded to hold them all.
     """
-    shapes = {(video.height, video.width) for video in dataset.videos}
+    shapes = {(v.height, v.width) for dataset in datasets for v in dataset.videos}
+    if cropped:
+        shapes |= {shape for box in boxes for shape in (box, box[::-1])}
     sizes = [padded_size([rescaled(shape, box)]) for shape in shapes for box in boxes]
     if together:
         return max(h for h, _ in sizes), max(w for _, w in sizes)

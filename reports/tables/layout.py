@@ -16,6 +16,7 @@ from reports.tables.labels import Field, axes_of, field_value, make_fields
 _COLUMNS = ("AP", "macs", "fps")
 """The figures of a table that does not name its own: what it scores, a cost, a speed."""
 _DETAILS = (
+    "box_AP",
     "AP50",
     "AP75",
     "AR1",

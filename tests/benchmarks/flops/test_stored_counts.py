@@ -49,7 +49,7 @@ def name_of(case):
 
 
 def marks(case):
-    return [pytest.mark.slow] if case["preset"].startswith("tevit") else []
+    return [pytest.mark.slow] if case["preset"].startswith(("tevit", "queryinst")) else []
 
 
 @pytest.mark.versions

@@ -93,7 +93,7 @@ def change_track(**values):
         (lambda raw: raw["annotations"].append(5), "track at place 3: expected an object, found 5"),
         (lambda raw: raw["categories"].pop(0), "unknown category 1; the file has 2"),
         (lambda raw: raw["categories"][0].pop("name"), "category 1: name is None"),
-        (lambda raw: raw.pop("videos"), "not a YouTube-VIS file: it has no list 'videos'"),
+        (lambda raw: raw.pop("videos"), "not a YouTube-VIS or COCO file: it has no list 'videos'"),
     ],
 )
 def test_each_fault_is_named(tmp_path, change, message):
@@ -108,7 +108,7 @@ def test_a_faulty_video_does_not_make_its_tracks_unknown(tmp_path):
     ("content", "message"),
     [
         (b'{"videos": [', "not valid JSON at line 1"),
-        (b"[]", "not a YouTube-VIS file"),
+        (b"[]", "not a YouTube-VIS or COCO file"),
         (b"", "not valid JSON"),
     ],
 )

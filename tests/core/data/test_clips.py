@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from core.config.schema import DataConfig
-from core.data.clips import ClipDataset, collate, make_loader, pick_frames
+from core.data.clips import ClipDataset, pick_frames
+from core.data.loader import collate, make_loader
 from core.data.rle import decode
 from core.data.transforms import MEAN, STD
 from core.data.youtube_vis import load_folder

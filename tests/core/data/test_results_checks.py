@@ -279,8 +279,8 @@ def test_length_and_name_may_be_absent_or_given():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ([], "valid.json: not a YouTube-VIS file: it has no list 'videos'"),
-        ({"videos": []}, "valid.json: not a YouTube-VIS file: it has no list 'categories'"),
+        ([], "valid.json: not a YouTube-VIS or COCO file: it has no list 'videos'"),
+        ({"videos": []}, "valid.json: not a YouTube-VIS or COCO file: it has no list 'categories'"),
         (annotations(videos=None), "has no list 'videos'"),
         (annotations(videos=[{"id": 1}]), "valid.json: video 1: file_names is not a list"),
         (annotations(videos=[3]), "valid.json: video at place 0: expected an object, found 3"),

@@ -15,7 +15,8 @@ from core.data.check import wrong_images
 from core.data.dataset import Video, VideoDataset
 from core.data.transforms import read_frame
 from core.inference.frames import open_video
-from core.training.checkpoint import find_checkpoint, load_weights, save_checkpoint
+from core.training.checkpoint import find_checkpoint, save_checkpoint
+from core.training.pretrained import load_weights
 from tests.core.fuzz.mutations import edited_bytes, fuzzed, works_or_one_error
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (12, 16, 3), np.uint8)

@@ -13,13 +13,13 @@ from torch import nn
 from core.errors import UserError
 from core.training.checkpoint import (
     find_checkpoint,
-    load_weights,
     read_file,
     rng_state,
     save_checkpoint,
     set_rng_state,
     state_dict_of,
 )
+from core.training.pretrained import load_weights
 
 
 @pytest.fixture

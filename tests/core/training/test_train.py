@@ -343,13 +343,15 @@ def test_real_video(tmp_path):
 
 def test_initial_weights(tmp_path, whole, caplog):
     path = whole / "checkpoints" / "last.pt"
-    config = small(train__init=str(path), head__classes=4)
+    config = small(train__init=str(path), head__ffn_channels=16)
     with caplog.at_level(logging.INFO):
         run = TrainingRun(config, tmp_path, World())
-    name = "roi_head.bbox_head.0.ffn.layers.1.weight"
+    name = "roi_head.bbox_head.0.fc_cls.weight"
     assert run.model.state_dict()[name].equal(read_file(path)["state_dict"][name])
     assert run.step == 0
-    assert "of another shape, skipped" in caplog.text and "fc_cls.weight (3x16" in caplog.text
+    assert (
+        "of another shape, skipped" in caplog.text and "ffn.layers.0.0.weight (32x16" in caplog.text
+    )
 
 
 def test_pretrained_backbone(tmp_path, whole, caplog):

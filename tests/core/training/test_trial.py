@@ -5,6 +5,7 @@ import torch
 
 from core import preset
 from core.config.overrides import override
+from core.data.clips import ClipDataset
 from core.errors import UserError
 from core.training import trial
 from core.training.distributed import World
@@ -71,7 +72,7 @@ def test_a_frame_that_cannot_be_read_is_said_before_training(passes, monkeypatch
     def broken(*args):
         raise UserError("frame 3 cannot be read")
 
-    monkeypatch.setattr(trial.ClipDataset, "__getitem__", broken)
+    monkeypatch.setattr(ClipDataset, "__getitem__", broken)
     with pytest.raises(UserError, match="frame 3"):
         try_step(config())
     assert passes == []

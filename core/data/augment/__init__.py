@@ -1,0 +1,1 @@
+"""What changes training clips beyond the published resizing and flip; all of it off by default."""

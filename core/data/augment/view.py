@@ -1,0 +1,148 @@
+"""Where the pixels of a training frame lie in its source: crop, jitter of scale, moved copies.
+
+A view is an affine map, so that a frame and its masks are sampled once, whatever is switched on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from core.config.schema import AugmentConfig
+from core.data.transforms import MEAN, Size, rescaled
+
+ANGLE, SCALE, SHIFT = math.radians(15), 1.25, 0.1
+"""A moved copy: turned by so much at most, scaled by 1 / SCALE to SCALE, shifted by this share of
+the frame."""
+
+Matrix = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class View:
+    """A frame to come.
+
+    Attributes:
+        matrix: (2, 3), from its pixels (x, y, 1) to those of the source; centres lie at halves.
+        size: its (height, width).
+    """
+
+    matrix: Matrix
+    size: Size
+
+
+def changes_view(augment: AugmentConfig) -> bool:
+    """Whether frames are cropped or scaled inside their frame."""
+    return bool(augment.crop) or tuple(augment.jitter) != (1, 1)
+
+
+def whole(source: Size, size: Size) -> View:
+    """All of the source, resized."""
+    return _of_window((0, 0, source[1], source[0]), size)
+
+
+def draw_views(
+    source: Size,
+    box: Size,
+    frames: int,
+    augment: AugmentConfig,
+    moved: bool,
+    rng: np.random.Generator,
+) -> list[View]:
+    """One window for all frames of a clip; ``moved``: each frame's turned and shifted by itself.
+
+    Args:
+        source: (height, width) of the video.
+        box: (long side, short side) that the window is resized into.
+        frames: of the clip.
+    """
+    height, width, y, x = *map(float, source), 0.0, 0.0
+    if augment.crop and rng.random() < augment.crop:
+        height, width = (side * rng.uniform(augment.crop_least, 1) for side in source)
+        y, x = rng.uniform(0, source[0] - height), rng.uniform(0, source[1] - width)
+    size = rescaled((max(round(height), 1), max(round(width), 1)), box)
+    if tuple(augment.jitter) != (1, 1):
+        # a picture enlarged beyond its frame shows a part, a smaller one lies somewhere in it
+        factor = rng.uniform(*augment.jitter)
+        y += rng.random() * (height - height / factor)
+        x += rng.random() * (width - width / factor)
+        height, width = height / factor, width / factor
+    view = _of_window((x, y, width, height), size)
+    return [_moved(view, rng) if moved else view for _ in range(frames)]
+
+
+def placed(source: Size, size: Size, rng: np.random.Generator) -> View:
+    """The source, half as large as fits into ``size`` to as large, somewhere inside of it."""
+    scale = min(size[0] / source[0], size[1] / source[1]) * rng.uniform(0.5, 1)
+    height, width = size[0] / scale, size[1] / scale
+    y, x = rng.random() * (source[0] - height), rng.random() * (source[1] - width)
+    return _of_window((x, y, width, height), size)
+
+
+def _of_window(window: tuple[float, float, float, float], size: Size) -> View:
+    """The part (x, y, width, height) of the source, resized to ``size``."""
+    x, y, width, height = window
+    return View(np.array([[width / size[1], 0, x], [0, height / size[0], y]]), size)
+
+
+def _moved(view: View, rng: np.random.Generator) -> View:
+    angle, scale = rng.uniform(-ANGLE, ANGLE), SCALE ** rng.uniform(-1, 1)
+    height, width = view.size
+    shift = rng.uniform(-SHIFT, SHIFT, 2) * (width, height)
+    turn = scale * np.array(
+        [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
+    )
+    centre = np.array([width, height]) / 2
+    inner = np.eye(3)
+    inner[:2, :2], inner[:2, 2] = turn, centre + shift - turn @ centre
+    return View(view.matrix @ inner, view.size)
+
+
+def view_frame(frame: Tensor, view: View) -> Tensor:
+    """(3, H, W) levels to (3, *view.size) float; bilinear, ImageNet's mean outside the source."""
+    x, y = _sources(view)
+    sides = np.array(frame.shape[:0:-1])[:, None, None]
+    grid = torch.from_numpy((2 * np.stack([x, y]) / sides - 1).astype(np.float32))
+    mean = torch.tensor(MEAN)[:, None, None]
+    levels = frame.float() - mean
+    found = F.grid_sample(levels[None], grid.permute(1, 2, 0)[None], align_corners=False)
+    return found[0] + mean
+
+
+def view_masks(masks: npt.NDArray[np.bool_], view: View) -> npt.NDArray[np.bool_]:
+    """(N, H, W) to (N, *view.size) by the nearest pixel; false outside the source."""
+    x, y = (np.floor(axis).astype(np.int64) for axis in _sources(view))
+    height, width = masks.shape[1:]
+    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    return np.asarray(masks[:, y.clip(0, height - 1), x.clip(0, width - 1)] & inside)
+
+
+def _sources(view: View) -> tuple[Matrix, Matrix]:
+    """x and y in the source, (h, w) each, of the centres of the view's pixels."""
+    y, x = (np.arange(side) + 0.5 for side in view.size)
+    (a, b, c), (d, e, f) = view.matrix
+    return a * x + b * y[:, None] + c, d * x + e * y[:, None] + f
+
+
+def boxes_around(masks: Tensor) -> Tensor:
+    """(..., 4) xyxy around (..., H, W) masks; zeros where empty."""
+    edges = []
+    for across in (masks.any(-2), masks.any(-1)):
+        side = across.shape[-1]
+        some, first = across.any(-1), across.int().argmax(-1)
+        last = side - across.flip(-1).int().argmax(-1)
+        edges.append((first * some, last * some))
+    (x0, x1), (y0, y1) = edges
+    return torch.stack([x0, y0, x1, y1], -1).float()
+
+
+def sees_something(masks: Sequence[npt.NDArray[np.bool_]]) -> bool:
+    """Whether any frame's masks have a pixel."""
+    return any(bool(mask.any()) for mask in masks)

@@ -1,0 +1,1 @@
+"""Datasets in other formats, written as annotation files that the loader reads."""

@@ -1,0 +1,69 @@
+"""VIPSeg: panoptic masks of videos, of which the things become tracks."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from core.data.convert.record import NewTrack, Record, frame_size, one_of
+from core.data.images import opened
+from core.data.rle import Rle, encode
+from core.errors import UserError
+from core.files import read_json
+
+
+def convert_vipseg(source: Path, images: Path | None, out: Path) -> Record:
+    """``panoptic_gt_VIPSeg_train.json`` (or that file itself) with ``panomasksRGB`` and ``imgs``.
+
+    A segment's id is red + 256 green + 256^2 blue, the same in all frames of its video.  Classes
+    with ``isthing`` 1 are kept.
+
+    Raises:
+        UserError: a file lacks a key, or an image is missing or of another size.
+    """
+    names = [f"panoptic_gt_VIPSeg_{split}.json" for split in ("train", "val", "test")]
+    path = source if source.is_file() else one_of(source, *names)
+    folder = path.parent
+    frames, masks = images or one_of(folder, "imgs", "images"), one_of(folder, "panomasksRGB")
+    raw = read_json(path)
+    try:
+        things = {int(c["id"]): str(c["name"]) for c in raw["categories"] if c["isthing"]}
+        record = Record(out, things)
+        of_videos = {str(a["video_id"]): a["annotations"] for a in raw["annotations"]}
+        for video in raw["videos"]:
+            name = str(video["video_id"])
+            files = [frames / name / str(i["file_name"]) for i in video["images"]]
+            _add(record, name, files, of_videos[name], masks / name)
+    except (KeyError, TypeError, ValueError) as error:
+        what = f"lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise UserError(f"{path}: not a VIPSeg file: {what}") from error
+    return record
+
+
+def _add(record: Record, name: str, files: list[Path], frames: list[Any], masks: Path) -> None:
+    size = frame_size(files[0])
+    found: defaultdict[tuple[int, int], list[Rle | None]] = defaultdict(lambda: [None] * len(files))
+    for t, frame in enumerate(frames):
+        things = [s for s in frame["segments_info"] if int(s["category_id"]) in record.categories]
+        if not things:
+            continue
+        ids = _ids(masks / str(frame["file_name"]), size)
+        for segment in things:
+            mask = ids == int(segment["id"])
+            track = found[int(segment["category_id"]), int(segment["id"])]
+            track[t] = encode(mask) if mask.any() else None
+    record.add(name, files, size, [NewTrack(kind, track) for (kind, _), track in found.items()])
+
+
+def _ids(path: Path, size: tuple[int, int]) -> npt.NDArray[np.int64]:
+    with opened(path) as image:
+        levels = np.array(image.convert("RGB")).astype(np.int64)
+    if levels.shape[:2] != size:
+        shape = f"{levels.shape[1]}x{levels.shape[0]}"
+        raise UserError(f"{path}: a mask of {shape}, but its frame has {size[1]}x{size[0]}")
+    ids: npt.NDArray[np.int64] = levels @ np.array([1, 256, 256**2])
+    return ids
