@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from ablations.analysis.effects import Effect, additivity, effect_sentence
 from ablations.analysis.verdicts import Verdict, verdict_sentence
 from reports.tables.labels import Names
+from reports.tables.symbols import plain
 
 _ORDER = ("better", "worse", "no different", "undecided")
 _DECISIONS = ("higher", "lower", "within", "undecided")
 
 
-def effects_sentence(found: Sequence[Effect], names: Names, delta: float) -> str:
+def effects_sentence(found: Sequence[Effect], names: Names, delta: float, most: int = 4) -> str:
     """``STQI adds 13.1 AP [8.2, 18.0] over 3 seeds; MsgShifT is undecided: +1.2 AP [-0.6, 2.9] over
     3 seeds, 5 more would settle 1 AP; the gains add up within 1 AP.``
 
@@ -20,14 +21,17 @@ def effects_sentence(found: Sequence[Effect], names: Names, delta: float) -> str
         found: main effects and interactions.
         names: what axes and values are called.
         delta: effects up to this size are of no interest.
+        most: main effects that are spoken of; of the others their number is said.
     """
     mains = [e for e in found if len(e.levels) == 1 and e.corrected is not None]
     clauses = []
-    for effect in sorted(mains, key=lambda effect: _DECISIONS.index(effect.decision)):
+    mains.sort(key=lambda effect: (_DECISIONS.index(effect.decision), -abs(effect.mean)))
+    for effect in mains[:most]:
         ((axis, level),) = effect.levels.items()
         name = names.against(axis, level, effect.references[axis])
         clauses.append(plain_names(effect_sentence(effect, name, delta=delta), names))
-    return _joined([*clauses, _together(found, names, delta)])
+    kinds = [_ORDER[_DECISIONS.index(effect.decision)] for effect in mains[most:]]
+    return _joined([*clauses, *_others("effects", kinds), _together(found, names, delta)])
 
 
 def _together(found: Sequence[Effect], names: Names, delta: float) -> str:
@@ -51,12 +55,12 @@ def verdicts_sentence(
     judged = {name: v for name, v in verdicts.items() if v.kind != "none"}
     ranked = sorted(judged, key=lambda n: (_ORDER.index(judged[n].kind), -abs(judged[n].mean or 0)))
     clauses = [verdict_sentence(names.by_cell[n], judged[n], delta=delta) for n in ranked[:most]]
-    rest = ranked[most:]
-    if rest:
-        counts = {kind: sum(judged[name].kind == kind for name in rest) for kind in _ORDER}
-        said = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
-        clauses.append(f"of the {len(rest)} other cells {said}")
-    return _joined(clauses)
+    return _joined([*clauses, *_others("cells", [judged[name].kind for name in ranked[most:]])])
+
+
+def _others(what: str, kinds: Sequence[str]) -> list[str]:
+    said = [f"{count} {kind}" for kind in _ORDER if (count := kinds.count(kind))]
+    return [f"of the {len(kinds)} other {what} {', '.join(said)}"] if said else []
 
 
 def plain_names(text: str, names: Names) -> str:
@@ -68,5 +72,5 @@ def plain_names(text: str, names: Names) -> str:
 
 
 def _joined(clauses: Sequence[str]) -> str:
-    text = "; ".join(clauses)
+    text = plain("; ".join(clauses))
     return f"{text[0].upper()}{text[1:]}." if text else ""

@@ -54,6 +54,12 @@ class CellRun:
         """The cell without its seed, such as ``messenger=on head=stqi``."""
         return " ".join(f"{axis}={label}" for axis, label in self.axes.items()) or "base"
 
+    @property
+    def log(self) -> Path | None:
+        """The output of the last attempt; none where there is none yet."""
+        logs = sorted(self.folder.log(0).parent.glob("*.log"), key=_attempt)
+        return logs[-1] if logs else None
+
     def history(self) -> list[Mapping[str, Any]]:
         """The metric history, one mapping a logged step."""
         return [line for line in read_json_lines(self.folder.history) if isinstance(line, dict)]

@@ -41,13 +41,16 @@ def _switches(grid: GridRuns, frame: pd.DataFrame, names: Names) -> Markup:
             "tr",
             tag("th", names.cell(cell), scope="row"),
             *(tag("td", field_value(cell, name)) for name in varied),
+            data_cell=cell.name,
         )
         for cell in frame_cells(frame)
     ]
     head = tag("tr", tag("th", "Cell"), *(tag("th", name, class_="code") for name in varied))
     table = tag("table", tag("thead", head), tag("tbody", *rows), class_="figures")
     common = tag("details", tag("summary", f"{len(shared)} shared switches"), field_list(shared))
-    return join([tag("h3", "Switches that differ"), tag("div", table, class_="scroll"), common])
+    title = "Switches that differ"
+    scroll = tag("div", table, class_="scroll", tabindex=0, role="region", aria_label=title)
+    return join([tag("h3", title), scroll, common])
 
 
 def protocol_section(frame: pd.DataFrame) -> Markup:

@@ -69,6 +69,35 @@ addEventListener("beforeprint", () => {
   for (const details of document.querySelectorAll("details")) details.open = true;
 });
 
+// A link to a folded section opens it.
+function unfold() {
+  const section = document.getElementById(location.hash.slice(1));
+  if (section?.firstElementChild.tagName === "DETAILS") section.firstElementChild.open = true;
+}
+addEventListener("hashchange", unfold);
+unfold();
+
+// Filters: every row of a cell that was not chosen is hidden, and so is a run of another state.
+const filters = document.querySelector(".filters");
+if (filters) {
+  const cells = JSON.parse(document.getElementById("cells").textContent);
+  const choices = [...filters.querySelectorAll("select")];
+  const rows = [...document.querySelectorAll("tr[data-cell]")].filter((row) => row.dataset.cell in cells);
+  const shows = (row) => choices.every(({ value, dataset: { axis } }) => {
+    if (!value) return true;
+    return axis === "run.state" ? !row.dataset.state || row.dataset.state === value : cells[row.dataset.cell][axis] === value;
+  });
+  filters.addEventListener("change", () => {
+    for (const row of rows) row.hidden = !shows(row);
+    const left = Object.keys(cells).filter((cell) => shows({ dataset: { cell } })).length;
+    const all = Object.keys(cells).length;
+    filters.querySelector("output").textContent = left === all ? "" : `${left} of ${all} cells`;
+    keepAllLabels();
+  });
+  filters.addEventListener("submit", (event) => event.preventDefault());
+  filters.hidden = false;
+}
+
 // Clips: all strips of a video play in step; the slider stops them at a frame.
 for (const video of document.querySelectorAll(".video")) {
   const frames = Number(video.dataset.frames);

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import pandas as pd
@@ -17,12 +18,14 @@ from reports.page.grid import grid_section, protocol_section
 from reports.page.media import Clips
 from reports.page.plots import LARGEST_DATA, download, plot_figures
 from reports.page.runs import failures_section, provenance_section, runs_section
+from reports.plots.forest import FOREST
 from reports.plots.style import Plot
 from reports.renderers.formats import FORMATS
 from reports.renderers.html import to_html
 from reports.tables.labels import Names
 from reports.tables.model import Table
 from reports.tables.notes import ONE_SEED
+from reports.tables.symbols import plain
 
 
 def make_page(
@@ -42,28 +45,80 @@ def make_page(
         names: what cells, axes and values are called.
         comparisons: links to pages that compare two of its runs; none: there are none.
     """
-    sections: dict[str, Markup] = {"Results": join([_table(table) for table in tables])}
-    if plots:
-        sections["Plots"] = plot_figures(plots)
+    first = [plot for plot in plots if not plot.further]
+    further = [plot for plot in plots if plot.further]
+    main = [_table(table) for table in tables if not table.appendix]
+    picture = plot_figures([p for p in first if p.name == FOREST], "forest")
+    open_ = {"Results": join([main[0], picture, *main[1:]])}
+    stuck = any(run.state != "done" or run.faults for run in grid.runs)
+    failures = failures_section(grid, names.by_cell)
+    if stuck:
+        open_ = {"Failures": failures, **open_}
+    if rest := [plot for plot in first if plot.name != FOREST]:
+        open_["Plots"] = plot_figures(rest)
+    folded: dict[str, Markup] = {}
     if clips is not None:
-        sections["Clips"] = clip_figures(clips)
+        folded["Clips"] = clip_figures(clips)
     if comparisons is not None:
-        sections["Comparisons"] = comparisons
-    sections |= {
+        folded["Comparisons"] = comparisons
+    folded["Further figures"] = join(_table(table) for table in tables if table.appendix)
+    if further:
+        folded["Further plots"] = plot_figures(further)
+    folded |= {
         "Grid": grid_section(grid, frame, names),
         "Protocol": protocol_section(frame),
-        "Runs": join([runs_section(frame), _frame_download(frame)]),
-        "Failures": failures_section(grid, names.by_cell),
+        "Runs": join([runs_section(frame, grid.runs), _frame_download(frame)]),
+        **({} if stuck else {"Failures": failures}),
         "Provenance": provenance_section(grid),
     }
-    items = [tag("li", tag("a", name, href=f"#{name.lower()}")) for name in sections]
-    body = [_header(grid, frame, tables), tag("nav", tag("ul", *items), aria_label="Sections")]
-    body.append(tag("main", *(_section(name, content) for name, content in sections.items())))
+    sections = [_section(name, content) for name, content in open_.items()]
+    sections += [_folded(name, content) for name, content in folded.items()]
+    items = [tag("li", tag("a", name, href=f"#{_id(name)}")) for name in (*open_, *folded)]
+    body = [
+        tag("a", "Skip to the results", href="#results", class_="skip"),
+        _header(grid, frame, tables),
+        tag("nav", tag("ul", *items), aria_label="Sections"),
+        tag("main", _filters(grid, names), *sections),
+    ]
     return document(f"{grid.name}: report", join([*body, _footer()]))
 
 
 def _section(name: str, content: Markup) -> Markup:
-    return tag("section", tag("h2", name), content, id=name.lower())
+    return tag("section", tag("h2", name), content, id=_id(name))
+
+
+def _folded(name: str, content: Markup) -> Markup:
+    return tag(
+        "section",
+        tag("details", tag("summary", tag("h2", name)), content, class_="fold"),
+        id=_id(name),
+    )
+
+
+def _id(name: str) -> str:
+    return name.lower().replace(" ", "-")
+
+
+def _filters(grid: GridRuns, names: Names) -> Markup | None:
+    """A choice an axis, by which the script shows and hides rows; hidden without a script."""
+    axes = {axis: values for axis in names.axes if len(values := names.values(axis)) > 1}
+    if len(grid.runs) < 2 or not axes:
+        return None
+    choices = [_choice(axis, plain(names.head(axis)), values) for axis, values in axes.items()]
+    states = {run.state: run.state for run in grid.runs}
+    if len(states) > 1:
+        choices.append(_choice("run.state", "State", states))
+    cells = {run.cell: dict(run.axes) for run in grid.runs}
+    data = Markup(json.dumps(cells).replace("<", "\\u003c"))
+    known = tag("script", data, type="application/json", id="cells")
+    count = tag("output", role="status")
+    return tag("form", *choices, count, known, class_="filters", hidden=True, aria_label="Rows")
+
+
+def _choice(axis: str, head: str, values: Mapping[str, str]) -> Markup:
+    options = [tag("option", "all", value="")]
+    options += [tag("option", plain(text), value=value) for value, text in values.items()]
+    return tag("label", f"{head} ", tag("select", *options, data_axis=axis))
 
 
 def _header(grid: GridRuns, frame: pd.DataFrame, tables: Sequence[Table]) -> Markup:
@@ -78,16 +133,24 @@ def _header(grid: GridRuns, frame: pd.DataFrame, tables: Sequence[Table]) -> Mar
         "Launched": grid.manifest.created.replace("T", " ").partition("+")[0],
     }
     items = [tag("div", tag("dt", name), tag("dd", value)) for name, value in facts.items()]
-    warning = tag("p", ONE_SEED, class_="warning") if seeds == 1 else None
+    warnings = [ONE_SEED] if seeds == 1 else []
+    failed = sum(count for state, count in states.items() if state in ("failed", "blocked"))
+    if failed:
+        warnings.append(f"{failed} of {len(grid.runs)} runs failed or wait for one that did.")
     return tag(
         "header",
-        tag("p", "Ablation report", class_="kind"),
-        tag("h1", grid.name),
-        *(tag("p", table.result, class_="result") for table in tables if table.result),
+        tag("p", tag("b", grid.name), " · ablation report", class_="kind"),
+        tag("h1", *_result(grid, tables)),
         tag("p", grid.manifest.description, class_="lead"),
         tag("dl", *items, class_="facts"),
-        warning,
+        *(tag("p", said, class_="warning") for said in warnings),
     )
+
+
+def _result(grid: GridRuns, tables: Sequence[Table]) -> list[object]:
+    """The result as the page's heading; where there is none, the grid's name."""
+    said = [tag("span", table.result, class_="result") for table in tables if table.result]
+    return [*said] or [grid.name]
 
 
 def _scored_on(frame: pd.DataFrame) -> str:

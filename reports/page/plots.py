@@ -22,9 +22,13 @@ _TAG = re.compile(r"<[^<>]+>")
 LARGEST_DATA = 200_000  # characters that are worth carrying in the page
 
 
-def plot_figures(plots: Sequence[Plot]) -> Markup:
-    """Every plot with title, notes and its data to download."""
-    return tag("div", *(_figure(plot) for plot in plots), class_="plots")
+def plot_figures(plots: Sequence[Plot], kind: str = "") -> Markup:
+    """Every plot with title, notes and its data to download.
+
+    Args:
+        kind: further class of the element around them.
+    """
+    return tag("div", *(_figure(plot) for plot in plots), class_=f"plots {kind}".strip())
 
 
 def download(name: str, content: str, label: str, kind: str = "text/plain") -> Markup:
@@ -60,13 +64,13 @@ def _themed(plot: Plot, width: float, where: str) -> Markup:
         return re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{plot.name}-{where}-", text)
 
     drawing = _TAG.sub(theme, svg(plot, width))
-    said = " ".join((f"{plot.title}.", *plot.notes))
-    name = f"{plot.name}-{where}-title"
+    name, about = f"{plot.name}-{where}-title", f"{plot.name}-{where}-about"
     return join(
         [
-            Markup(drawing[:4] + f' role="img" aria-labelledby="{name}"'),
+            Markup(f'{drawing[:4]} role="img" aria-labelledby="{name}" aria-describedby="{about}"'),
             Markup(drawing[4 : drawing.index(">") + 1]),
-            tag("title", said, id=name),
+            tag("title", f"{plot.title}.", id=name),
+            tag("desc", " ".join(plot.notes), id=about),
             Markup(drawing[drawing.index(">") + 1 :]),
         ]
     )

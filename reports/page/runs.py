@@ -11,6 +11,7 @@ import pandas as pd
 
 from benchmarks.figures import FIGURES
 from launch.node.provenance import changes_text
+from launch.records import failures
 from reports.frame.runs import CellRun, GridRuns
 from reports.html import Markup, join, tag
 from reports.page.grid import field_list
@@ -18,28 +19,52 @@ from reports.renderers.typeset import number
 
 _SHOWN = ("AP", "macs", "fps", "hours")
 _LONGEST_DIFF = 20_000
+_LOG_LINES = 6
+_LONGEST_LINE = 160
 
 
-def runs_section(frame: pd.DataFrame) -> Markup:
-    """A row a run: state, cause, its figures with the bootstrap interval, attempts, host."""
+def runs_section(frame: pd.DataFrame, runs: Sequence[CellRun]) -> Markup:
+    """A row a run, the failed ones first: state, cause, its figures with the bootstrap interval,
+    attempts, host; its folder and the end of its log, folded.
+
+    Args:
+        frame: a row a run.
+        runs: in the order of ``frame``.
+    """
     figures = [FIGURES[key] for key in _SHOWN if FIGURES[key].column in frame]
     heads = ["Run", "State", "Cause"]
-    head = [tag("th", name) for name in heads]
-    head += [tag("th", "AP 95 % (videos)", class_="number")]
-    head += [tag("th", figure.label, class_="number") for figure in figures]
-    head += [tag("th", "Attempts", class_="number"), tag("th", "Host"), tag("th", "Signature")]
+    numbers = ["AP 95 % (videos)", *(figure.label for figure in figures), "Attempts"]
+    head = [tag("th", name, scope="col") for name in heads]
+    head += [tag("th", name, class_="number", scope="col") for name in numbers]
+    head += [tag("th", name, scope="col") for name in ("Host", "Signature")]
+    order = sorted(zip(frame.iterrows(), runs, strict=True), key=lambda pair: _urgency(pair[1]))
     rows = [
-        _run(row, [(f.column, f.printed, f.decimals) for f in figures])
-        for _, row in frame.iterrows()
+        _run(row, run, [(f.column, f.printed, f.decimals) for f in figures])
+        for (_, row), run in order
     ]
     table = tag("table", tag("thead", tag("tr", *head)), tag("tbody", *rows), class_="figures")
-    return tag("div", table, class_="scroll")
+    return tag("div", table, class_="scroll", tabindex=0, role="region", aria_label="Runs")
 
 
-def _run(row: pd.Series, figures: Sequence[tuple[str, Any, int]]) -> Markup:
+def _urgency(run: CellRun) -> int:
+    states = ("failed", "blocked", "interrupted", "running", "queued", "new")
+    return states.index(run.state) if run.state in states else len(states)
+
+
+def _where(run: CellRun) -> Markup:
+    """The run's name, which opens to its folder and the last lines of its log."""
+    log = run.log
+    end = failures.tail(log).splitlines()[-_LOG_LINES:] if log else []
+    said = [line[-_LONGEST_LINE:] for line in end]
+    parts = [tag("p", run.folder.path.resolve(), class_="code")]
+    parts.append(tag("pre", "\n".join(said), tabindex=0) if said else tag("p", "No log."))
+    return tag("details", tag("summary", run.name), *parts, class_="run")
+
+
+def _run(row: pd.Series, run: CellRun, figures: Sequence[tuple[str, Any, int]]) -> Markup:
     state = str(row["state"])
     cells = [
-        tag("th", row["name"], scope="row"),
+        tag("th", _where(run), scope="row", data_sort=run.name),
         tag("td", tag("span", state, class_=f"state {state}")),
         tag("td", _text(row, "cause")),
         tag("td", _interval(row), class_="number", data_sort=_text(row, "ap.bootstrap.AP.low")),
@@ -55,7 +80,7 @@ def _run(row: pd.Series, figures: Sequence[tuple[str, Any, int]]) -> Markup:
         tag("td", _text(row, "run.host")),
         tag("td", row["signature"], class_="code"),
     ]
-    return tag("tr", *cells)
+    return tag("tr", *cells, data_cell=run.cell, data_state=run.state)
 
 
 def _interval(row: pd.Series) -> str:

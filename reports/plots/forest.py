@@ -11,6 +11,7 @@ from reports.plots.style import COLOURS, FAINT, GRID, INK, Plot
 from reports.tables.labels import Names, is_number
 from reports.tables.model import Row, Table
 
+FOREST = "differences"
 _MARKS = {
     "better": (COLOURS[3], "o", "full"),
     "worse": (COLOURS[1], "s", "full"),
@@ -52,7 +53,7 @@ def forest(table: Table, names: Names, delta: float) -> Plot | None:
     label = table.columns[columns[0]].figure.label
     head = f"difference in {label} to the baseline"
     return Plot(
-        "differences",
+        FOREST,
         f"{head[0].upper()}{head[1:]}",
         pd.DataFrame(rows),
         lambda data, canvas: _draw(data, canvas, head, delta),

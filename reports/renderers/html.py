@@ -20,7 +20,8 @@ def to_html(table: Table) -> Markup:
     figures = [tag("th", _text(head), scope="col", class_="number") for head in text.heads]
     rows.append(tag("tr", *fields, *figures))
     body = [tag("tbody", *map(_row, group)) for group in text.groups]
-    grid = tag("div", tag("table", tag("thead", *rows), *body, class_="figures"), class_="scroll")
+    inside = tag("table", tag("thead", *rows), *body, class_="figures")
+    grid = tag(*("div", inside), class_="scroll", tabindex=0, role="region", aria_label=table.title)
     items = [
         Markup(in_markup(note, _STYLES).replace("</sup>", "</sup> ", 1)) for note in text.notes
     ]
@@ -59,17 +60,17 @@ def _text(place: Place, styles: Styles = _STYLES) -> Markup:
 def _row(line: Line) -> Markup:
     # the page sets the whole row of published figures in italics
     styles: Styles = {**_STYLES, "italic": safe} if line.published else _STYLES
-    cells = [
-        tag(
-            "th",
-            _text(label, styles),
-            scope="row",
-            colspan=label.span if label.span > 1 else None,
-            data_sort=label.sort,
-        )
-        for label in line.labels
-    ]
+    cells = []
+    for number, label in enumerate(line.labels):
+        prose = number > 0 and not line.entries  # the sentence of a table without figures
+        span = label.span if label.span > 1 else None
+        said = _text(label, styles)
+        if prose:
+            cells.append(tag("td", said, class_="prose"))
+        else:
+            cells.append(tag("th", said, scope="row", colspan=span, data_sort=label.sort))
     for place in line.entries:
         classes = "number words" if place.words else "number"
         cells.append(tag("td", _text(place, styles), class_=classes, data_sort=place.sort))
-    return tag("tr", join(cells), class_="published" if line.published else None)
+    kind = "published" if line.published else None
+    return tag("tr", join(cells), class_=kind, data_cell=line.cell)

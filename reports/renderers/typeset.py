@@ -56,6 +56,7 @@ class Line:
     labels: tuple[Place, ...]
     entries: tuple[Place, ...]
     published: bool
+    cell: str | None = None
 
     @property
     def places(self) -> list[Place]:
@@ -193,7 +194,8 @@ def _line(row: Row, table: Table) -> Line:
         seeds = Place((*seeds.fragments, *_marks(row.marks)), sort=seeds.sort)
     pairs = zip(row.entries, table.columns, strict=True)
     entries = [entry_place(entry, column, row) for entry, column in pairs]
-    return Line(tuple(labels), (*([seeds] if table.seeds else []), *entries), row.published)
+    entries = [seeds, *entries] if table.seeds else entries
+    return Line(tuple(labels), tuple(entries), row.published, row.cell)
 
 
 def _label(label: Label, published: bool) -> Place:

@@ -210,7 +210,7 @@ def test_the_result_is_on_top_of_terminal_markdown_and_page(tmp_path):
     markdown = (report.folder / "tables" / "components.md").read_text()
     assert markdown.startswith("**STQI adds")
     page = report.page.read_text()
-    assert page.index(f'<p class="result">{sentence}</p>') < page.index("<nav")
+    assert page.index(f'<span class="result">{sentence}</span>') < page.index("<nav")
     names = {path.name for path in report.files}
     assert {"components_effects.md", "components_effects.tex"} <= names
 

@@ -1,14 +1,13 @@
 import re
-import shutil
-import subprocess
 from html.parser import HTMLParser
 
 import pytest
-from invented_runs import SMALL_DATA, invent_predictions, make_store
+from invented_runs import make_store
 from typer.testing import CliRunner
 
 import cli
 from core.errors import UserError
+from reports.frame.runs import read_runs
 from reports.html import Markup, tag
 from reports.report import make_report
 
@@ -52,19 +51,6 @@ def checked(path):
     return checker, text
 
 
-@pytest.fixture(scope="module")
-def page(tmp_path_factory, small_data):
-    store = make_store(
-        tmp_path_factory.mktemp("page"),
-        overrides=SMALL_DATA,
-        seeds=(0, 1),
-        state=lambda a, s: "failed" if (a["head"], s) == ("stqi", 1) else "done",
-        table={"shape": "components", "published": ["tevit_msgshift_2019"]},
-    )
-    invent_predictions(store, "components")
-    return make_report(store, "components").page
-
-
 def test_the_page_is_whole_and_needs_nothing_else(page):
     checker, text = checked(page)
     assert len(checker.ids) == len(set(checker.ids))
@@ -96,6 +82,49 @@ def test_the_page_says_everything(page):
         "published, not measured here",
     ):
         assert said in words, said
+
+
+def test_the_result_comes_first_and_failures_before_success(page):
+    words = " ".join(checked(page)[0].words)
+    places = [words.index(said) for said in ["2 of 8 runs failed", "Traceback of", "Δ AP"]]
+    assert places == sorted(places)
+    runs = page.read_text("utf-8").split('id="runs"')[1]
+    states = re.findall(r'data-state="(\w+)"', runs)
+    assert states == ["failed"] * 2 + ["done"] * 6
+
+
+def test_a_run_shows_its_folder_and_the_end_of_its_log(tmp_path):
+    store = make_store(tmp_path, seeds=(0,))
+    run = read_runs(store, "components").runs[0]
+    for attempt in (2, 10):
+        log = run.folder.log(attempt)
+        log.parent.mkdir(exist_ok=True)
+        log.write_text("".join(f"attempt {attempt} line {k}\n" for k in range(50)))
+    words = " ".join(
+        checked(make_report(store, "components", plots=False, clips=False).page)[0].words
+    )
+    assert str(run.folder.path.resolve()) in words
+    assert "attempt 10 line 49" in words
+    assert "attempt 10 line 43" not in words
+    assert "attempt 2" not in words
+    assert words.count("No log.") == 3
+
+
+def test_what_is_looked_up_is_folded(page):
+    text = page.read_text("utf-8")
+    folded = re.findall(r'<section id="([a-z-]+)"><details', text)
+    assert {"clips", "further-figures", "further-plots", "grid", "runs"} <= set(folded)
+    assert not {"results", "plots", "failures"} & set(folded)
+
+
+def test_many_cells_make_a_page_of_few_megabytes(tmp_path):
+    axes = {
+        "tokens": {str(n): {"messenger.tokens": n} for n in range(20)},
+        "queries": {str(n): {"head.queries": n} for n in range(5, 15)},
+    }
+    store = make_store(tmp_path, axes=axes, seeds=(0,))
+    report = make_report(store, "components", plots=False, clips=False)
+    assert report.page.stat().st_size < 3e6
 
 
 def test_one_seed_is_warned_of_at_the_top(predicted):
@@ -204,40 +233,3 @@ def test_markup_is_escaped_once():
         '<p title="&quot;x&quot;" hidden><b>a &amp; b</b> &lt;</p>'
     )
     assert isinstance(inner, Markup)
-
-
-@pytest.mark.slow
-def test_in_a_browser_the_table_sorts_and_the_clips_play(page, tmp_path):
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    if browser is None:
-        pytest.skip("needs chromium (apt-get install chromium)")
-    click = """<script>
-      const heads = [...document.querySelectorAll("#results thead tr:last-child th")];
-      const column = heads.findIndex((head) => head.textContent.trim().startsWith("AP"));
-      heads[column].querySelector("button").click();
-      const rows = [...document.querySelectorAll("#results tbody")][0].rows;
-      const found = [...rows].map((row) => row.cells[column].dataset.sort);
-      document.querySelector(".video input").value = 2;
-      document.querySelector(".video input").dispatchEvent(new Event("input"));
-      document.title = JSON.stringify([found, document.querySelector(".video output").textContent]);
-    </script>"""
-    copy = tmp_path / "clicked.html"
-    copy.write_text(page.read_text("utf-8").replace("</body>", click + "</body>"))
-    flags = [
-        *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-        *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-        f"--user-data-dir={tmp_path / 'profile'}",
-        "--virtual-time-budget=3000",
-    ]
-    done = subprocess.run(
-        [browser, *flags, "--dump-dom", copy.as_uri()],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    title = re.search(r"<title>\[\[(.*?)\],(.*?)\]</title>", done.stdout)
-    values = [float(value) for value in re.findall(r"[\d.]+", title[1])]
-    assert len(values) == 4
-    assert values == sorted(values, reverse=True)
-    assert "frame 3 of 4" in title[2]
