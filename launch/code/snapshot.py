@@ -37,6 +37,7 @@ from launch.records.store import Store
 MEGABYTE = 2**20
 LARGEST_FILE = 50 * MEGABYTE
 LARGEST_TREE = 500 * MEGABYTE
+MOST_FILES = 20_000
 _ADVICE = "add what is not code to .gitignore (git rm --cached, if git tracks it)"
 
 
@@ -50,8 +51,8 @@ def freeze(store: Store, root: Path | None = None, *, write: bool = True) -> str
         write: False: only find out its name.
 
     Raises:
-        UserError: a file over 50 MB or 500 MB of them, a copy that was changed since, or a store
-            that cannot be written.
+        UserError: a file over 50 MB, more than 500 MB or 20,000 files, a copy that was changed
+            since, or a store that cannot be written.
     """
     root = root or code_root()
     kind = kind_of(root)
@@ -120,14 +121,15 @@ def _check_sizes(root: Path, names: list[str]) -> None:
             f"{root}: files over {LARGEST_FILE // MEGABYTE} MB are not frozen with the code: "
             f"{each}; {_ADVICE}"
         )
-    if (total := sum(sizes.values())) > LARGEST_TREE:
+    if (total := sum(sizes.values())) > LARGEST_TREE or len(sizes) > MOST_FILES:
+        per_file = LARGEST_TREE / MOST_FILES
         folders: Counter[str] = Counter()
         for name, size in sizes.items():
-            folders[name.partition("/")[0]] += size
-        most, size = folders.most_common(1)[0]
+            folders[name.partition("/")[0]] += round(size + per_file)
+        most = folders.most_common(1)[0][0]
         raise UserError(
             f"{root}: {total / MEGABYTE:.0f} MB in {len(sizes)} files are too much to freeze with "
-            f"the code, most of it in {most} ({size / MEGABYTE:.0f} MB); {_ADVICE}"
+            f"the code, most of it in {most}; {_ADVICE}"
         )
 
 
@@ -165,7 +167,8 @@ def _check(folder: Path, mark: Mapping[str, Any]) -> None:
             f"{folder}: {', '.join(changed[:5]) or MARK} is no longer as it was frozen; remove the "
             "folder and launch again"
         )
-    if known["git"].get("dirty") is not False and mark["git"].get("dirty") is False:
-        write_json(folder / MARK, mark)  # what was uncommitted has been committed since
-    else:
-        os.utime(folder / MARK)  # in use: see launch.code.clean
+    with contextlib.suppress(OSError):  # it may be a colleague's
+        if known["git"].get("dirty") is not False and mark["git"].get("dirty") is False:
+            write_json(folder / MARK, mark)  # what was uncommitted has been committed since
+        else:
+            os.utime(folder / MARK)  # in use: see launch.code.clean

@@ -152,6 +152,7 @@ def _work(
     started = time.monotonic()
     while True:
         try:
+            _check_code(task)
             function = resolve(task.function)
             finished = function(run, attempt=claim.number, should_stop=signals, leader=True)
         except BaseException as error:
@@ -169,6 +170,16 @@ def _work(
                 signals.withdraw("terminated")
                 continue
         return _stopped(task, run, where, signals, claim, time.monotonic() - started)
+
+
+def _check_code(task: CellTask) -> None:
+    """A wheel has no frozen copy: what was installed over it must not run under its name."""
+    is_installed = task.code is not None and "-" in task.code
+    if is_installed and (now := code_identity()["id"]) != task.code:
+        raise UserError(
+            f"launched with the installed version {task.code}, in whose place {now} was installed "
+            "since: launch again"
+        )
 
 
 def _publish(run: RunFolder, claim: lease.Lease) -> str:

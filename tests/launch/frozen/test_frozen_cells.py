@@ -9,13 +9,14 @@ from dataclasses import replace
 import pytest
 from checkouts import PROBE_CELL, copy_of_project, edit, go, values
 from slurm_cluster import wait_for
-from toy_grids import slurm_target, toy_grid
+from toy_grids import TOY, slurm_target, toy_grid
 
 from core.errors import UserError
 from launch.code.snapshot import freeze
-from launch.executors.base import Target
+from launch.executors.base import Target, tasks_of
 from launch.executors.profile import make_profile
 from launch.executors.table import find_executor
+from launch.node import task
 from launch.records import lease
 from launch.records.journal import Journal
 from launch.records.process import myself
@@ -149,3 +150,17 @@ def test_records_from_before_code_was_frozen_name_none(store, toys):
     del record["codes"]
     path.write_text(json.dumps(record))
     assert Journal(store).read(batch.id).code(0) is None
+
+
+def test_a_wheel_that_was_replaced_since_the_launch_does_not_run(store, toys, signals, monkeypatch):
+    grid = toys(toy_grid(1), steps=2)
+    monkeypatch.setattr(task, "code_identity", lambda: {"id": "1.1-bbb"})
+    asked = Target(find_executor("inline"), make_profile({"gpus": 0}), function=TOY, code="1.0-aaa")
+    ((batch, _),) = launch(store, grid, asked, RetryRules()).batches
+    ((_, outcome),) = find_executor("inline").run(Journal(store), batch)
+    run = store.run(grid.cells[0].signature)
+    assert "1.0-aaa, in whose place 1.1-bbb was installed since: launch again" in outcome
+    assert run.state().name == "failed" and not run.history.exists()
+    monkeypatch.setattr(task, "code_identity", lambda: {"id": "1.0-aaa"})
+    (again,) = tasks_of(Journal(store), batch)
+    assert again() == "done"

