@@ -17,7 +17,12 @@ WARMUP_START = 1e-3
 
 
 def lr_factor(step: int, train: TrainConfig) -> float:
-    """Share of the peak learning rate that step ``step`` (0 to ``train.steps - 1``) uses."""
+    """Share of the peak learning rate that step ``step`` (0 to ``train.steps - 1``) uses.
+
+    ``step`` is the published schedule; ``cosine`` is that of SGDR (Loshchilov and Hutter, ICLR
+    2017) without restarts, ``wsd`` that of MiniCPM (Hu et al., 2024, section 4) with a straight
+    fall.
+    """
     if step < train.warmup:
         rise = step / train.warmup
         return rise + WARMUP_START * (1 - rise)

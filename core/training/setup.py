@@ -139,7 +139,7 @@ def prepare(model: TeViT, train: TrainConfig, device: torch.device) -> None:
         try:
             torch.compile(torch.neg)(torch.ones(2, device=device))
         except Exception as error:  # which it is depends on what is missing
-            reason = str(error).strip().splitlines()[0]
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise UserError(
                 f"train.compile=true, but torch.compile does not work here ({reason:.200}): it "
                 "needs a C++ compiler, on a GPU also triton; or set train.compile=false"

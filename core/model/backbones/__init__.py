@@ -13,7 +13,7 @@ from core.model.backbones.swin import Swin, SwinBlock
 
 Backbone = PVTv2 | ResNet | Swin
 BLOCKS = (PVTBlock, Bottleneck, SwinBlock)
-"""What backbones are deep in; of one image at a time, without parameters shared between them."""
+"""The blocks that backbones are made of."""
 
 
 def build_backbone(config: ModelConfig) -> Backbone:

@@ -6,7 +6,8 @@ x_t (frame t of T) become
 - ``channel_shift`` (TSM; Lin et al., ICCV 2019, section 3.2): at the entry of every block's first
   branch an eighth of the channels is that of frame t - 1, another eighth that of t + 1, zero
   beyond the clip; the residual path keeps x_t whole.  No parameters, no multiply-adds.
-- ``mean``: after each stage (x_t + mean over s of x_s) / 2.  No parameters.
+- ``mean``, the control that knows nothing of time: after each stage (x_t + mean over s of x_s) / 2.
+  No parameters.
 - ``attention``: after the last stage x_t + A(LN(x))_t, A being multi-head attention among the T
   features of one place (the temporal half of divided space-time attention; TimeSformer, Bertasius
   et al., ICML 2021, section 3).  As there, its output projection starts at zero.  It has no
@@ -50,7 +51,7 @@ class FrameMixer(nn.Module):
     """
 
     def __init__(self, kind: str, channels: int) -> None:
-        """Args: ``backbone.temporal``, and the channels of the last stage."""
+        """Of ``backbone.temporal=kind``, for a last stage of so many ``channels``."""
         super().__init__()
         self.kind = kind
         self.clip_length = 1
