@@ -76,6 +76,9 @@ def fps_table(records: Sequence[Record]) -> Group:
     if any(_p99(record) for record in records if record["figures"] is not None):
         row("p99 of a call (ms)", _p99)
     row("peak memory (MiB)", _memory)
+    if any(_joules(record) for record in records):
+        row("joules a frame", _joules)
+        row("  idle (W)", lambda r: f"{r['energy']['idle_watts']:.0f}" if _joules(r) else "")
     row("of the matmul rate", _share)
     return Group(Text(_fps_title(records)), table, Text(_fps_caption(records)))
 
@@ -97,6 +100,8 @@ def _fps_caption(records: Sequence[Record]) -> str:
     lines = []
     if counts:
         lines.append(f"median of {min(counts)} calls or more{_what_is_missing(min(counts))}")
+    why_not = dict.fromkeys((r.get("energy") or {}).get("why_not") for r in records)
+    lines += [f"energy: not measurable here: {reason}" for reason in why_not if reason]
     several = len(records) > 1
     for record in records:
         of = f"{record['name']}: " if several else ""
@@ -121,6 +126,11 @@ def _memory(record: Record) -> str:
     memory = record["memory"] or {}
     used = memory.get("allocated") or memory.get("host_peak")
     return f"{used / 2**20:.0f}" if used else ""
+
+
+def _joules(record: Record) -> str:
+    joules = (record.get("energy") or {}).get("joules_per_frame")
+    return "" if joules is None else f"{joules:.3g}"
 
 
 def _share(record: Record) -> str:

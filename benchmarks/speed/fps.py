@@ -16,6 +16,7 @@ import torch
 from benchmarks.flops.counters import FlopCountError
 from benchmarks.flops.record import count_workload
 from benchmarks.machine.cores import cpu_quota, usable_cores
+from benchmarks.machine.energy import energy_of
 from benchmarks.machine.environment import device_name, environment
 from benchmarks.machine.memory import is_out_of_memory, peak_memory
 from benchmarks.machine.state import drift, machine_state
@@ -64,6 +65,8 @@ def measure(
     # what follows disturbs clocks and caches, so it comes after the timing
     for precision, known in rates.items():
         known.append(matmul_rate(device, precision))
+    report("energy")
+    energies = [_energy(workload, scopes, device) for workload in workloads]
     timed = [_timed(workload, samples, rates[_precision(workload)]) for workload in workloads]
     return [
         {
@@ -78,6 +81,7 @@ def measure(
             ),
             **figures,
             "memory": memory_of(workload, scopes, device) if len(workloads) == 1 else None,
+            "energy": energy,
             "ratios": ratios(workload.name, samples),
             "parameters": workload.parameters()[0],
             "environment": {
@@ -90,8 +94,17 @@ def measure(
                 ],
             },
         }
-        for workload, figures in zip(workloads, timed, strict=True)
+        for workload, figures, energy in zip(workloads, timed, energies, strict=True)
     ]
+
+
+def _energy(workload: Workload, scopes: Sequence[str], device: torch.device) -> dict[str, Any]:
+    """Of the scope that memory is measured in: alone, since counters are slower than calls."""
+    scope = "postprocess" if "postprocess" in scopes else scopes[0]
+    call = call_of(workload, scope)
+    if call is None:
+        return {"why_not": f"{workload.name} does not run {scope}"}
+    return {"scope": scope, **energy_of(call, frames_of(workload, scope), device)}
 
 
 def doubts(figures: Mapping[str, Any], device: torch.device) -> list[str]:

@@ -65,6 +65,8 @@ class Observed:
         measure: what it measured.
         host_peak: bytes of the first process; None: not recorded.
         gpu_peak: bytes of its GPU.
+        watts: mean power by the hardware's counters, of the GPUs, or of the CPU packages whoever
+            used them; None: not measured in every attempt.
         device: such as ``NVIDIA A100``, or the CPU's name.
         gpus: that the cell had; 0: it ran on CPU cores.
         cores: threads of all its processes, where it had no GPU.
@@ -79,6 +81,7 @@ class Observed:
     measure: frozenset[str]
     host_peak: float | None
     gpu_peak: float | None
+    watts: float | None
     device: str
     gpus: int
     cores: int
@@ -161,6 +164,7 @@ def _observed(run: RunFolder) -> Observed | None:
         measure=measure,
         host_peak=spent.get("host_peak"),
         gpu_peak=spent.get("gpu_peak"),
+        watts=None if (joules := joules_of(run, attempts)) is None else joules / wall_s,
         device=names[0] if names else cpu,
         gpus=tasks if names else 0,
         cores=tasks * threads,
@@ -168,6 +172,15 @@ def _observed(run: RunFolder) -> Observed | None:
         executor=submission.get("executor"),
         parameters=submission.get("parameters") or {},
     )
+
+
+def joules_of(run: RunFolder, attempts: int) -> float | None:
+    """What all attempts of a run took; None: not measured in each of them."""
+    energy = (lease.read_dict(run.spent) or {}).get("energy")
+    if not isinstance(energy, dict) or energy.get("attempts") != attempts:
+        return None
+    joules = energy.get("joules")
+    return float(joules) if isinstance(joules, int | float) else None
 
 
 def _shared(submission: Mapping[str, Any]) -> int:

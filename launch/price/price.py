@@ -6,6 +6,7 @@ import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
+from statistics import median
 
 from ablations.cell import Cell
 from core.errors import UserError
@@ -20,6 +21,10 @@ from launch.submit.plan import LaunchPlan
 PROBE_ADVICE = "tevit plan GRID --probe tries the dearest cell for a few steps"
 
 
+def _alone(share: Share) -> bool:
+    return share.shared == 1 and (share.gpus > 0 or share.cells == 1)
+
+
 @dataclass(frozen=True)
 class CellPrice:
     """What a cell will take.
@@ -30,6 +35,8 @@ class CellPrice:
         device: in words.
         host: peak memory in bytes of its first process; None: not known.
         gpu: peak memory in bytes of that process's GPU.
+        watt_hours: of its GPUs (or the machine's CPU packages); None: not measured, or other cells
+            use them at the same time.
         scaled: no cell of the same kind has run there; others were scaled.
     """
 
@@ -38,7 +45,13 @@ class CellPrice:
     device: str
     host: Range | None
     gpu: Range | None
+    watt_hours: Range | None
     scaled: bool
+
+    @property
+    def alone(self) -> bool:
+        """Whether what the counters of its devices count is its own."""
+        return _alone(self.share)
 
     @property
     def units(self) -> float:
@@ -73,6 +86,12 @@ class Price:
         """GPU hours, or core hours of the cells without a GPU."""
         priced = [cell.hours for cell in self.cells.values() if bool(cell.share.gpus) == gpu]
         return reduce(Range.__add__, priced, NOTHING)
+
+    @property
+    def watt_hours(self) -> Range | None:
+        """Of all cells together; None: of one it is not known."""
+        known = [cell.watt_hours for cell in self.cells.values() if cell.watt_hours is not None]
+        return reduce(Range.__add__, known) if known and len(known) == len(self.cells) else None
 
     @property
     def on_gpus(self) -> bool:
@@ -161,12 +180,16 @@ class _Desk:
             return None
         self.sold += 1
         host, gpu = (self._ask(name, load, load.pass_work) for name in ("host_peak", "gpu_peak"))
+        seconds = step[0].times(steps) + rest[0]
+        watts = [run.watts for run in self.runs if run.watts is not None]
+        alone = _alone(self.share)
         return CellPrice(
-            seconds=step[0].times(steps) + rest[0],
+            seconds=seconds,
             share=self.share,
             device=", ".join(sorted({run.device for run in self.runs})),
             host=host and host[0],
             gpu=gpu and gpu[0],
+            watt_hours=seconds.times(median(watts) / 3600) if watts and alone else None,
             scaled=step[1] == "scaled",
         )
 

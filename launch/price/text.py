@@ -28,6 +28,8 @@ def price_lines(plan: LaunchPlan, price: Price) -> list[str]:
         low, mid, high = (duration(s) for s in (price.clock.low, price.clock.mid, price.clock.high))
         slots = max(cell.share.cells for cell in price.cells.values())
         parts.append(f"{mid} on the clock ({low} to {high}), {slots} at a time")
+        if price.watt_hours is not None:
+            parts.append(f"{_spread(price.watt_hours)} Wh")
         lines.append("price: " + ", ".join(parts))
         cells = price.cells.values()
         lines += [f"memory of a cell: up to {text}" for text in _memory(list(cells))]
@@ -82,6 +84,14 @@ def spent_lines(spent: Sequence[Spent]) -> list[str]:
     """What finished runs have taken, against what was predicted of them."""
     return [
         f"spent: {one.hours:.3g} {one.unit} hours in {one.runs} finished runs; "
-        f"predicted: {_spread(one.predicted)}"
+        f"predicted: {_spread(one.predicted)}" + _energy(one)
         for one in spent
     ]
+
+
+def _energy(spent: Spent) -> str:
+    if spent.watt_hours is None:
+        return ""
+    predicted = spent.predicted_watt_hours
+    against = "" if predicted is None else f"; predicted: {_spread(predicted)}"
+    return f"; {spent.watt_hours:.3g} Wh{against}"

@@ -4,7 +4,10 @@ import io
 import pytest
 from rich.console import Console
 
+from benchmarks.speed.isolated import WorkloadSpec
 from benchmarks.tables import flops_table, fps_table, spread
+from benchmarks.workloads.workload import ClipShape
+from tests.benchmarks import costs
 
 
 def text(table):
@@ -165,3 +168,14 @@ def test_products_outside_of_matrix_products_stand_beside_the_count():
     lines = text(flops_table([{**FLOPS, "figures": figures}])).splitlines()
     (line,) = [line.split() for line in lines if "products outside" in line]
     assert line == ["products", "outside,", "at", "most", "1.500"]
+
+
+def test_joules_a_frame_with_idle_power_or_why_there_are_none():
+    spec = WorkloadSpec("a", ClipShape(1, 32, 32))
+    with_energy, without = costs.fps(spec), costs.fps(spec)
+    with_energy["energy"] = {"joules_per_frame": 1.234, "idle_watts": 71.6}
+    without |= {"name": "b", "energy": {"why_not": "no counters"}}
+    shown = text(fps_table([with_energy, without]))
+    assert "joules a frame" in shown and "1.23" in shown and "72" in shown
+    assert "energy: not measurable here: no counters" in shown
+    assert "joules" not in text(fps_table([without]))

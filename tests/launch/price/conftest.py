@@ -23,7 +23,7 @@ def finished(store, monkeypatch):
     """``finished(config, step_s=0.5, ...)``: a run that took so long, as a job would leave it."""
 
     def make(config, *, step_s=0.5, rest_s=10.0, measure=("ap",), multiply_adds=None, peak=2**30,
-             gpu=None, threads=None, tasks=1, batch=None, attempts=1):  # fmt: skip
+             joules=None, gpu=None, threads=None, tasks=1, batch=None, attempts=1):  # fmt: skip
         cell = Cell("cell", config, {}, measure)
         run = store.run(cell.signature)
         run.create(schema=1, name="cell", config=config, measure=measure)
@@ -45,7 +45,8 @@ def finished(store, monkeypatch):
         for kind in measure:
             figures = {"total": multiply_adds, "parameters": 1} if kind == "flops" else {"AP": 0.5}
             write_json(run.result(kind), {"kind": kind, "figures": figures})
-        write_json(run.spent, {"schema": 1, "host_peak": peak, "gpu_peak": None})
+        energy = {"why_not": "none"} if joules is None else {"joules": joules, "attempts": 1}
+        write_json(run.spent, {"schema": 1, "host_peak": peak, "gpu_peak": None, "energy": energy})
         write_json(
             run.done_path,
             {"wall_s": steps * step_s + rest_s, "attempts": attempts, "measure": list(measure)},

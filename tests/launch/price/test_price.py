@@ -252,3 +252,33 @@ def test_damaged_predictions_are_none(store, one):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         assert spent_of(store, manifest_of(grid)) == []
+
+
+# --- energy
+
+
+def test_energy_is_priced_by_the_power_of_runs_and_set_against_what_was_spent(
+    store, finished, tiny
+):
+    finished(tiny(**{"train.steps": 100}), threads=1, joules=60 * 20.0)  # 20 W
+    configs = [tiny(k, **{"train.steps": 1000}) for k in (1, 2)]
+    grid = grid_of(*configs)
+    plan, price = priced(store, grid)
+    assert price.watt_hours.mid == pytest.approx(20 * 2 * 510 / 3600)
+    assert " Wh" in "\n".join(price_lines(plan, price))
+    remember(store, grid.name, price, [cell.signature for cell in grid.cells])
+    for config in configs:
+        finished(config, step_s=0.5, threads=1, joules=36_000.0)
+    (spent,) = spent_of(store, manifest_of(grid))
+    assert spent.watt_hours == pytest.approx(20)
+    assert spent.predicted_watt_hours.mid == pytest.approx(20 * 2 * 510 / 3600)
+    assert "; 20 Wh; predicted: 5.67 (" in spent_lines([spent])[0]
+
+
+def test_energy_that_is_not_a_runs_own_or_not_of_all_of_it_is_left_out(store, finished, tiny):
+    finished(tiny(), threads=1, joules=500.0, attempts=2)  # of one of two attempts
+    grid = grid_of(tiny(1), tiny(2))
+    assert priced(store, grid)[1].watt_hours is None
+    finished(tiny(3), threads=1, joules=500.0)
+    assert priced(store, grid)[1].watt_hours is not None
+    assert priced(store, grid, replace(LOCAL, jobs=2))[1].watt_hours is None
