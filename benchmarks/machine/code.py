@@ -9,7 +9,7 @@ import functools
 import hashlib
 import os
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ MARK = ".tevit-code.json"
 DISTRIBUTION = "tevit-ablations"
 PACKAGES = ("core", "benchmarks", "ablations", "launch", "reports", "cli")
 LARGEST_DIFF = 1_000_000
+LARGEST_TREE = 500 * 2**20
+MOST_FILES = 20_000
 _APART = ("tests", "docs", "tools")
 
 
@@ -88,6 +90,16 @@ def _package_files(root: Path) -> Iterator[str]:
                 yield str(path.relative_to(root))
 
 
+def file_sizes(root: Path, names: Iterable[str]) -> dict[str, int]:
+    """Bytes of each file; links that stay links have none."""
+    return {name: (root / name).stat().st_size for name in names if (root / name).is_file()}
+
+
+def too_much(sizes: Mapping[str, int]) -> bool:
+    """Whether so much cannot all be code: data lies in the checkout, and git does not ignore it."""
+    return sum(sizes.values()) > LARGEST_TREE or len(sizes) > MOST_FILES
+
+
 def _outside(link: Path, root: Path) -> bool:
     return not link.resolve().is_relative_to(root.resolve())
 
@@ -131,16 +143,21 @@ def code_identity() -> dict[str, Any]:
     """The code of this process (JSON types).
 
     Returns:
-        ``id`` (hash of all files; of an installed wheel its version before it), ``modules`` (hash
-        of those that a cell can import) and ``kind``, see :func:`kind_of`.
+        ``id`` (hash of all files; of an installed wheel its version before it; None: they are
+        :func:`too_much`), ``modules`` (hash of those that a cell can import) and ``kind``, see
+        :func:`kind_of`.
     """
     root = code_root()
     kind = kind_of(root)
     if kind == "snapshot":
         mark = read_json(root / MARK)
         return {"id": mark["id"], "modules": mark["modules"], "kind": kind}
-    files = {name: file_hash(*read_file(root / name, root)) for name in code_files(root)}
-    return {"id": code_id(kind, files), "modules": modules_hash(files), "kind": kind}
+    names = list(code_files(root))
+    if much := too_much(file_sizes(root, names)):
+        names = [name for name in names if is_module(name)]
+    files = {name: file_hash(*read_file(root / name, root)) for name in names}
+    whole = None if much else code_id(kind, files)
+    return {"id": whole, "modules": modules_hash(files), "kind": kind}
 
 
 def code_id(kind: str, files: Mapping[str, str]) -> str:

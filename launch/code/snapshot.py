@@ -17,15 +17,19 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine.code import (
+    LARGEST_TREE,
     MARK,
+    MOST_FILES,
     code_files,
     code_id,
     code_root,
     file_hash,
+    file_sizes,
     git_provenance,
     kind_of,
     modules_hash,
     read_file,
+    too_much,
     tree_hash,
 )
 from core.errors import UserError
@@ -36,8 +40,6 @@ from launch.records.store import Store
 
 MEGABYTE = 2**20
 LARGEST_FILE = 50 * MEGABYTE
-LARGEST_TREE = 500 * MEGABYTE
-MOST_FILES = 20_000
 _ADVICE = "add what is not code to .gitignore (git rm --cached, if git tracks it)"
 
 
@@ -113,7 +115,7 @@ def changed_files(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
 
 
 def _check_sizes(root: Path, names: list[str]) -> None:
-    sizes = {name: (root / name).stat().st_size for name in names if (root / name).is_file()}
+    sizes = file_sizes(root, names)
     large = [name for name, size in sizes.items() if size > LARGEST_FILE]
     if large:
         each = ", ".join(f"{name} ({sizes[name] / MEGABYTE:.0f} MB)" for name in large[:5])
@@ -121,15 +123,16 @@ def _check_sizes(root: Path, names: list[str]) -> None:
             f"{root}: files over {LARGEST_FILE // MEGABYTE} MB are not frozen with the code: "
             f"{each}; {_ADVICE}"
         )
-    if (total := sum(sizes.values())) > LARGEST_TREE or len(sizes) > MOST_FILES:
+    if too_much(sizes):
         per_file = LARGEST_TREE / MOST_FILES
         folders: Counter[str] = Counter()
         for name, size in sizes.items():
             folders[name.partition("/")[0]] += round(size + per_file)
         most = folders.most_common(1)[0][0]
+        total = sum(sizes.values()) / MEGABYTE
         raise UserError(
-            f"{root}: {total / MEGABYTE:.0f} MB in {len(sizes)} files are too much to freeze with "
-            f"the code, most of it in {most}; {_ADVICE}"
+            f"{root}: {total:.0f} MB in {len(sizes)} files are too much to freeze with the code, "
+            f"most of it in {most}; {_ADVICE}"
         )
 
 

@@ -127,8 +127,9 @@ def _lead(task: CellTask, run: RunFolder, where: JobEnvironment, signals: stop.S
             run.write_queued({**mark, "cause": failures.BLOCKED})
         return f"blocked by {start.name}"
     facts = where.facts() | {"batch": task.batch, "index": task.index, "progress": progress(run)}
-    if task.code is not None:  # of a wheel that was replaced since, or inline, it may be another
-        facts["code"] = code_identity()["id"]
+    if task.code is not None:  # a wheel may have been replaced since
+        installed = code_identity()["kind"] == "installed"
+        facts["code"] = code_identity()["id"] if installed else task.code
     try:
         # the worker of a packed job has looked already, and has other cells to run
         claim = lease.acquire(run.state_folder, myself(**facts), wait=not task.packed)

@@ -18,6 +18,7 @@ from launch.executors.inline import Inline
 from launch.executors.local import Local
 from launch.executors.profile import make_profile
 from launch.plan_table import plan_table
+from launch.price.price import Price
 from launch.submit.follow import follow
 from launch.submit.launcher import launch
 from launch.submit.plan import plan_launch
@@ -58,7 +59,7 @@ def test_a_plan_shows_the_start_run_and_counts_it_once(store, study, fake_slurm)
     assert plan.counts() == {"new": 4}
     assert [c.cell.name for c in plan.cells] == ["start", "a=x,s0", "a=x,s1", "a=x,s2"]
     stream = io.StringIO()
-    Console(file=stream, width=200).print(plan_table(plan, {}, 60))
+    Console(file=stream, width=200).print(plan_table(plan, {}, Price(), 60))
     assert "1 cell: a job with" in stream.getvalue()
     assert "3 cells: a job array behind its start run's with" in stream.getvalue()
 

@@ -32,6 +32,7 @@ from launch.executors.slurm import slurm_parameters
 from launch.node.provenance import different_code, write_provenance
 from launch.node.task import CellTask, resolve, task_of_batch
 from launch.plan_table import plan_table
+from launch.price.price import Price
 from launch.records.journal import Journal
 from launch.records.process import myself
 from launch.submit import follow as following
@@ -100,7 +101,9 @@ def test_names_that_look_like_emoji_or_markup_stay_as_they_are(store, fake_slurm
     cell = Cell(name, config, {"shift_steps": "[1,-1,2,-2]:smile:"}, ("ap",))
     grid = toy_grid(1).__class__("toys", "", (cell,), {}, ("ap",), None)
     write_json(store.run(cell.signature).path / "toy.json", {"steps": 1})
-    assert name in shown(plan_table(plan_launch(store, grid, slurm_target(), RetryRules()), {}, 9))
+    assert name in shown(
+        plan_table(plan_launch(store, grid, slurm_target(), RetryRules()), {}, Price(), 9)
+    )
     row = StatusRow(name, "done", "", None, None, None, None, None, "", "")
     assert name in shown(status_table("toys", [row], 9))
     target = Target(Inline(), make_profile({"gpus": 0}), function=TOY)
@@ -389,6 +392,7 @@ def test_resuming_under_other_code_warns(make_run, monkeypatch, caplog):
     assert "resumes under other code than its attempt 1: commit bbbbbbbbbbbb (clean)" in caplog.text
     assert "commit aaaaaaaaaaaa (with uncommitted changes)" in caplog.text
     assert json.loads(run.provenance(2).read_text())["trains"] is True
+    assert json.loads(run.provenance(2).read_text())["new_code"] is True
 
 
 # --- records of before ---------------------------------------------------------------------------

@@ -154,13 +154,13 @@ def test_records_from_before_code_was_frozen_name_none(store, toys):
 
 def test_a_wheel_that_was_replaced_since_the_launch_does_not_run(store, toys, signals, monkeypatch):
     grid = toys(toy_grid(1), steps=2)
-    monkeypatch.setattr(task, "code_identity", lambda: {"id": "1.1-bbb"})
+    monkeypatch.setattr(task, "code_identity", lambda: {"id": "1.1-bbb", "kind": "installed"})
     asked = Target(find_executor("inline"), make_profile({"gpus": 0}), function=TOY, code="1.0-aaa")
     ((batch, _),) = launch(store, grid, asked, RetryRules()).batches
     ((_, outcome),) = find_executor("inline").run(Journal(store), batch)
     run = store.run(grid.cells[0].signature)
     assert "1.0-aaa, in whose place 1.1-bbb was installed since: launch again" in outcome
     assert run.state().name == "failed" and not run.history.exists()
-    monkeypatch.setattr(task, "code_identity", lambda: {"id": "1.0-aaa"})
+    monkeypatch.setattr(task, "code_identity", lambda: {"id": "1.0-aaa", "kind": "installed"})
     (again,) = tasks_of(Journal(store), batch)
     assert again() == "done"

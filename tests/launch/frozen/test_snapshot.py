@@ -120,10 +120,23 @@ def test_files_that_are_too_large_are_named_with_what_to_do(store, checkout, mon
         (checkout / f"frames/{k}.jpg").write_bytes(bytes(900))
     for limit, value in (("LARGEST_TREE", 5000), ("MOST_FILES", 10)):
         with monkeypatch.context() as patch:
-            patch.setattr(snapshot, limit, value)
+            patch.setattr(code, limit, value)
             with pytest.raises(UserError, match=r"files are too much .* most of it in frames; add"):
                 freeze(store, checkout)
     assert len(copies(store)) == 1, "nothing is half-written"
+
+
+def test_of_a_checkout_full_of_data_only_modules_are_read(checkout, monkeypatch):
+    monkeypatch.setattr(code, "code_root", lambda: checkout)
+    code.code_identity.cache_clear()
+    whole = code.code_identity()
+    (checkout / "video.mp4").write_bytes(bytes(5001))
+    monkeypatch.setattr(code, "LARGEST_TREE", 5000)
+    code.code_identity.cache_clear()
+    try:
+        assert code.code_identity() == {**whole, "id": None}
+    finally:
+        code.code_identity.cache_clear()
 
 
 def test_a_store_inside_the_checkout_is_not_code(checkout):

@@ -18,6 +18,7 @@ from launch.executors.local import Local
 from launch.executors.profile import make_profile
 from launch.executors.slurm import Slurm
 from launch.plan_table import plan_table
+from launch.price.price import Price
 from launch.records import lease, process
 from launch.records.failures import FailureGroup
 from launch.records.summary import last_line, summary
@@ -151,7 +152,9 @@ def test_durations(seconds, text):
 
 
 def test_a_plan_shows_cells_jobs_and_what_is_left_alone(store, fake_slurm, mixed):
-    text = shown(plan_table(plan_launch(store, mixed, slurm_target(), RetryRules()), {}, 60))
+    text = shown(
+        plan_table(plan_launch(store, mixed, slurm_target(), RetryRules()), {}, Price(), 60)
+    )
     for word in ("running", "not tried again after: out of memory", "resume", "timeout", "new"):
         assert word in text
     assert "runs: 1 running, 1 failed, 1 done, 1 resume, 1 new" in text
@@ -163,11 +166,15 @@ def test_a_plan_shows_cells_jobs_and_what_is_left_alone(store, fake_slurm, mixed
 def test_plans_for_this_machine_say_where(store, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     plan = plan_launch(store, toy_grid(3), Target(Local(), make_profile({}), 2), RetryRules())
-    assert "3 cells: on this machine, 2 at a time, GPUs 0; 1" in shown(plan_table(plan, {}, 60))
+    assert "3 cells: on this machine, 2 at a time, GPUs 0; 1" in shown(
+        plan_table(plan, {}, Price(), 60)
+    )
     plan = plan_launch(store, toy_grid(1), Target(Inline(), make_profile({})), RetryRules())
-    assert "1 cell: in this process, one after the other" in shown(plan_table(plan, {}, 60))
+    assert "1 cell: in this process, one after the other" in shown(
+        plan_table(plan, {}, Price(), 60)
+    )
     assert "... and 2 more" in shown(
-        plan_table(plan_launch(store, toy_grid(3), plan.target, RetryRules()), {}, 1)
+        plan_table(plan_launch(store, toy_grid(3), plan.target, RetryRules()), {}, Price(), 1)
     )
 
 
