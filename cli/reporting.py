@@ -35,6 +35,10 @@ def report_grid(
     font: Annotated[
         str, typer.Option(help="of the plots, as it is installed, such as the document's own")
     ] = "STIXGeneral",
+    paper: Annotated[
+        Path | None,
+        typer.Option(help="folder for what a submission needs: tables, figures, main.tex, BibTeX"),
+    ] = None,
 ) -> None:
     """Make tables, plots and a page from the runs of a grid, whatever their state.
 
@@ -61,6 +65,7 @@ def report_grid(
         clips=clips,
         videos=[name.strip() for name in videos.split(",")] if videos else None,
         font=font,
+        paper=paper,
         show=lambda built: console.print(to_terminal(built, console.width), ""),
     )
     for note in report.notes:

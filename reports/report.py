@@ -17,6 +17,7 @@ from reports.frame.collect import collect, save_frame
 from reports.frame.runs import GridRuns, read_runs
 from reports.page.media import make_clips
 from reports.page.page import make_page
+from reports.paper.write import write_paper
 from reports.plots.all import make_plots
 from reports.plots.forest import forest
 from reports.plots.style import STIX, Plot, check_font, save
@@ -36,6 +37,7 @@ class Report:
         tables: as built, whatever the formats.
         files: every file, in the order of writing.
         page: the HTML page; none if it was not asked for.
+        paper: the folder of what a submission needs; none if it was not asked for.
         notes: what the user should know, such as what could not be written.
     """
 
@@ -43,6 +45,7 @@ class Report:
     tables: list[Table] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
     page: Path | None = None
+    paper: Path | None = None
     notes: list[str] = field(default_factory=list)
 
     def places(self) -> dict[str, Path]:
@@ -51,7 +54,8 @@ class Report:
         found = {"Data": self.folder / "runs.csv", "Tables": self.folder / "tables"}
         if any(plots in path.parents for path in self.files):
             found["Plots"] = plots
-        return found | ({"Page": self.page} if self.page else {})
+        found |= {"Page": self.page} if self.page else {}
+        return found | ({"Paper": self.paper / "main.tex"} if self.paper else {})
 
 
 def make_report(
@@ -66,6 +70,7 @@ def make_report(
     clips: bool = True,
     videos: Sequence[str] | None = None,
     font: str = STIX,
+    paper: Path | None = None,
     show: Callable[[Table], object] | None = None,
 ) -> Report:
     """Read the runs of grid ``name`` and write data, tables, plots and page.
@@ -79,6 +84,7 @@ def make_report(
         clips: whether the page shows clips of masks.
         videos: names or ids of the videos to show; none: a few spread over those scored.
         font: of the plots, as it is installed.
+        paper: folder for what a submission needs; none: it is not written.
         show: called with each table but the appendix as soon as it is built, before the slower
             parts.
 
@@ -126,6 +132,17 @@ def make_report(
         write_atomic(report.page, make_page(grid, frame, report.tables, drawn, shown, names, links))
         report.files.append(report.page)
         report.notes += [n for n in shown.notes if not shown.videos] if shown else []
+    if paper is not None:
+        of_paper = [plot for plot in drawn if not plot.further]
+        try:
+            report.files += write_paper(
+                *(paper, grid, frame, report.tables, of_paper),
+                font=font,
+                siunitx="siunitx" in formats,
+            )
+            report.paper = paper
+        except TableError as error:
+            report.notes.append(f"no paper: {error}")
     return report
 
 

@@ -17,7 +17,18 @@ WINGS = {
         *("records", "code", "node", "executors", "watch", "submit", "costs", "price", "*"),
     ),
     "reports": (
-        *("html", "frame", "tables", "renderers", "findings", "plots", "page", "compare", "report"),
+        *(
+            "html",
+            "frame",
+            "tables",
+            "renderers",
+            "findings",
+            "plots",
+            "page",
+            "compare",
+            "paper",
+            "report",
+        ),
     ),
 }
 MOST_FILES = 15

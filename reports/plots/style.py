@@ -194,14 +194,16 @@ def draw(plot: Plot, width: float) -> Figure:
     return figure
 
 
-def save(plot: Plot, folder: Path, font: str = STIX) -> list[Path]:
-    """Write the data as CSV and the plot as PDF and PNG at every width of :data:`WIDTHS`."""
+def save(
+    plot: Plot, folder: Path, font: str = STIX, kinds: Sequence[str] = ("pdf", "png")
+) -> list[Path]:
+    """Write the data as CSV and the plot as each of ``kinds`` at every width of :data:`WIDTHS`."""
     paths = [folder / f"{plot.name}.csv"]
     write_atomic(paths[0], plot.data.to_csv(index=False))
     with styled(font):
         for label, width in WIDTHS.items():
             figure = draw(plot, width)
-            for kind in ("pdf", "png"):
+            for kind in kinds:
                 paths.append(folder / f"{plot.name}_{label}.{kind}")
                 write_atomic(paths[-1], _bytes(figure, kind))
                 figure.set_layout_engine("none")  # the layout of the first one holds

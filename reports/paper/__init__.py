@@ -1,0 +1,1 @@
+"""What a submission needs of a grid, and no more."""

@@ -1,0 +1,101 @@
+"""Tables, figures, the protocol, the reproducibility statement and references in one folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from core.files import write_atomic
+from reports.frame.runs import GridRuns
+from reports.paper.statement import cited, statement
+from reports.plots.style import WIDTHS, Plot, save
+from reports.renderers.latex import to_latex
+from reports.renderers.latex_letters import escape_latex
+from reports.tables.model import Table
+from reports.tables.symbols import plain
+
+_REFERENCES = Path(__file__).with_name("references.bib")
+_HEAD = r"""\documentclass{article}
+\usepackage[margin=1in]{geometry}
+\usepackage{booktabs,graphicx,amssymb}
+"""
+
+
+def write_paper(
+    folder: Path,
+    grid: GridRuns,
+    frame: pd.DataFrame,
+    tables: Sequence[Table],
+    plots: Sequence[Plot],
+    *,
+    font: str,
+    siunitx: bool = False,
+) -> list[Path]:
+    """Write ``main.tex``, which shows them all, and what it inputs.
+
+    Args:
+        frame: the collected runs.
+        tables: those of the appendix come after the statement.
+        plots: without those that answer no question of the grid.
+        font: of the figures.
+        siunitx: whether the tables are set with it.
+
+    Raises:
+        TableError: a table has a letter that LaTeX's standard fonts do not have.
+    """
+    texts = {f"tables/{table.name}.tex": to_latex(table, siunitx) for table in tables}
+    said = statement(grid, frame, tables)
+    texts["reproducibility.tex"] = f"{said}\n"
+    texts["references.bib"] = references(cited(said))
+    texts["main.tex"] = _main(grid.name, tables, plots, siunitx)
+    written = []
+    for name, text in texts.items():
+        written.append(folder / name)
+        write_atomic(written[-1], text)
+    for plot in plots:
+        files = save(plot, folder / "figures", font, kinds=("pdf",))
+        written += files
+    return written
+
+
+def references(keys: Sequence[str]) -> str:
+    """The BibTeX entries of ``keys``, in their order."""
+    entries = re.findall(r"@\w+\{(\w+),.*?\n\}\n", _REFERENCES.read_text("utf-8"), re.DOTALL)
+    texts = re.split(r"\n(?=@)", _REFERENCES.read_text("utf-8").strip())
+    known = dict(zip(entries, texts, strict=True))
+    return "\n\n".join(known[key].strip() for key in keys) + "\n"
+
+
+def _main(name: str, tables: Sequence[Table], plots: Sequence[Plot], siunitx: bool) -> str:
+    results = [rf"\input{{tables/{table.name}}}" for table in tables if not table.appendix]
+    figures = [_figure(plot) for plot in plots]
+    further = [rf"\input{{tables/{table.name}}}" for table in tables if table.appendix]
+    result = next((escape_latex(table.result) for table in tables if table.result), "")
+    parts = [
+        _HEAD + (r"\usepackage{siunitx}" if siunitx else ""),
+        rf"\begin{{document}}\section*{{{escape_latex(name)}}}",
+        result,
+        *results,
+        *figures,
+        r"\section*{Reproducibility}\input{reproducibility}",
+        r"\bibliographystyle{plain}\bibliography{references}",
+        r"\clearpage\appendix\section*{Appendix}",
+        *further,
+        r"\end{document}",
+    ]
+    return "\n".join(part for part in parts if part) + "\n"
+
+
+def _figure(plot: Plot) -> str:
+    notes = escape_latex(" ".join((f"{plain(plot.title)}.", *plot.notes)))
+    return "\n".join(
+        [
+            r"\begin{figure}[t]\centering",
+            rf"\includegraphics{{figures/{plot.name}_{next(iter(WIDTHS))}.pdf}}",
+            rf"\caption{{{notes}}}\label{{fig:{plot.name}}}",
+            r"\end{figure}",
+        ]
+    )
