@@ -28,6 +28,19 @@ CASES: dict[str, dict[str, object]] = {
         "messenger.tokens": 0,
     },
     "swin": {"backbone.name": "swin_t", "backbone.width": 24, "messenger.tokens": 0},
+    "channel_shift_gru": {
+        "backbone.temporal": "channel_shift",
+        "messenger.tokens": 0,
+        "head.kind": "gru",
+        "head.bce_weight": 2.0,
+    },
+    "attention_relative": {
+        "backbone.temporal": "attention",
+        "messenger.tokens": 0,
+        "head.kind": "relative_attention",
+        "head.auxiliary_weight": 0.5,
+    },
+    "means": {"backbone.temporal": "mean", "messenger.tokens": 0, "head.kind": "mean"},
 }
 
 
