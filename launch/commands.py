@@ -103,14 +103,18 @@ def run_launch(
             say(console, f"{name}: {outcome}")
             here, well = True, well and outcome in ("done", "done before")
     waiting = _jobs(done)
-    if options.report:
+    late = options.wait and done.no_room is not None  # jobs are to come that none can wait for yet
+    if options.report and not late:
         batches = len(done.batches)
         say(console, executor.report(Journal(store), grid.name, target, batches, waiting))
     if here:
         _say_spent(store, store.manifest(grid.name), console)
         return well
     if options.wait:
-        return _wait(store, grid, target, rules, options, only, console)
+        well = _wait(store, grid, target, rules, options, only, console)
+        if options.report and late:
+            say(console, EXECUTORS["inline"].report(Journal(store), grid.name, target, 0, []))
+        return well
     if waiting:
         say(console, f"follow it: tevit status {grid.name} --watch")
     return True

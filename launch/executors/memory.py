@@ -28,7 +28,10 @@ def grown_memory(journal: Journal, run: RunFolder, shape: Shape) -> str | None:
         if end.get("cause") == OUT_OF_MEMORY and end.get("memory") != "gpu":
             wanted = max(wanted, rule.memory * _had(journal, attempt.holder.get("batch"), least))
     wanted = min(wanted, size(rule.most))
-    return None if wanted <= size(least) else f"{wanted / 2**20:.0f}M"
+    if wanted <= size(least):
+        return None
+    megabytes = round(wanted / 2**20)
+    return f"{megabytes}M" if megabytes % 1024 else f"{megabytes // 1024}G"
 
 
 def can_grow(journal: Journal, run: RunFolder, shape: Shape) -> bool:

@@ -2,10 +2,11 @@
 
 What a cell does stands in ``toy.json`` of its run folder: ``steps``, ``sleep`` (seconds a step),
 ``checkpoint_every`` and the misdeeds ``raise_at``, ``exit_at``, ``hard_exit_at``, ``kill_at``,
-``crash_at``, ``allocate_at``, ``block_at``, ``fill_disk_at``, ``wait_at`` (step numbers), each
-done once: on attempt ``misdeed_on`` (default 1), or on every attempt where that is 0.  One that
-waits does so until it is told to stop, or its folder has a file ``go``: what is to happen to a
-cell while it runs happens in time, however slow the machine.
+``crash_at``, ``allocate_at``, ``block_at``, ``freeze_at`` (even Python's other threads),
+``fill_disk_at``, ``wait_at`` (step numbers), each done once: on attempt ``misdeed_on`` (default
+1), or on every attempt where that is 0.  One that waits does so until it is told to stop, or its
+folder has a file ``go``: what is to happen to a cell while it runs happens in time, however slow
+the machine.
 """
 
 from __future__ import annotations
@@ -63,7 +64,9 @@ def misbehave(toy, step, run, should_stop):
     if step == toy.get("allocate_at"):
         allocate(toy.get("megabytes", 2000), toy.get("pause", 0.05))
     if step == toy.get("block_at"):
-        block_in_c()
+        block_in_c(ctypes.CDLL(None))
+    if step == toy.get("freeze_at"):
+        block_in_c(ctypes.PyDLL(None))  # which does not give Python's lock back
     if step == toy.get("wait_at"):
         while not (should_stop() or (run.path / "go").exists()):
             time.sleep(0.05)
@@ -71,11 +74,11 @@ def misbehave(toy, step, run, should_stop):
         write_json(run.result("ap"), {"filler": "x" * 10_000_000})
 
 
-def block_in_c():
+def block_in_c(library):
     """One call into C that no signal interrupts: a mutex locked twice."""
     mutex = ctypes.create_string_buffer(64)
-    ctypes.CDLL(None).pthread_mutex_lock(mutex)
-    ctypes.CDLL(None).pthread_mutex_lock(mutex)
+    library.pthread_mutex_lock(mutex)
+    library.pthread_mutex_lock(mutex)
 
 
 def allocate(megabytes, pause):

@@ -105,8 +105,10 @@ def test_warned_the_cells_stop_and_the_job_starts_again_with_them(packed, look, 
     assert [len(run.attempts()) for run in runs] == [2, 2, 1]
 
 
-def test_blocked_in_c_code_a_cell_is_left_over_its_head(packed, look, fake_slurm):
-    grid, runs = packed(2, {"block_at": 2}, {}, signal_delay=2)
+@pytest.mark.slow  # ten seconds of grace for one whose threads are blocked, too
+@pytest.mark.parametrize("how", ["block_at", "freeze_at"])
+def test_blocked_in_c_code_a_cell_is_left_over_its_head(packed, look, fake_slurm, how):
+    grid, runs = packed(2, {how: 2}, {}, signal_delay=2)
     process = fake_slurm.start(100)
     wait_for(runs[0].history.exists, 120, "the cell")
     signal_worker(runs[0])

@@ -15,6 +15,7 @@ from core.errors import UserError
 from launch.cancel import hold
 from launch.commands import LaunchOptions, run_launch
 from launch.executors.base import Target
+from launch.executors.inline import Inline
 from launch.executors.local import Local
 from launch.executors.memory import size
 from launch.executors.profile import make_profile
@@ -76,7 +77,7 @@ def test_out_of_memory_a_cell_is_tried_again_with_more_up_to_a_most(
     launch(store, grid, target, RetryRules())
     follow(store, grid, target, RetryRules(), interval=0.1)
     # grown after the first, kept after the preemption, at most 60G after the third
-    assert memories(fake_slurm) == ["32G", "49152M", "49152M", "61440M"]
+    assert memories(fake_slurm) == ["32G", "48G", "48G", "60G"]
     assert look(grid) == [("failed", "out of memory")]
     left = plan_launch(store, grid, target, RetryRules())
     assert left.cells[0].note == "not tried again after: out of memory (--retry out-of-memory)"
@@ -93,11 +94,11 @@ def test_what_a_cell_gets_is_shown_in_plan_and_status(store, toys, fake_slurm, l
     planned = plan_launch(store, grid, target, RetryRules())
     assert (planned.cells[0].action, planned.cells[0].note) == (
         "retry",
-        "failed: out of memory; now with 49152M",
+        "failed: out of memory; now with 48G",
     )
     assert planned.outdated == []
     launch(store, grid, target, RetryRules())
-    assert look(grid, notes=True) == ["memory 49152M, after it ran out of less", ""]
+    assert look(grid, notes=True) == ["memory 48G, after it ran out of less", ""]
     assert plan_launch(store, grid, target, RetryRules()).problems == []
 
 
@@ -133,7 +134,9 @@ def test_sizes_are_read_as_slurm_reads_them():
     assert size("300") == 300 * 2**20
 
 
-def test_no_room_at_all_and_waiting_goes_on_until_there_is(store, toys, fake_slurm, ends, capsys):
+def test_no_room_at_all_and_waiting_goes_on_until_there_is(
+    store, toys, fake_slurm, ends, capsys, monkeypatch
+):
     grid = toys(toy_grid(2))
     fake_slurm.set(submit_limit=0)
     ends()
@@ -148,8 +151,11 @@ def test_no_room_at_all_and_waiting_goes_on_until_there_is(store, toys, fake_slu
                 fake_slurm.run(job_id)
 
     following.time.sleep = sleep
-    options = LaunchOptions(wait=True, interval=0.1)
+    reports = []
+    monkeypatch.setattr(Inline, "report", lambda *_: reports.append(len(looks)) or "report: made")
+    options = LaunchOptions(wait=True, interval=0.1, report=True)
     assert run_launch(store, grid, slurm_target(), RetryRules(), options)
+    assert reports == [len(looks)]  # no job could wait for those that were not in yet
     printed = " ".join(capsys.readouterr().out.split())
     assert "toys: nothing submitted 2 cells found no room: SLURM did not take the jobs" in printed
     assert {store.run(c.signature).state().name for c in grid.cells} == {"done"}
