@@ -10,6 +10,7 @@ from benchmarks.ap.score import heldout_videos, score_while_training
 from core.inference.predict import predict_dataset
 from core.training.progress import describe
 from core.training.train import train
+from tests.core.data.image_folders import coco_file, write_coco
 from tests.core.training.runs import history, losses, small
 
 NAMES = {"AP", "AP50", "AP75"}
@@ -89,6 +90,17 @@ def test_scored_steps_are_logged_though_others_are_not(tmp_path):
     run(tmp_path, train__eval_every=4, train__log_every=5)
     assert [line["step"] for line in history(tmp_path)] == [1, 4, 5, 6]
     assert [line["step"] for line in history(tmp_path) if "heldout" in line] == [4, 6]
+
+
+def test_images_are_scored_as_images(tmp_path):
+    root = write_coco(tmp_path / "coco", coco_file(images=6))
+    config, result = run(
+        tmp_path, train__eval_every=2, train__steps=2, data__root=str(root), data__clip_length=1
+    )
+    heldout = heldout_videos(config)
+    assert heldout.of_images
+    found = evaluate(heldout, predict_dataset(config, result.checkpoint, heldout, tmp_path / "p"))
+    assert history(tmp_path)[-1]["heldout"] == {name: found.figures[name] for name in NAMES}
 
 
 def test_progress_tells_the_ap():
