@@ -1,8 +1,8 @@
 """Today's speed against a record of the same machine: faster, slower, as fast, or cannot tell.
 
 Two numbers have to agree: the ratio of the times, and the ratio of the shares of the machine's
-matrix-product rate, which was measured beside each.  So a machine that is slower today, or busy,
-is no finding about the code.
+matrix-product rate, which was measured beside each; and the machine has to have been steady both
+times.  So a machine that is slower today, or busy, is no finding about the code.
 """
 
 from __future__ import annotations
@@ -24,6 +24,10 @@ Word = Literal["faster", "slower", "as fast", "cannot tell"]
 TOLERANCE = 0.05
 """Of one process to the next on a quiet machine: less is no change of the code."""
 
+STEADY = 0.1
+"""Change of the matrix-product rate, and share of a CPU that others may use, up to which times
+tell of the code."""
+
 _MACHINE = {
     "CPU": ("cpu",),
     "threads": ("threads", "intra_op"),
@@ -39,6 +43,7 @@ class Comparison:
         speedup: times as fast as then, by the clock.
         by_rate: the same, each relative to the matrix-product rate of its time.
         word: what both say.
+        unsteady: why neither counts; empty: nothing was in the way.
     """
 
     name: str
@@ -46,12 +51,14 @@ class Comparison:
     speedup: MedianInterval
     by_rate: MedianInterval
     word: Word
+    unsteady: str = ""
 
     def sentence(self) -> str:
         """In words, with both numbers."""
         return (
             f"{self.name}, {self.scope}: {self.word}: {_text(self.speedup)} times as fast by the "
             f"clock, {_text(self.by_rate)} by the matrix-product rate"
+            + (f" ({self.unsteady})" if self.unsteady else "")
         )
 
 
@@ -115,9 +122,23 @@ def compare(
             rates = [record["achieved"]["matmul_rate"] for record in (old, new)]
             by_rate = _times(speedup, rates[0] / rates[1])
             words = {_word(one, tolerance) for one in (speedup, by_rate)}
-            word: Word = words.pop() if len(words) == 1 else "cannot tell"
-            found.append(Comparison(old["name"], scope, speedup, by_rate, word))
+            unsteady = _unsteady("then", old) or _unsteady("now", new)
+            word: Word = words.pop() if len(words) == 1 and not unsteady else "cannot tell"
+            found.append(Comparison(old["name"], scope, speedup, by_rate, word, unsteady))
     return found
+
+
+def _unsteady(when: str, record: Mapping[str, Any]) -> str:
+    """What kept the machine from showing what the code can do, in words; or nothing."""
+    achieved, seen = record["achieved"], record["environment"]
+    first, last = achieved["matmul_rate_before"], achieved["matmul_rate_after"]
+    if max(first, last) > (1 + STEADY) * min(first, last):
+        return f"{when} the matrix-product rate changed: {first / 1e9:.3g} to {last / 1e9:.3g} G/s"
+    if record["protocol"]["device_type"] == "cpu":
+        busy = [sum(p["cores"] for p in seen[k]["busy_processes"]) for k in ("before", "after")]
+        if max(busy) > STEADY * seen["cpu"]["cores"]:
+            return f"{when} other processes computed on {max(busy):.1f} cores"
+    return ""
 
 
 def _ratio(then_ms: Sequence[float], now_ms: Sequence[float]) -> MedianInterval:

@@ -46,6 +46,9 @@ def train(spec, step_ms=100.0, rate=1e9):
         },
         "figures": {"fps": 60.0, "step_ms": step_ms, "matmul_share": 0.5},
         "scopes": {"step": scope}, "parts": {**parts, "optimiser": {"median_ms": step_ms / 4}},
-        "achieved": {"matmul_rate": rate}, "memory": {"host_peak": 2**20}, "ratios": {},
+        "achieved": {
+            "matmul_rate": rate, "matmul_rate_before": rate, "matmul_rate_after": rate,
+        },
+        "memory": {"host_peak": 2**20}, "ratios": {},
         "environment": {"drift": []},
     }  # fmt: skip

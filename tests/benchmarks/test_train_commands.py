@@ -18,7 +18,8 @@ from tests.benchmarks import costs
 def call(monkeypatch):
     """``call("bench", "train", ...)``: what is shown; jobs and their outcome are made up."""
     jobs, said = [], {"step_ms": 100.0}
-    here = environment(with_diff=False)
+    calm = {"busy_processes": []}
+    here = {**environment(with_diff=False), "before": calm, "after": calm}
 
     def run(job, report=lambda line: None):
         jobs.append(job)

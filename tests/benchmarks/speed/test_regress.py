@@ -12,12 +12,20 @@ from core.errors import UserError
 from core.files import write_json
 
 
-def record(ms, rate=1e9, noise=0.005, n=20, name="a", scope="step"):
+def record(ms, rate=1e9, noise=0.005, n=20, name="a", scope="step", after=None, busy=0.0,
+           device="cpu"):  # fmt: skip
     draw = random.Random(7)
     samples = [ms * (1 + draw.gauss(0, noise)) for _ in range(n)]
     return {
         "name": name, "figures": {}, "scopes": {scope: {"samples_ms": samples}},
-        "achieved": {"matmul_rate": rate}, "environment": {},
+        "achieved": {
+            "matmul_rate": rate, "matmul_rate_before": rate, "matmul_rate_after": after or rate,
+        },
+        "protocol": {"device_type": device},
+        "environment": {
+            "cpu": {"cores": 2}, "before": {"busy_processes": []},
+            "after": {"busy_processes": [{"cores": busy}]},
+        },
     }  # fmt: skip
 
 
@@ -32,12 +40,23 @@ def record(ms, rate=1e9, noise=0.005, n=20, name="a", scope="step"):
         (record(100, rate=2e9), "cannot tell"),  # the machine is faster, and the code is not
         (record(104, noise=0.2), "cannot tell"),
         (record(80, n=4), "cannot tell"),
+        (record(80, busy=0.1), "faster"),
+        (record(125, busy=1.9), "cannot tell"),
+        (record(125, busy=1.9, device="cuda"), "slower"),
+        (record(125, after=0.8e9), "cannot tell"),
     ],
 )
 def test_what_is_said_of_a_difference(now, word):
     (found,) = compare([record(100)], [now])
     assert found.word == word
     assert f"a, step: {word}: " in found.sentence()
+
+
+def test_why_neither_number_counts_is_said():
+    (found,) = compare([record(100, busy=1.5)], [record(125)])
+    assert found.sentence().endswith("(then other processes computed on 1.5 cores)")
+    (found,) = compare([record(100)], [record(125, after=5e8)])
+    assert found.sentence().endswith("(now the matrix-product rate changed: 1 to 0.5 G/s)")
 
 
 def test_numbers_and_tolerance():
