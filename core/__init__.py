@@ -1,7 +1,6 @@
 """The TeViT model, and what turns videos into predictions.
 
-What needs torch is imported on first use, so that planning a grid or reading its status does
-not wait for it.
+All is imported on first use: neither help waits for pydantic, nor a plan or a status for torch.
 """
 
 from __future__ import annotations
@@ -9,20 +8,19 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from core.config.overrides import ConfigError, override
-from core.config.presets import PRESETS, preset
-from core.config.schema import Config, ModelConfig
-
 if TYPE_CHECKING:
+    from core.config.overrides import ConfigError, override
+    from core.config.presets import PRESETS, preset
+    from core.config.schema import Config, ModelConfig
     from core.model.structures import ClipTargets, Detections, Instances
     from core.model.tevit import TeViT, build_model
 
-_NEED_TORCH = {
-    "ClipTargets": "core.model.structures",
-    "Detections": "core.model.structures",
-    "Instances": "core.model.structures",
-    "TeViT": "core.model.tevit",
-    "build_model": "core.model.tevit",
+_HOMES = {
+    "core.config.overrides": ("ConfigError", "override"),
+    "core.config.presets": ("PRESETS", "preset"),
+    "core.config.schema": ("Config", "ModelConfig"),
+    "core.model.structures": ("ClipTargets", "Detections", "Instances"),
+    "core.model.tevit": ("TeViT", "build_model"),
 }
 
 __all__ = [
@@ -41,6 +39,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in _NEED_TORCH:
-        return getattr(import_module(_NEED_TORCH[name]), name)
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(home), name)
     raise AttributeError(f"module 'core' has no attribute {name!r}")

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 
@@ -12,6 +13,7 @@ import yaml
 from typer.testing import CliRunner
 
 import cli
+import core
 from cli.model_tree import model_tree, parameter_count
 from core.errors import UserError
 from core.interrupt import stop_on_signals
@@ -204,3 +206,12 @@ def test_train_stops_when_asked_and_goes_on(tmp_path, small_yaml, monkeypatch):
             "train", small_yaml, "--out", tmp_path
         )
     assert "3 steps done" in run("train", small_yaml, "--out", tmp_path)
+
+
+def test_help_imports_nothing_that_takes_long():
+    code = "import cli, core, sys; print(*sorted({'numpy', 'pydantic', 'torch'} & {*sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+    assert set(core.__all__) == {name for names in core._HOMES.values() for name in names}
+    for name in core.__all__:
+        assert getattr(core, name) is not None
