@@ -1,7 +1,6 @@
 """Parameters and multiply-adds of a grid's cells, each distinct model once, kept in a cache.
 
-Parameters take a moment (the model is built without memory); multiply-adds take seconds for a
-model of published size, since two counters run it.
+Both are counted on shapes alone: half a second a model of any size.
 """
 
 from __future__ import annotations
@@ -124,14 +123,13 @@ def _keep(key: str, counted: Costs) -> None:
 
 
 def _counted(config: Config) -> Costs:
-    from benchmarks.flops.record import flops_record
+    from benchmarks.flops.record import planned_costs
 
     try:
-        figures = flops_record(config, name="plan")["figures"]
+        return Costs(*planned_costs(config))
     except UserError as error:  # no trustworthy count is no reason not to plan
         logger.warning("multiply-adds not counted: %s", error)
         return Costs(parameters(config))
-    return Costs(figures["parameters"], figures["total"])
 
 
 def parameters(config: Config) -> int:

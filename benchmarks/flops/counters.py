@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -26,8 +26,7 @@ from benchmarks.flops.handlers import TRACE_HANDLES, dispatch_handles
 from benchmarks.flops.operators import ELEMENTWISE, PRODUCTS, base_name, is_free
 from core.errors import UserError
 
-with warnings.catch_warnings():  # fvcore scripts its losses on import, which torch deprecates
-    warnings.simplefilter("ignore", FutureWarning)
+if TYPE_CHECKING:
     from fvcore.nn.flop_count import FlopCountAnalysis
 
 TOLERANCE = 0.005
@@ -99,6 +98,20 @@ def count(
     )
 
 
+def count_once(module: nn.Module, inputs: tuple[Tensor, ...]) -> int:
+    """Multiply-adds of ``module(*inputs)`` by torch's counter alone, unchecked by the other.
+
+    On the device ``meta`` it takes no memory and computes nothing; tracing cannot.
+
+    Raises:
+        UncountedOperatorError: an operator costs and nobody counts it.
+    """
+    with _evaluating(module), torch.no_grad(), plain_attention():
+        dispatched, executed = _by_torch(module, inputs)
+    _refuse_uncounted(executed.uncounted)
+    return dispatched.get_total_flops() // 2
+
+
 @contextmanager
 def _evaluating(module: nn.Module) -> Iterator[None]:
     """``module`` in eval mode and without gradients, left as it was afterwards.
@@ -165,6 +178,10 @@ class _KeptAlive(nn.Module):
 
 def _by_fvcore(module: nn.Module, inputs: tuple[Tensor, ...]) -> FlopCountAnalysis:
     """An fvcore analysis with our handles alone, already run; names begin with ``module.``."""
+    with warnings.catch_warnings():  # it scripts its losses on import, which torch deprecates
+        warnings.simplefilter("ignore", FutureWarning)
+        from fvcore.nn.flop_count import FlopCountAnalysis
+
     analysis = FlopCountAnalysis(_KeptAlive(module), inputs)
     analysis.clear_op_handles()
     for operator, handle in TRACE_HANDLES.items():

@@ -130,6 +130,7 @@ def dispatch_handles() -> dict[Any, DispatchHandle]:
     table: list[tuple[Callable[..., int], tuple[str, ...]]] = [
         (lambda args, out: formulas.matmul(*args[:2]), ("aten::mv", "aten::dot")),
         (lambda args, out: formulas.matmul(*args[1:3]), ("aten::addmv",)),
+        (lambda args, out: formulas.linear(*args[:2]), ("mkldnn::_linear_pointwise",)),
         (
             lambda args, out: formulas.embedding_bag(*args[:2]),
             ("aten::_embedding_bag", "aten::_embedding_bag_forward_only"),

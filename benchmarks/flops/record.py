@@ -6,12 +6,13 @@ from typing import Any
 
 import torch
 
-from benchmarks.flops.counters import FlopCount, count
+from benchmarks.flops.counters import FlopCount, count, count_once
 from benchmarks.machine.environment import environment
 from benchmarks.records import record_head
-from benchmarks.workloads.tevit import tevit_workload
+from benchmarks.workloads.tevit import DetectTensors, tevit_workload
 from benchmarks.workloads.workload import ClipShape, Workload, clip_shape
 from core.config.schema import Config
+from core.model.tevit import build_model
 
 COUNTED = "matrix products, convolutions, attention, interpolation (RoIAlign, grid_sample)"
 NOT_COUNTED = "biases, norms, activations, softmax, residuals, poolings, box arithmetic, pasting"
@@ -42,6 +43,24 @@ def flops_record(
     """
     shape = shape or clip_shape(config)
     return workload_record(tevit_workload(config, shape, device or torch.device("cpu"), name=name))
+
+
+def planned_costs(config: Config) -> tuple[int, int]:
+    """Parameters, and multiply-adds a frame by one counter: in half a second at any size.
+
+    A model of shapes without values is counted, whose record (:func:`flops_record`) has the same
+    figures.
+
+    Raises:
+        FlopCountError: an operator is not counted.
+    """
+    shape = clip_shape(config)
+    with torch.device("meta"):
+        model = build_model(config)
+        frames = torch.empty(shape.batch, shape.clip_length, 3, *shape.size)
+        module = DetectTensors(model, [shape.frame_size] * shape.batch)
+        total = count_once(module, (frames,))
+    return sum(p.numel() for p in model.parameters()), round(total / shape.frames)
 
 
 def count_workload(workload: Workload) -> FlopCount:

@@ -22,11 +22,11 @@ def counted(tmp_path, monkeypatch):
     calls = []
     flops = types.ModuleType("benchmarks.flops.record")
 
-    def flops_record(config, *, name):
+    def planned_costs(config):
         calls.append(config.head.queries)
-        return {"figures": {"parameters": 7, "total": 1000 * config.head.queries}}
+        return 7, 1000 * config.head.queries
 
-    flops.flops_record = flops_record
+    flops.planned_costs = planned_costs
     monkeypatch.setitem(sys.modules, "benchmarks.flops.record", flops)
     return calls
 
@@ -68,14 +68,14 @@ def test_without_counting_only_what_is_known_is_shown(store, counted):
 
 
 def test_a_count_that_cannot_be_trusted_does_not_stop_the_plan(store, monkeypatch, caplog):
-    def refuse(config, *, name):
-        raise UserError("the counters disagree")
+    def refuse(config):
+        raise UserError("nobody counts these operators")
 
-    sys.modules["benchmarks.flops.record"].flops_record = refuse
+    sys.modules["benchmarks.flops.record"].planned_costs = refuse
     monkeypatch.setattr(costs, "parameters", lambda config: 5)
     (cell,) = cells(5)
     assert costs_of(store, [cell], count=True) == {cell.signature: Costs(5, None)}
-    assert "the counters disagree" in caplog.text
+    assert "nobody counts these operators" in caplog.text
 
 
 def test_what_a_key_depends_on():

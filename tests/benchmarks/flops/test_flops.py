@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from benchmarks.flops.record import flops_record
+from benchmarks.flops.record import flops_record, planned_costs
 from benchmarks.workloads.workload import ClipShape, clip_shape
 from core import preset
 from core.errors import UserError
@@ -89,6 +89,18 @@ def test_the_other_backbones_are_counted_in_full(overrides):
     record = flops_record(preset("tiny", overrides), name="b", shape=SMALL)
     assert record["by_module"]["backbone"] > 0
     assert record["by_counter"]["fvcore"] == record["by_counter"]["torch"]
+
+
+@pytest.mark.versions
+@pytest.mark.parametrize(
+    "overrides",
+    [{}, {"backbone.name": "swin_t", "messenger.tokens": 0, "backbone.width": 24}],
+    ids=["pvt", "swin"],
+)
+def test_plans_count_on_shapes_what_records_count(overrides):
+    config = preset("tiny", {**overrides, "data.clip_length": 2})
+    figures = flops_record(config, name="r")["figures"]
+    assert planned_costs(config) == (figures["parameters"], figures["total"])
 
 
 def test_more_clips_a_call_do_not_change_a_frame(tiny):
