@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from core.model.operators.linear import Linear, linear
+
 
 class MultiheadAttention(nn.Module):
     """Multi-head attention over ``scaled_dot_product_attention``.
@@ -20,7 +22,7 @@ class MultiheadAttention(nn.Module):
         self.heads = heads
         self.in_proj_weight = nn.Parameter(torch.empty(3 * channels, channels))
         self.in_proj_bias = nn.Parameter(torch.zeros(3 * channels))
-        self.out_proj = nn.Linear(channels, channels)
+        self.out_proj = Linear(channels, channels)
         nn.init.xavier_uniform_(self.in_proj_weight)
         nn.init.zeros_(self.out_proj.bias)
 
@@ -38,13 +40,13 @@ class MultiheadAttention(nn.Module):
             (B, L, C), before residual and norm.
         """
         if memory is None:
-            q, k, v = F.linear(query, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
+            q, k, v = linear(query, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
         else:
             channels = query.shape[-1]
             weight_q, weight_kv = self.in_proj_weight.split((channels, 2 * channels))
             bias_q, bias_kv = self.in_proj_bias.split((channels, 2 * channels))
-            q = F.linear(query, weight_q, bias_q)
-            k, v = F.linear(memory, weight_kv, bias_kv).chunk(2, dim=-1)
+            q = linear(query, weight_q, bias_q)
+            k, v = linear(memory, weight_kv, bias_kv).chunk(2, dim=-1)
         q, k, v = self._split(q), self._split(k), self._split(v)
         bias = None if bias is None else bias.to(q.dtype)
         attended = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from core.config.schema import HeadConfig
 from core.model.attention import ResidualAttention
 from core.model.dynamic_conv import DynamicConv
+from core.model.operators.linear import Linear
 from core.model.query_time import own_interaction
 
 BOX_BINS = 7
@@ -37,8 +38,8 @@ class FeedForward(nn.Module):
     def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Sequential(nn.Linear(channels, hidden), nn.ReLU(inplace=True)),
-            nn.Linear(hidden, channels),
+            nn.Sequential(Linear(channels, hidden), nn.ReLU(inplace=True)),
+            Linear(hidden, channels),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -51,7 +52,7 @@ def _branch(channels: int, layers: int) -> nn.Sequential:
     parts: list[nn.Module] = []
     for _ in range(layers):
         parts += [
-            nn.Linear(channels, channels, bias=False),
+            Linear(channels, channels, bias=False),
             nn.LayerNorm(channels),
             nn.ReLU(inplace=True),
         ]
@@ -65,8 +66,8 @@ class BoxHead(nn.Module):
         super().__init__()
         channels = config.channels
         self.kind = config.kind
-        self.fc_cls = nn.Linear(channels, config.classes)
-        self.fc_reg = nn.Linear(channels, 4)
+        self.fc_cls = Linear(channels, config.classes)
+        self.fc_reg = Linear(channels, 4)
         self.attention = ResidualAttention(channels, config.attention_heads)
         self.attention_norm = nn.LayerNorm(channels)
         own = own_interaction(config.kind, channels, config.attention_heads)

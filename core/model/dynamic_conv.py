@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from core.model.operators.linear import Linear
+
 
 class DynamicConv(nn.Module):
     """Two 1x1 convolutions over a box's positions, with weights generated from its query.
@@ -19,12 +21,12 @@ class DynamicConv(nn.Module):
     def __init__(self, channels: int, hidden: int, positions: int | None = None) -> None:
         super().__init__()
         self.hidden = hidden
-        self.dynamic_layer = nn.Linear(channels, 2 * channels * hidden)
+        self.dynamic_layer = Linear(channels, 2 * channels * hidden)
         self.norm_in = nn.LayerNorm(hidden)
         self.norm_out = nn.LayerNorm(channels)
         self.projects = positions is not None
         if positions is not None:
-            self.fc_layer = nn.Linear(positions * channels, channels)
+            self.fc_layer = Linear(positions * channels, channels)
             self.fc_norm = nn.LayerNorm(channels)
 
     def forward(self, queries: Tensor, pooled: Tensor) -> Tensor:

@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
+from torchvision.ops import sigmoid_focal_loss
 
 from core.config.schema import HeadConfig
-from core.model.query_head import StageOutput
+from core.model.boxes import generalized_iou
 from core.model.structures import BatchTargets
 
 DICE_EPS = 1e-5
-# the published GIoU guards its divisions by 1e-6; torchvision's default is 1e-7
+# the published GIoU guards its divisions by 1e-6
 GIOU_EPS = 1e-6
 
 
 @dataclass(frozen=True)
 class Positives:
-    """The P (frame, query) places that show an instance, over all clips of the batch.
+    """The P (frame, query) places that show an instance, over all stages and clips of the batch.
 
     Attributes:
-        clip, frame, query: (P,) int64 places.
+        of_stages: how many each stage has; the first stage's come first.
+        stage, clip, frame, query: (P,) int64 places.
         labels: (P,) int64.
         boxes: (P, 4) true boxes in pixels.
-        masks: (P, H, W) bool true masks.
+        masks: (P,) int64 place of the true mask among the batch's T * J.
         scale: (P, 4) width, height, width, height of the frame before padding.
     """
 
+    of_stages: tuple[int, ...]
+    stage: Tensor
     clip: Tensor
     frame: Tensor
     query: Tensor
@@ -40,37 +42,45 @@ class Positives:
     masks: Tensor
     scale: Tensor
 
-    def __len__(self) -> int:
-        return len(self.labels)
-
     def of(self, values: Tensor) -> Tensor:
-        """Entries of ``values`` (B, T, N, ...) at the positives: (P, ...)."""
-        return values[self.clip, self.frame, self.query]
+        """Entries of ``values`` (S, B, T, N, ...) at the positives: (P, ...)."""
+        return values[self.stage, self.clip, self.frame, self.query]
+
+    def sums(self, values: Tensor) -> Tensor:
+        """(S,) sums of each stage's entries of ``values`` (P, ...)."""
+        return torch.stack([of_stage.sum() for of_stage in values.split(self.of_stages)])
 
 
 def gather_positives(targets: BatchTargets, queries: Tensor) -> Positives:
     """Where queries meet their instances; frames without the instance stay background.
 
     Args:
-        queries: (J,) of one stage, on the host; see :func:`~core.model.matching.match`.
+        queries: (S, J), on the host; see :func:`~core.model.matching.match`.
     """
-    frame, instance = (targets.present & (queries >= 0)).nonzero(as_tuple=True)
-    places = torch.stack((targets.clip[instance], frame, queries[instance], instance))
-    clip, frame, query, instance = places.to(targets.boxes.device, non_blocking=True)
+    places = targets.present & (queries >= 0)[:, None]
+    stage, frame, instance = places.nonzero(as_tuple=True)
+    query = queries[stage, instance]
+    mask = frame * places.shape[2] + instance
+    moved = torch.stack((stage, targets.clip[instance], frame, query, instance, mask))
+    moved = moved.to(targets.boxes.device, non_blocking=True)
+    stage, clip, frame, query, instance, mask = moved.unbind()
     return Positives(
+        of_stages=tuple(places.sum((1, 2)).tolist()),
+        stage=stage,
         clip=clip,
         frame=frame,
         query=query,
         labels=targets.labels[instance],
         boxes=targets.boxes[frame, instance],
-        masks=targets.masks[frame, instance],
+        masks=mask,
         scale=targets.scale[instance],
     )
 
 
-def mean_positives(stages: Sequence[Positives]) -> Tensor:
+def mean_positives(positives: Positives) -> Tensor:
     """(S,) positives of each stage, averaged over a distributed run's processes; at least 1."""
-    counts = torch.tensor([float(len(p)) for p in stages], device=stages[0].labels.device)
+    counts = torch.tensor(positives.of_stages, dtype=torch.float32)
+    counts = counts.to(positives.labels.device, non_blocking=True)
     if dist.is_available() and dist.is_initialized():
         dist.all_reduce(counts)
         counts = counts / dist.get_world_size()
@@ -78,28 +88,31 @@ def mean_positives(stages: Sequence[Positives]) -> Tensor:
 
 
 def box_losses(
-    stage: StageOutput, positives: Positives, count: Tensor, config: HeadConfig
+    logits: Tensor, boxes: Tensor, positives: Positives, counts: Tensor, config: HeadConfig
 ) -> dict[str, Tensor]:
-    """Focal, L1 and GIoU loss of one stage, weighted; and the positives' accuracy.
+    """Focal, L1 and GIoU loss, weighted, and the positives' accuracy: (S,) of the S stages.
 
     Args:
-        count: the stage's :func:`mean_positives`, by which the sums are divided.
+        logits: (S, B, T, N, classes).
+        boxes: (S, B, T, N, 4) xyxy in pixels.
+        counts: (S,) :func:`mean_positives`, by which the sums are divided.
     """
-    logits = stage.logits.float()
+    logits = logits.float()
+    p = positives
     wanted = torch.zeros_like(logits)
-    wanted[positives.clip, positives.frame, positives.query, positives.labels] = 1
-    focal = sigmoid_focal_loss(
-        logits, wanted, alpha=config.focal_alpha, gamma=config.focal_gamma, reduction="sum"
-    )
-    boxes = positives.of(stage.boxes)
-    l1 = F.l1_loss(boxes / positives.scale, positives.boxes / positives.scale, reduction="sum")
-    giou = generalized_box_iou_loss(boxes, positives.boxes, reduction="sum", eps=GIOU_EPS)
-    right = positives.of(logits.detach()).argmax(dim=-1) == positives.labels
+    wanted[p.stage, p.clip, p.frame, p.query, p.labels] = 1
+    focal = sigmoid_focal_loss(logits, wanted, alpha=config.focal_alpha, gamma=config.focal_gamma)
+    focal = focal.flatten(1).sum(1)
+    boxes = p.of(boxes)
+    l1 = F.l1_loss(boxes / p.scale, p.boxes / p.scale, reduction="none")
+    giou = 1 - generalized_iou(boxes, p.boxes, GIOU_EPS)
+    right = p.of(logits.detach()).argmax(dim=-1) == p.labels
+    own = counts.new_tensor(p.of_stages).clamp(min=1)
     return {
-        "loss_cls": config.class_weight * focal / count,
-        "pos_acc": 100.0 * right.sum() / max(len(positives), 1),
-        "loss_bbox": config.l1_weight * l1 / count,
-        "loss_iou": config.giou_weight * giou / count,
+        "loss_cls": config.class_weight * focal / counts,
+        "pos_acc": 100.0 * p.sums(right) / own,
+        "loss_bbox": config.l1_weight * p.sums(l1) / counts,
+        "loss_iou": config.giou_weight * p.sums(giou) / counts,
     }
 
 
@@ -119,21 +132,22 @@ def dice_loss(mask_logits: Tensor, wanted: Tensor) -> Tensor:
 
 
 def mask_losses(
-    mask_logits: Tensor, wanted: Tensor, positives: Positives, count: Tensor, config: HeadConfig
+    mask_logits: Tensor, wanted: Tensor, positives: Positives, counts: Tensor, config: HeadConfig
 ) -> dict[str, Tensor]:
-    """Dice loss, and cross-entropy where it weighs, of the positives' masks, weighted.
+    """Dice loss, and cross-entropy where it weighs, of the positives' masks, weighted: each (S,).
 
-    Each mask is that of its instance's class; its cross-entropy is the mean over its pixels, as
-    in Mask2Former (Cheng et al., CVPR 2022).
+    The cross-entropy of a mask is the mean over its pixels, as in Mask2Former (Cheng et al.,
+    CVPR 2022).
 
     Args:
-        mask_logits: (P, classes, h, w).
+        mask_logits: (P, h, w), each of its instance's class.
         wanted: (P, h, w).
-        count: as in :func:`box_losses`.
+        counts: as in :func:`box_losses`.
     """
-    chosen = mask_logits[torch.arange(len(positives)), positives.labels]
-    losses = {"loss_mask": config.dice_weight * dice_loss(chosen, wanted).sum() / count}
+    dice = positives.sums(dice_loss(mask_logits, wanted))
+    losses = {"loss_mask": config.dice_weight * dice / counts}
     if config.bce_weight:
-        bce = F.binary_cross_entropy_with_logits(chosen.float(), wanted.float(), reduction="none")
-        losses["loss_bce"] = config.bce_weight * bce.flatten(1).mean(1).sum() / count
+        bce = F.binary_cross_entropy_with_logits(mask_logits.float(), wanted, reduction="none")
+        bce = positives.sums(bce.flatten(1).mean(1))
+        losses["loss_bce"] = config.bce_weight * bce / counts
     return losses

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from core.config.schema import HeadConfig
 from core.model.dynamic_conv import DynamicConv
+from core.model.operators.linear import linear
 
 MASK_BINS = 14
 
@@ -35,23 +36,26 @@ class MaskHead(nn.Module):
         self.conv_logits = nn.Conv2d(channels, config.classes, 1)
         self.instance_interactive_conv = DynamicConv(channels, config.dynamic_channels)
 
-    def forward(self, attention_features: Tensor, pooled: Tensor) -> Tensor:
-        """Mask logits of every class.
+    def forward(
+        self, attention_features: Tensor, pooled: Tensor, labels: Tensor | None = None
+    ) -> Tensor:
+        """Mask logits of every class, or of one a box.
 
         Args:
             attention_features: (R, C), the box head's, after attention over time.
             pooled: (R, 196, C), features of the boxes at 14x14 positions.
+            labels: (R,) int64, the class of each box; none: all classes.
 
         Returns:
-            (R, classes, 28, 28).
+            (R, classes, 28, 28); with ``labels`` (R, 28, 28).
         """
         x = self.instance_interactive_conv(attention_features, pooled)
         x = x.transpose(1, 2).unflatten(2, (MASK_BINS, MASK_BINS))
         for conv in self.convs:
             x = conv(x)
-        return self._upsampled_logits(x.permute(0, 2, 3, 1))
+        return self._upsampled_logits(x.permute(0, 2, 3, 1), labels)
 
-    def _upsampled_logits(self, x: Tensor) -> Tensor:
+    def _upsampled_logits(self, x: Tensor, labels: Tensor | None) -> Tensor:
         """``conv_logits(relu(upsample(x)))`` of x (R, 14, 14, C), as two matrix products.
 
         A 2x2 transposed convolution of stride 2 makes four pixels of each position alone, and a
@@ -59,7 +63,13 @@ class MaskHead(nn.Module):
         """
         corners = self.upsample.weight.permute(2, 3, 1, 0).flatten(0, 2)  # (2 * 2 * C, C)
         assert self.upsample.bias is not None
-        pixels = F.relu(F.linear(x, corners, self.upsample.bias.repeat(4)))
+        pixels = F.relu_(linear(x, corners, self.upsample.bias.repeat(4)))
         pixels = pixels.unflatten(3, (2, 2, self.upsample.out_channels))
-        logits = F.linear(pixels, self.conv_logits.weight.flatten(1), self.conv_logits.bias)
+        weight, bias = self.conv_logits.weight.flatten(1), self.conv_logits.bias
+        assert bias is not None
+        if labels is not None:
+            own = pixels.flatten(1, 4) @ weight[labels][..., None] + bias[labels][:, None, None]
+            own = own.view(len(own), MASK_BINS, MASK_BINS, 2, 2)
+            return own.transpose(2, 3).flatten(3, 4).flatten(1, 2)
+        logits = linear(pixels, weight, bias)
         return logits.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)

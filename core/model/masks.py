@@ -46,13 +46,14 @@ def paste_masks(
     return probabilities >= threshold
 
 
-def mask_targets(masks: Tensor, boxes: Tensor, size: int) -> Tensor:
+def mask_targets(masks: Tensor, boxes: Tensor, size: int, places: Tensor | None = None) -> Tensor:
     """What the mask head should say inside predicted boxes.
 
     Args:
-        masks: (R, H, W) bool, each box's true mask in the padded frame.
+        masks: (M, H, W) bool, true masks in the padded frame.
         boxes: (R, 4) predicted boxes; clipped to the frame here.
         size: side of the mask head's output.
+        places: (R,) which of the masks is each box's; none: one after the other.
 
     Returns:
         (R, size, size) float, 0 or 1.
@@ -60,7 +61,8 @@ def mask_targets(masks: Tensor, boxes: Tensor, size: int) -> Tensor:
     height, width = masks.shape[1:]
     limit = boxes.new_tensor([width, height, width, height])
     boxes = finite_or_empty(boxes).clamp(min=0).minimum(limit)
-    index = torch.arange(len(boxes), device=boxes.device, dtype=boxes.dtype)[:, None]
-    rois = torch.cat((index, boxes), dim=1)
+    if places is None:
+        places = torch.arange(len(boxes), device=boxes.device)
+    rois = torch.cat((places.to(boxes.dtype)[:, None], boxes), dim=1)
     crops = image_roi_align(masks[:, None].to(boxes.dtype), rois, size, aligned=True)
     return (crops[:, 0] >= 0.5).to(boxes.dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
@@ -66,14 +67,14 @@ def match(logits: Tensor, boxes: Tensor, targets: BatchTargets) -> Tensor:
     """
     # a diverged model's costs may be no numbers: any assignment will do, its loss is none either
     costs = matching_cost(logits, boxes, targets).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
-    of_clips = costs.cpu().split(targets.counts)
-    seen_of_clips = targets.present.any(0).split(targets.counts)
-    queries = torch.full((len(logits), len(costs)), -1)
-    for of_clip, cost, seen in zip(
-        queries.split(targets.counts, dim=1), of_clips, seen_of_clips, strict=True
-    ):
-        instances = seen.nonzero().squeeze(1)
-        for stage, query in enumerate(of_clip):
-            rows, columns = linear_sum_assignment(cost[instances, stage].t().numpy())
-            query[instances[torch.from_numpy(columns)]] = torch.from_numpy(rows)
-    return queries
+    of_instances = costs.cpu().numpy()
+    seen = targets.present.any(0).numpy()
+    queries = np.full((len(logits), len(seen)), -1)
+    first = 0
+    for count in targets.counts:
+        instances = first + np.flatnonzero(seen[first : first + count])
+        first += count
+        for stage, query in enumerate(queries):
+            rows, columns = linear_sum_assignment(of_instances[instances, stage].T)
+            query[instances[columns]] = rows
+    return torch.from_numpy(queries)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -13,7 +14,7 @@ from core.config.schema import HeadConfig
 from core.model.box_head import BOX_BINS, BoxHead
 from core.model.boxes import apply_deltas, proposal_boxes
 from core.model.mask_head import MASK_BINS, MaskHead
-from core.model.roi_align import Pyramid, roi_align
+from core.model.operators.roi_align import Pyramid, roi_align
 
 CLASS_PRIOR = 0.01
 
@@ -105,6 +106,26 @@ class QueryHead(nn.Module):
         pooled = roi_align(pyramid, boxes, frames, MASK_BINS)
         logits: Tensor = self.mask_head[stage](features, pooled)
         return logits
+
+    def masks_of_labels(
+        self,
+        of_stages: Sequence[int],
+        pyramid: Pyramid,
+        boxes: Tensor,
+        frames: Tensor,
+        features: Tensor,
+        labels: Tensor,
+    ) -> Tensor:
+        """Mask logits (R, 28, 28) of one class a box, as :meth:`masks` gives them of all.
+
+        Args:
+            of_stages: how many of the boxes are each stage's, in their order.
+            labels: (R,) int64, the class of each box.
+        """
+        pooled = roi_align(pyramid, boxes, frames, MASK_BINS)
+        parts = (values.split(list(of_stages)) for values in (features, pooled, labels))
+        heads = zip(self.mask_head, *parts, strict=True)
+        return torch.cat([head(f, p, own) for head, f, p, own in heads])
 
 
 def frame_index(boxes: Tensor) -> Tensor:

@@ -65,7 +65,7 @@ class BatchTargets:
         """The instances of ``clips``, which are of one length and padded to one size."""
         counts = tuple(len(clip.labels) for clip in clips)
         sizes = [list(clip.frame_size[::-1]) * 2 for clip in clips]
-        clip = torch.arange(len(clips)).repeat_interleave(torch.tensor(counts))
+        clip = torch.tensor([i for i, count in enumerate(counts) for _ in range(count)]).long()
         boxes = torch.cat([clip.boxes for clip in clips], dim=1)
         return cls(
             counts=counts,

@@ -12,8 +12,8 @@ from core.model.losses import box_losses, gather_positives, mask_losses, mean_po
 from core.model.masks import mask_targets, paste_masks
 from core.model.matching import match
 from core.model.neck import FPN
+from core.model.operators.roi_align import Pyramid
 from core.model.query_head import LearnedQueries, QueryHead, StageOutput
-from core.model.roi_align import Pyramid
 from core.model.structures import BatchTargets, ClipTargets, Detections, Instances
 
 STRIDES = (4, 8, 16, 32)
@@ -111,29 +111,32 @@ class TeViT(nn.Module):
         """Weighted losses of every stage; the total is the sum of those named ``loss``."""
         pyramid, outputs = self.stages(frames, [target.frame_size for target in targets])
         batch = BatchTargets.of(targets)
-        logits_of_stages = torch.stack([stage.logits.detach() for stage in outputs])
-        boxes_of_stages = torch.stack([stage.boxes.detach() for stage in outputs])
-        matched = match(logits_of_stages, boxes_of_stages, batch)
-        positives_of_stages = [gather_positives(batch, queries) for queries in matched]
-        counts = mean_positives(positives_of_stages)
-        losses: dict[str, Tensor] = {}
-        for i, (stage, positives) in enumerate(zip(outputs, positives_of_stages, strict=True)):
-            parts = box_losses(stage, positives, counts[i], self.config.head)
-            boxes = positives.of(stage.boxes.detach())
-            logits = self.roi_head.masks(
-                i,
-                pyramid,
-                boxes,
-                positives.clip * frames.shape[1] + positives.frame,
-                positives.of(stage.attention_features),
-            )
-            wanted = mask_targets(positives.masks, boxes, logits.shape[-1])
-            parts |= mask_losses(logits, wanted, positives, counts[i], self.config.head)
-            if i < len(outputs) - 1:
-                weight = self.config.head.auxiliary_weight
-                parts = {n: weight * v if "loss" in n else v for n, v in parts.items()}
-            losses |= {f"stage{i}_{name}": value for name, value in parts.items()}
-        return losses
+        logits, boxes, features = (
+            torch.stack([getattr(stage, name) for stage in outputs])
+            for name in ("logits", "boxes", "attention_features")
+        )
+        positives = gather_positives(batch, match(logits.detach(), boxes.detach(), batch))
+        counts = mean_positives(positives)
+        losses = box_losses(logits, boxes, positives, counts, self.config.head)
+        rois = positives.of(boxes.detach())
+        masks = self.roi_head.masks_of_labels(
+            positives.of_stages,
+            pyramid,
+            rois,
+            positives.clip * frames.shape[1] + positives.frame,
+            positives.of(features),
+            positives.labels,
+        )
+        wanted = mask_targets(batch.masks.flatten(0, 1), rois, masks.shape[-1], positives.masks)
+        losses |= mask_losses(masks, wanted, positives, counts, self.config.head)
+        weights = counts.new_full(counts.shape, self.config.head.auxiliary_weight)
+        weights[-1] = 1
+        losses = {n: weights * v if "loss" in n else v for n, v in losses.items()}
+        return {
+            f"stage{i}_{name}": value
+            for name, values in losses.items()
+            for i, value in enumerate(values.unbind())
+        }
 
 
 def paste(detections: Detections, video_size: Size, threshold: float = 0.5) -> Instances:

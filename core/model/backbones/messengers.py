@@ -7,8 +7,9 @@ constant image: by its kernel summed over the window, plus the bias.  (Paper, se
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from core.model.operators.linear import linear
 
 
 def project_messengers(conv: nn.Conv2d, messengers: Tensor) -> Tensor:
@@ -22,7 +23,7 @@ def project_messengers(conv: nn.Conv2d, messengers: Tensor) -> Tensor:
     """
     weight = conv.weight.sum(dim=(2, 3))
     if conv.groups == 1:
-        return F.linear(messengers, weight, conv.bias)
+        return linear(messengers, weight, conv.bias)
     scaled = messengers * weight.squeeze(1)
     return scaled if conv.bias is None else scaled + conv.bias
 

@@ -13,6 +13,7 @@ from torchvision.ops import StochasticDepth
 
 from core.config.schema import BackboneConfig
 from core.model.backbones.temporal import LAST_STAGE, FrameMixer
+from core.model.operators.linear import Linear
 
 WINDOW = 7
 
@@ -83,8 +84,8 @@ class WindowAttention(nn.Module):
         self.heads = heads
         self.relative_position_bias_table = nn.Parameter(torch.zeros((2 * WINDOW - 1) ** 2, heads))
         self.register_buffer("relative_position_index", relative_position_index(WINDOW))
-        self.qkv = nn.Linear(channels, 3 * channels)
-        self.proj = nn.Linear(channels, channels)
+        self.qkv = Linear(channels, 3 * channels)
+        self.proj = Linear(channels, channels)
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
 
     def forward(self, windows: Tensor, mask: Tensor | None) -> Tensor:
@@ -132,8 +133,8 @@ class MLP(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Sequential(nn.Linear(channels, 4 * channels), nn.GELU()),
-            nn.Linear(4 * channels, channels),
+            nn.Sequential(Linear(channels, 4 * channels), nn.GELU()),
+            Linear(4 * channels, channels),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -179,7 +180,7 @@ class PatchMerging(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(4 * channels)
-        self.reduction = nn.Linear(4 * channels, 2 * channels, bias=False)
+        self.reduction = Linear(4 * channels, 2 * channels, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, H, W, C) to (B, ceil(H / 2), ceil(W / 2), 2 C)."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torchvision.ops import roi_align as reference_roi_align
 
-from core.model.roi_align import Pyramid, _weighted_rows, roi_align
+from core.model.operators.roi_align import Pyramid, _weighted_rows, roi_align
 
 STRIDES = (4, 8, 16, 32)
 SIZE = (64, 96)

@@ -20,7 +20,7 @@ from torch.autograd.function import once_differentiable
 from core.model.boxes import finite_or_empty
 
 SAMPLES = 2  # a side of a bin
-BINS_AT_ONCE = 8192  # whose gradient is spread at once
+BINS_AT_ONCE = 512  # whose gradient is spread at once
 
 
 @dataclass(frozen=True)
