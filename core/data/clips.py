@@ -157,12 +157,13 @@ class ClipDataset(Dataset[Sample]):
             [view_frame(_frame(video, t), view) for t, view in zip(indices, views, strict=True)]
         )
         shown = torch.from_numpy(np.stack(masks))
-        present = shown.flatten(2).any(2)
+        boxes = boxes_around(shown)
+        present = boxes[..., 2] > 0
         kept = present.any(0)
         labels = torch.tensor([self.dataset.labels[t.category_id] for t in tracks])
         return frames, ClipTargets(
             labels=labels.to(torch.int64)[kept],
-            boxes=boxes_around(shown[:, kept]),
+            boxes=boxes[:, kept],
             masks=shown[:, kept],
             present=present[:, kept],
             frame_size=views[0].size,

@@ -28,16 +28,17 @@ def pasted(clip: Sample, other: Sample, rng: np.random.Generator) -> Sample:
     chosen = torch.from_numpy(rng.random(len(others.labels)) < 0.5)
     chosen[int(rng.integers(len(chosen)))] = True
     new = others.masks[:, chosen]
-    covered = new.any(1)
+    covered = torch.from_numpy(new.numpy().any(1))
     frames = torch.where(covered[:, None], other_frames, frames)
     masks = torch.cat([targets.masks & ~covered[:, None], new], 1)
-    seen = masks.flatten(2).any(2)
+    boxes = boxes_around(masks)
+    seen = boxes[..., 2] > 0
     left = seen.any(0)
     labels = torch.cat([targets.labels, others.labels[chosen]])
     return frames, replace(
         targets,
         labels=labels[left],
-        boxes=boxes_around(masks[:, left]),
+        boxes=boxes[:, left],
         masks=masks[:, left],
         present=seen[:, left],
     )

@@ -108,39 +108,55 @@ def _moved(view: View, rng: np.random.Generator) -> View:
 def view_frame(frame: Tensor, view: View) -> Tensor:
     """(3, H, W) levels to (3, *view.size) float; bilinear, ImageNet's mean outside the source."""
     x, y = _sources(view)
-    sides = np.array(frame.shape[:0:-1])[:, None, None]
-    grid = torch.from_numpy((2 * np.stack([x, y]) / sides - 1).astype(np.float32))
-    mean = torch.tensor(MEAN)[:, None, None]
-    levels = frame.float() - mean
-    found = F.grid_sample(levels[None], grid.permute(1, 2, 0)[None], align_corners=False)
-    return found[0] + mean
+    height, width = frame.shape[1:]
+    grid = torch.empty(*view.size, 2)
+    grid[..., 0] = torch.from_numpy(2 * x / width - 1)
+    grid[..., 1] = torch.from_numpy(2 * y / height - 1)
+    found = F.grid_sample(
+        frame[None].float(), grid[None], padding_mode="border", align_corners=False
+    )
+    inside = torch.from_numpy(_inside(x, y, height, width))
+    return found[0].where(inside, torch.tensor(MEAN)[:, None, None])
 
 
 def view_masks(masks: npt.NDArray[np.bool_], view: View) -> npt.NDArray[np.bool_]:
     """(N, H, W) to (N, *view.size) by the nearest pixel; false outside the source."""
-    x, y = (np.floor(axis).astype(np.int64) for axis in _sources(view))
+    x, y = _sources(view)
     height, width = masks.shape[1:]
-    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    return np.asarray(masks[:, y.clip(0, height - 1), x.clip(0, width - 1)] & inside)
+    columns, rows = (
+        axis.astype(np.int64).clip(0, side - 1) for axis, side in ((x, width), (y, height))
+    )
+    upright = len(columns) == 1 and rows.shape[1] == 1  # whole rows are quicker to take
+    found = masks[:, rows[:, 0]][:, :, columns[0]] if upright else masks[:, rows, columns]
+    return np.asarray(found & _inside(x, y, height, width))
 
 
 def _sources(view: View) -> tuple[Matrix, Matrix]:
-    """x and y in the source, (h, w) each, of the centres of the view's pixels."""
+    """x and y in the source of the centres of the view's pixels.
+
+    They are (h, w) each; where the view is not turned, x is (1, w) and y (h, 1).
+    """
     y, x = (np.arange(side) + 0.5 for side in view.size)
     (a, b, c), (d, e, f) = view.matrix
-    return a * x + b * y[:, None] + c, d * x + e * y[:, None] + f
+    across = a * x[None] + c
+    down = e * y[:, None] + f
+    return (across + b * y[:, None], down + d * x[None]) if b or d else (across, down)
+
+
+def _inside(x: Matrix, y: Matrix, height: int, width: int) -> npt.NDArray[np.bool_]:
+    return np.asarray((x >= 0) & (x < width) & (y >= 0) & (y < height))
 
 
 def boxes_around(masks: Tensor) -> Tensor:
-    """(..., 4) xyxy around (..., H, W) masks; zeros where empty."""
+    """(..., 4) xyxy around (..., H, W) masks; zeros where empty, and nowhere else x1 = 0."""
     edges = []
-    for across in (masks.any(-2), masks.any(-1)):
-        side = across.shape[-1]
-        some, first = across.any(-1), across.int().argmax(-1)
-        last = side - across.flip(-1).int().argmax(-1)
-        edges.append((first * some, last * some))
+    for axis in (-2, -1):
+        across = np.asarray(masks.numpy().any(axis))  # quicker than torch's
+        first = across.argmax(-1)
+        last = across.shape[-1] - across[..., ::-1].argmax(-1)
+        edges.append((first, np.where(across.any(-1), last, 0)))
     (x0, x1), (y0, y1) = edges
-    return torch.stack([x0, y0, x1, y1], -1).float()
+    return torch.from_numpy(np.stack([x0, y0, x1, y1], -1)).float()
 
 
 def sees_something(masks: Sequence[npt.NDArray[np.bool_]]) -> bool:
