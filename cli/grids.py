@@ -65,6 +65,7 @@ def plan_grid(
     """
     from rich.console import Console
 
+    from launch.code.snapshot import freeze
     from launch.commands import LaunchOptions, run_launch
     from launch.costs import costs_of, worth_counting
     from launch.plan_table import plan_table
@@ -73,7 +74,8 @@ def plan_grid(
     from launch.submit.plan import plan_launch
 
     console, cells = Console(), asked.grid.all_cells
-    plan = plan_launch(asked.store, asked.grid, asked.target, asked.rules)
+    target = replace(asked.target, code=freeze(asked.store, write=False))
+    plan = plan_launch(asked.store, asked.grid, target, asked.rules)
     count = worth_counting(cells) if costs is None else costs
     with console.status("counting multiply-adds, once a model (--no-costs: not)") as status:
         known = costs_of(
@@ -134,10 +136,6 @@ def launch_grid(
             help="put in anew what is queued with other resources than the profile has now",
         ),
     ] = False,
-    new_code: Annotated[
-        bool,
-        typer.Option("--new-code", help="what stands here also for runs that other code has begun"),
-    ] = False,
 ) -> None:
     """Submit the cells of a grid that are missing or failed, and return.
 
@@ -160,8 +158,7 @@ def launch_grid(
         raise UserError("--until-decided compares all cells of a grid: leave out --cell")
     options = LaunchOptions(tuple(cell or ()), report, wait, interval, asked.budget, replace_queued)
     run = run_rounds if until_decided else run_launch
-    target = replace(asked.target, new_code=new_code)
-    if not run(asked.store, asked.grid, target, asked.rules, options):
+    if not run(asked.store, asked.grid, asked.target, asked.rules, options):
         sys.exit(1)
 
 

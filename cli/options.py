@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -58,6 +58,10 @@ BudgetOption = Annotated[
     str | None,
     typer.Option("--budget", help="refuse what will exceed this many device hours, such as 100h"),
 ]
+NewCode = Annotated[
+    bool,
+    typer.Option("--new-code", help="what stands here also for runs that other code has begun"),
+]
 AllRows = Annotated[bool, typer.Option("--all", help="every cell, however many")]
 
 
@@ -84,6 +88,7 @@ def ask_for(
     retry: Retry = None,
     max_attempts: Attempts = 3,
     budget: BudgetOption = None,
+    new_code: NewCode = False,
     store: StoreOption = None,
 ) -> Asked:
     """The options that describe a grid to run, read.
@@ -113,7 +118,7 @@ def ask_for(
         from launch.rounds import with_earlier_rounds
 
         chosen = with_earlier_rounds(where, chosen)
-    target = make_target(executor, profile, jobs)
+    target = replace(make_target(executor, profile, jobs), new_code=new_code)
     rules = parse_rules(retry or (), max_attempts)
     return Asked(where, chosen, target, rules, parse_budget(budget))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from ablations.cell import Cell
-from benchmarks.machine.code import is_module
+from benchmarks.machine.code import code_identity, is_module
 from core.errors import UserError
 from launch.code.snapshot import changed_files, mark_of
 from launch.executors.base import BatchPlan, CellStatus, Target
@@ -43,22 +43,28 @@ def codes_of(
     if target.executor.runs == "what stands here":
         return dict.fromkeys(codes, target.code)
     for own, names in changed.items():
+        if mark_of(store, own).get("modules") == _modules(store, target.code):
+            continue
         files = changed_files(mark_of(store, own), mark_of(store, target.code))
-        if modules := [name for name in files if is_module(name)]:
-            count = "1 cell goes" if len(names) == 1 else f"{len(names)} cells go"
-            problems.append(
-                f"{count} on with the code {own} of earlier attempts, which differs from what "
-                f"stands here in {_some(modules)}; --new-code: with what stands here"
-            )
+        where = f" in {_some(modules)}" if (modules := list(filter(is_module, files))) else ""
+        count = "1 cell goes" if len(names) == 1 else f"{len(names)} cells go"
+        problems.append(
+            f"{count} on with the code {own} of earlier attempts, which differs from what stands "
+            f"here{where}; --new-code: with what stands here"
+        )
     return codes
+
+
+def _modules(store: Store, code: str) -> str:
+    """Hash of what cells can import of what stands here, be it frozen already or only planned."""
+    return str(mark_of(store, code).get("modules") or code_identity()["modules"])
 
 
 def _check(store: Store, target: Target, cell: Cell, own: str) -> None:
     """The code that a cell was begun by can be run."""
     assert target.code is not None
     if target.executor.runs == "what stands here":
-        modules = mark_of(store, own).get("modules")
-        if modules is None or modules != mark_of(store, target.code).get("modules"):
+        if mark_of(store, own).get("modules") != _modules(store, target.code):
             raise UserError(
                 f"cell {cell.name} was begun by the code {own}, and {target.executor.name} runs "
                 "what stands here: use --executor local, or --new-code to go on with other code"

@@ -164,3 +164,12 @@ def test_a_wheel_that_was_replaced_since_the_launch_does_not_run(store, toys, si
     monkeypatch.setattr(task, "code_identity", lambda: {"id": "1.0-aaa", "kind": "installed"})
     (again,) = tasks_of(Journal(store), batch)
     assert again() == "done"
+
+
+def test_a_plan_says_what_goes_on_with_its_own_code_and_writes_nothing(store, checkout, begun):
+    grid, before, now = begun
+    shutil.rmtree(store.code / now.code)
+    plan = plan_launch(store, grid, now, parse_rules(["error"], 5))
+    (said,) = plan.problems
+    assert f"1 cell goes on with the code {before.code} of earlier attempts, which" in said
+    assert not (store.code / now.code).exists()
