@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from ablations.table_spec import TableError, TableSpec, load_specs, parse_specs
+from ablations.table_spec import TableError
 from core.errors import UserError
 from core.files import write_atomic
 from launch.records.store import Store
 from reports.compare.links import comparison_links
-from reports.findings.find import find
-from reports.frame.cells import frame_cells
-from reports.frame.collect import collect, save_frame
-from reports.frame.runs import GridRuns, read_runs
+from reports.frame.collect import save_frame
+from reports.frame.dictionary import dictionary
+from reports.frame.model_index import model_index
+from reports.made import make
 from reports.page.media import make_clips
 from reports.page.page import make_page
 from reports.paper.write import write_paper
-from reports.plots.all import make_plots
-from reports.plots.forest import forest
-from reports.plots.style import STIX, Plot, check_font, save
+from reports.plots.style import STIX, check_font, save
 from reports.renderers.formats import FORMATS, USUAL
 from reports.renderers.latex import preview
-from reports.tables.build import build_tables
-from reports.tables.labels import names_for
 from reports.tables.model import Table
-from reports.tables.published import load_published
 
 
 @dataclass
@@ -93,35 +89,25 @@ def make_report(
     """
     check_formats(formats)
     check_font(font)
-    grid = read_runs(store, name)
-    specs = _specs(grid, table_file)
-    frame = collect(grid)
-    published = load_published()
-    report = Report(out or store.root / "reports" / name)
-    labels = {key: text for spec in specs for key, text in spec.labels.items()}
-    findings = find(grid, frame, specs[0], _stem(name), labels)
-    for spec in specs:
-        report.tables += build_tables(
-            frame, spec, published, name=_stem(name), limits=grid.manifest.seed_limits
-        )
-    report.tables[0] = replace(report.tables[0], result=findings.sentence)
-    report.tables += findings.tables
-    report.tables.sort(key=lambda table: table.appendix)
+    made = make(store, name, table_file)
+    grid, frame, names = made.grid, made.frame, made.names
+    report = Report(out or store.root / "reports" / name, list(made.tables))
     if show is not None:
         for table in report.tables:
             if not table.appendix:
                 show(table)
-    names = names_for(frame_cells(frame), labels)
-    drawn: list[Plot] = []
-    if plots:
-        limits = grid.manifest.seed_limits
-        delta = limits.until if limits else specs[0].delta
-        differences = forest(report.tables[0], names, delta)
-        drawn = [*([differences] if differences else []), *make_plots(grid, frame, labels)]
+    drawn = made.plots() if plots else []
     shown = make_clips(grid.runs, names.by_cell, videos) if page and clips else None
 
     files, note = save_frame(frame, report.folder / "runs")
     report.files += files
+    others = {
+        "columns.csv": dictionary(frame).to_csv(index=False),
+        "results.json": json.dumps(model_index(name, frame), indent=1) + "\n",
+    }
+    for file, text in others.items():
+        report.files.append(report.folder / file)
+        write_atomic(report.files[-1], text)
     report.notes += [note] if note else []
     _write_tables(report, formats)
     for plot in drawn:
@@ -155,17 +141,6 @@ def check_formats(formats: Sequence[str]) -> None:
     for name in formats:
         if name not in FORMATS:
             raise UserError(f"unknown format {name!r}; valid formats: {', '.join(FORMATS)}")
-
-
-def _specs(grid: GridRuns, table_file: Path | None) -> list[TableSpec]:
-    if table_file is not None:
-        return load_specs(table_file)
-    return parse_specs(grid.manifest.table, grid.source) or [TableSpec()]
-
-
-def _stem(name: str) -> str:
-    """A grid's name as the stem of a file that LaTeX can ``\\input``."""
-    return name.replace(".", "_")
 
 
 def _write_tables(report: Report, formats: Sequence[str]) -> None:

@@ -17,18 +17,8 @@ WINGS = {
         *("records", "code", "node", "executors", "watch", "submit", "costs", "price", "*"),
     ),
     "reports": (
-        *(
-            "html",
-            "frame",
-            "tables",
-            "renderers",
-            "findings",
-            "plots",
-            "page",
-            "compare",
-            "paper",
-            "report",
-        ),
+        *("html", "frame", "tables", "renderers", "findings", "plots", "page", "compare"),
+        *("paper", "made", "report", "notebook"),
     ),
 }
 MOST_FILES = 15

@@ -1,0 +1,103 @@
+"""A grid in a notebook: its frame, and tables and plots that display themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from ablations.grid import launched_name
+from core.errors import UserError
+from launch.records.store import Store
+from reports.made import Made, make
+from reports.plots.style import Plot, svg
+from reports.renderers.html import to_html
+from reports.renderers.latex import to_latex
+from reports.renderers.markdown import to_markdown
+from reports.tables.model import Table
+
+
+@dataclass(frozen=True)
+class ShownTable:
+    """A table that displays itself in a notebook, and in Markdown where it is printed."""
+
+    table: Table
+
+    def __str__(self) -> str:
+        return to_markdown(self.table)
+
+    def _repr_html_(self) -> str:
+        return to_html(self.table)
+
+    def _repr_latex_(self) -> str:
+        return to_latex(self.table)
+
+
+@dataclass(frozen=True)
+class ShownPlot:
+    """A plot that displays itself in a notebook; ``plot.data`` is what is drawn."""
+
+    plot: Plot
+
+    def _repr_svg_(self) -> str:
+        return svg(self.plot)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A launched grid. Displayed, it is its result and first table.
+
+    Attributes:
+        made: all that the grid's runs come to.
+    """
+
+    made: Made
+
+    @property
+    def runs(self) -> pd.DataFrame:
+        """The tidy frame: a row a cell and seed, every switch, figure and protocol."""
+        return self.made.frame
+
+    @property
+    def result(self) -> str:
+        """What the grid answers, in a sentence."""
+        return self.made.result
+
+    @property
+    def tables(self) -> dict[str, ShownTable]:
+        """Name to table."""
+        return {table.name: ShownTable(table) for table in self.made.tables}
+
+    @property
+    def plots(self) -> dict[str, ShownPlot]:
+        """Name to plot."""
+        return {plot.name: ShownPlot(plot) for plot in self.made.plots()}
+
+    def plot(self, name: str = "differences") -> ShownPlot:
+        """One plot.
+
+        Raises:
+            UserError: the grid has no such plot; lists those that it has.
+        """
+        plots = self.plots
+        if name not in plots:
+            raise UserError(f"no plot {name!r}; this grid has: {', '.join(plots) or 'none'}")
+        return plots[name]
+
+    def _repr_html_(self) -> str:
+        return f"<p><b>{self.result}</b></p>{to_html(self.made.tables[0])}"
+
+
+def load(grid: str, store: Path | str | None = None, scale: str | None = None) -> Loaded:
+    """The grid of that name, or of that file, as it was launched; nothing is written.
+
+    Args:
+        store: of runs; none: ``$TEVIT_RUNS`` or ``./runs``.
+        scale: that it was launched at.
+
+    Raises:
+        UserError: the grid was not launched.
+    """
+    folder = Store.default(None if store is None else Path(store))
+    return Loaded(make(folder, launched_name(grid, scale)))
