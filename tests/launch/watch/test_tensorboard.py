@@ -44,6 +44,7 @@ def record(run, step, loss, when=100.0):
         "time": when + step,
         "loss": loss,
         "losses": {"cls": loss / 2},
+        **({"heldout": {"AP": 0.125, "AP75": None}} if step == 2 else {}),
     }
     append_line(run.history, json.dumps(line))
 
@@ -72,6 +73,7 @@ def test_curves_figures_and_axes_are_exported_and_again_the_same(store, grid, tm
     assert points == {
         "train/loss": [(1, 4.0), (2, 3.0)],
         "train/losses/cls": [(1, 2.0), (2, 1.5)],
+        "train/heldout/AP": [(2, 0.125)],
         "ap/AP": [(2, 0.25)],
     }
     assert events.Scalars("train/loss")[0].wall_time == 101.0
