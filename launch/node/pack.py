@@ -127,8 +127,11 @@ class _Worker:
         """Whether a cell of the batch is there to be run, and no other worker is at it."""
         run = RunFolder(Path(task.folder))
         state = run.state(run.measure())
-        if run.cancelled() or (state.submission or {}).get("batch") != task.batch:
+        latest = (state.submission or {}).get("batch", "")  # ids of batches rise with time
+        if run.cancelled() or state.name == "done" or latest > task.batch:
             return False
+        if latest < task.batch:  # a file server may show this batch's mark late
+            return state.name != "running"
         if state.name == "queued":
             return True
         holder = state.holder or {}

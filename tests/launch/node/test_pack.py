@@ -189,6 +189,16 @@ def test_started_again_on_another_node_a_worker_takes_what_its_former_copy_was_a
     assert [len(run.attempts()) for run in runs] == [2, 1]
 
 
+def test_a_mark_that_shows_late_keeps_no_worker_from_its_cells_and_a_later_one_does(
+    packed, fake_slurm
+):
+    _, runs = packed(3, cells=3)
+    runs[0].queued_path.unlink()  # as a node may see it for a while
+    runs[1].mark_queued("99991231-235959-later", 0)
+    assert fake_slurm.run(100) == 0
+    assert [run.state(("ap",)).name for run in runs] == ["done", "queued", "done"]
+
+
 def test_over_the_memory_of_the_job_the_largest_cell_ends(packed, look, fake_slurm, monkeypatch):
     monkeypatch.setenv("SLURM_MEM_PER_NODE", "400")
     grid, runs = packed(2, {"steps": 9, "wait_at": 4}, {"allocate_at": 1}, side_by_side=2)
