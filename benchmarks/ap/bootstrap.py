@@ -23,8 +23,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.ap.accumulate import accumulate
-from benchmarks.ap.evaluate import ApResult, figures_of
+from benchmarks.ap.evaluate import ApResult, figures_of, number_of
 from benchmarks.ap.tracks import Floats, Ints
+from benchmarks.machine.fork_map import fork_map
 from core.errors import UserError
 
 CHUNK = 250
@@ -120,31 +121,40 @@ def bootstrap(
 
 def resample(
     compute: Callable[[Ints], Mapping[str, Floats]],
-    figures: dict[str, float | None],
+    figures: dict[str, float | None] | None,
     draws: Ints,
     *,
     level: float = 0.95,
     seed: int,
     counts: tuple[str, ...] = (),
+    workers: int = 1,
 ) -> Bootstrap:
     """Figures of any kind, of resampled videos.
 
     Args:
         compute: by figure, (R,) of datasets in which a video occurs as often as (R, V) says.
-        figures: of the videos as they are.
+        figures: of the videos as they are; none: they are computed, too.
         draws: (resamples, V) of :func:`draw_videos`.
         level: share of the resamples inside an interval.
         seed: of the draws.
         counts: figures that are counts.
+        workers: processes.
 
     Raises:
         UserError: a level outside (0, 1).
     """
     if not 0 < level < 1:
         raise UserError(f"the level of an interval is between 0 and 1, such as 0.95, not {level}")
-    parts = [compute(draws[start : start + CHUNK]) for start in range(0, len(draws), CHUNK)]
-    none = [np.zeros(0)]
-    samples = {name: np.concatenate([part[name] for part in parts] or none) for name in figures}
+    once = np.ones((0 if figures is not None else 1, draws.shape[1]), draws.dtype)
+    rows = np.concatenate([once, draws])
+    step = max(1, min(CHUNK, -(-len(rows) // workers)))
+    chunks = [rows[start : start + step] for start in range(0, len(rows), step)]
+    parts = fork_map(compute, chunks, workers)
+    names, none = list(parts[0] if figures is None else figures), [np.zeros(0)]
+    samples = {name: np.concatenate([part[name] for part in parts] or none) for name in names}
+    if figures is None:
+        figures = {name: number_of(values[0]) for name, values in samples.items()}
+        samples = {name: values[1:] for name, values in samples.items()}
     return Bootstrap(level, seed, draws.shape[1], figures, samples, counts)
 
 

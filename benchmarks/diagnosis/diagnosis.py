@@ -12,13 +12,17 @@ from benchmarks.ap.accumulate import Matches, accumulate
 from benchmarks.ap.bootstrap import Bootstrap, difference_record, draw_videos, resample
 from benchmarks.ap.evaluate import class_names, figures_of, mean_of, number_of
 from benchmarks.ap.tracks import Floats, Ints
+from benchmarks.diagnosis.errors import KINDS
 from benchmarks.diagnosis.examine import Findings
 from benchmarks.diagnosis.gains import gains
 from benchmarks.diagnosis.slices import Slicing, sliced
 from benchmarks.diagnosis.tracking import tracking_figures
+from benchmarks.machine.fork_map import usable_workers
 
 RESAMPLES = 250
 """Enough for standard deviations and the bounds of intervals to a few percent of their width."""
+FEW_TRACKS = 5_000
+"""Fewer predicted tracks are resampled in this process."""
 _RANGES = ("s", "m", "l")
 
 
@@ -65,24 +69,28 @@ def diagnose(
         seed: of the resamples.
     """
     draws = draw_videos(findings.ap.videos, resamples, seed)
+    lost = lost_by_class(findings)
     blocks = {
-        "AP": ap_block(findings.ap.matches, draws, seed),
+        "AP": ap_block(findings.ap.matches, draws, seed, findings.ap.figures),
         "tracking": tracking_block(findings, draws, seed),
-        "errors": errors_block(findings, draws, seed),
+        "errors": errors_block(findings, draws, seed, lost),
     }
     blocks |= {slicing.name: slice_block(findings, slicing, draws, seed) for slicing in slicings}
     about = {slicing.name: slicing.told(findings.dataset) for slicing in slicings}
-    columns = {**tracking_of(findings)[2], **lost_by_class(findings)}
+    columns = {**tracking_of(findings)[2], **lost}
     return Diagnosis(blocks, of_classes(findings, columns), about)
 
 
-def ap_block(matches: Matches, draws: Ints, seed: int) -> Bootstrap:
-    """The twelve figures of AP."""
+def ap_block(
+    matches: Matches, draws: Ints, seed: int, figures: dict[str, float | None] | None = None
+) -> Bootstrap:
+    """The twelve figures of AP; ``figures``: where they are known."""
 
     def compute(weights: Ints) -> dict[str, Floats]:
         return figures_of(accumulate(matches, weights))
 
-    return resample(compute, _once(compute(_ones(matches.videos))), draws, seed=seed)
+    workers = _workers(matches)
+    return resample(compute, figures, draws, seed=seed, workers=workers)
 
 
 def tracking_block(findings: Findings, draws: Ints, seed: int) -> Bootstrap:
@@ -91,17 +99,24 @@ def tracking_block(findings: Findings, draws: Ints, seed: int) -> Bootstrap:
     def compute(weights: Ints) -> dict[str, Floats]:
         return tracking_of(findings, weights)[0]
 
-    figures = _once(compute(_ones(findings.ap.videos)))
-    return resample(compute, figures, draws, seed=seed, counts=("IDSW",))
+    return resample(compute, None, draws, seed=seed, counts=("IDSW",))
 
 
-def errors_block(findings: Findings, draws: Ints, seed: int) -> Bootstrap:
-    """The AP that would be gained if each kind of error were mended."""
+def errors_block(
+    findings: Findings, draws: Ints, seed: int, lost: Mapping[str, Floats]
+) -> Bootstrap:
+    """The AP that would be gained if each kind of error were mended.
+
+    Args:
+        lost: of :func:`lost_by_class`.
+    """
 
     def compute(weights: Ints) -> dict[str, Floats]:
         return {name: mean_of(gain) for name, gain in gains(findings.errors, weights)[1].items()}
 
-    return resample(compute, _once(compute(_ones(findings.ap.videos))), draws, seed=seed)
+    figures = {kind: number_of(mean_of(lost[f"lost to {kind}"])[0]) for kind in KINDS}
+    workers = _workers(findings.ap.matches)
+    return resample(compute, figures, draws, seed=seed, workers=workers)
 
 
 def slice_block(findings: Findings, slicing: Slicing, draws: Ints, seed: int) -> Bootstrap:
@@ -147,5 +162,6 @@ def _ones(videos: int) -> Ints:
     return np.ones((1, videos), np.int64)
 
 
-def _once(figures: Mapping[str, Floats]) -> dict[str, float | None]:
-    return {name: number_of(values[0]) for name, values in figures.items()}
+def _workers(matches: Matches) -> int:
+    """Processes for resamples: starting others takes longer than few tracks do."""
+    return usable_workers() if len(matches.video) >= FEW_TRACKS else 1

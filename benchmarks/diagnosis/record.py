@@ -63,7 +63,8 @@ def errors_record(config: Config, checkpoint: Path, predictions: Path, name: str
     """
     findings, protocol = _examine(config, checkpoint, predictions)
     draws = draw_videos(findings.ap.videos, RESAMPLES, SEED)
-    drawn = errors_block(findings, draws, SEED)
+    lost = lost_by_class(findings)
+    drawn = errors_block(findings, draws, SEED, lost)
     ranges = {}
     for slicing in slicings(findings.dataset):
         figures = slice_block(findings, slicing, draws[:0], SEED).figures
@@ -73,7 +74,7 @@ def errors_record(config: Config, checkpoint: Path, predictions: Path, name: str
         "protocol": {**protocol, **_thresholds()},
         "figures": drawn.figures,
         "slices": ranges,
-        "per_class": of_classes(findings, lost_by_class(findings)),
+        "per_class": of_classes(findings, lost),
         "counts": findings.errors.counts(),
         "bootstrap": drawn.to_dict(KINDS),
     }

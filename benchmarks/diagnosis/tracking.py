@@ -82,17 +82,22 @@ def track_sums(overlaps: Overlaps, hard: HardTracks) -> TrackingSums:
     """The sums of one video."""
     found = hard.seen(overlaps)
     wanted = (overlaps.annotated.areas.T > 0) & ~overlaps.annotated.crowd
-    category, sums = [], []
     classes = (overlaps.predicted.category, overlaps.annotated.category)
-    for one in np.unique(np.concatenate(classes)).tolist():
-        rows = np.flatnonzero((classes[0] == one) & found.any(0))
-        columns = np.flatnonzero((classes[1] == one) & wanted.any(0))
-        if len(rows) or len(columns):
-            seen, there = found[:, rows], wanted[:, columns]
-            iou = overlaps.by_frame[:, rows][:, :, columns] * seen[:, :, None] * there[:, None]
-            category.append(one)
-            sums.append(_sums(iou, seen, there))
-    return TrackingSums(np.array(category, np.int64), np.array(sums).reshape(-1, SUMS))
+    category, place = np.unique(np.concatenate(classes), return_inverse=True)
+    masks = [np.zeros(len(category)), np.zeros(len(category))]
+    of_row, of_column = np.split(place.reshape(-1), [len(classes[0])])
+    np.add.at(masks[0], of_row, found.sum(0))
+    np.add.at(masks[1], of_column, wanted.sum(0))
+    sums = np.zeros((len(category), SUMS))
+    sums[:, -4], sums[:, -3] = masks
+    for one in np.flatnonzero((masks[0] > 0) & (masks[1] > 0)).tolist():
+        rows = np.flatnonzero((of_row == one) & found.any(0))
+        columns = np.flatnonzero((of_column == one) & wanted.any(0))
+        seen, there = found[:, rows], wanted[:, columns]
+        iou = overlaps.by_frame[:, rows][:, :, columns] * seen[:, :, None] * there[:, None]
+        if iou.any():
+            sums[one] = _sums(iou, seen, there)
+    return TrackingSums(category, sums)
 
 
 def tracking_figures(
@@ -147,8 +152,6 @@ def _figures(sums: Floats) -> dict[str, Floats]:
 def _sums(iou: Floats, seen: Bools, there: Bools) -> Floats:
     """(SUMS,) of one class of a video; IoU (T, D, G), masks that there are (T, D) and (T, G)."""
     counts = [seen.sum(), there.sum(), 0, 0]
-    if not iou.any():
-        return np.append(np.zeros(3 * len(ALPHAS)), counts)
     same = iou >= SAME
     shared = same.sum(0)
     counts[2] = shared[linear_sum_assignment(shared, maximize=True)].sum()
@@ -193,6 +196,8 @@ def _switches(iou: Floats, both: Indices) -> int:
     """
     possible = np.where(iou >= SAME - _EPS, iou, 0)
     columns = iou.shape[2]
+    if columns == 1:
+        return _switches_of_one(possible[both, :, 0])
     before, last = np.full(columns, -1), np.full(columns, -1)
     switches = 0
     for score in possible[both]:
@@ -205,6 +210,20 @@ def _switches(iou: Floats, both: Indices) -> int:
         switches += int(((last[column] >= 0) & (last[column] != row)).sum())
         before[:] = -1
         before[column] = last[column] = row
+    return switches
+
+
+def _switches_of_one(score: Floats) -> int:
+    """The same for one annotated track, by the scores (T, D): most videos have one of a class."""
+    best, top = score.argmax(1).tolist(), score.max(1).tolist()
+    before = last = -1
+    switches = 0
+    for values, row, most in zip(score, best, top, strict=True):
+        if before < 0 or not values[before]:
+            before = row if most else -1
+        if before >= 0:
+            switches += last not in (-1, before)
+            last = before
     return switches
 
 
