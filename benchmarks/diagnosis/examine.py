@@ -17,6 +17,7 @@ from benchmarks.diagnosis.gains import Errors, gather_errors
 from benchmarks.diagnosis.overlaps import find_overlaps
 from benchmarks.diagnosis.tracking import HardTracks, TrackingSums, track_sums
 from core.data.dataset import VideoDataset
+from core.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,13 @@ def examine(
         hard: which scored tracks the tracking figures are of; none: the default rule.
 
     Raises:
-        UserError: the dataset has no annotations, or results do not fit it.
+        UserError: the dataset has no annotations, or images for videos; or results do not fit it.
     """
+    if dataset.of_images:
+        raise UserError(
+            f"{dataset.annotations_path}: has images, and a diagnosis is of tracks in videos; "
+            "`tevit ap` scores images"
+        )
     hard = hard or HardTracks()
     videos, tracks = for_each_video(
         partial(examine_video, hard=hard), dataset, results, workers=workers

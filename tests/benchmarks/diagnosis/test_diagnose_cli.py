@@ -160,5 +160,9 @@ def test_bad_input_is_one_message(files, tevit):
     assert not out.exists()
     code, message = tevit(files / "gt.json", files / "a.json", "--slice-by", files / "no.csv")
     assert (code, "no.csv: cannot be read" in message) == (2, True)
+    images = {"images": [], "annotations": [], "categories": []}
+    (files / "images.json").write_text(json.dumps(images))
+    code, message = tevit(files / "images.json", files / "a.json")
+    assert (code, "images.json: has images, and a diagnosis is of tracks" in message) == (2, True)
     code, message = tevit(files / "gt.json", files / "a.json", "--min-score", "nan")
     assert (code, "least score" in message) == (2, True)
