@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from benchmarks.speed.statistics import FEWEST, samples_for_quantile
 Record = dict[str, Any]
 NO_GPU = "measured on a CPU"
 WIDE, UNEVEN = 0.25, 1.5
+FEW_COLUMNS = 2
 
 
 def flops_table(records: Sequence[Record]) -> Table:
@@ -23,7 +25,8 @@ def flops_table(records: Sequence[Record]) -> Table:
     for record in records:
         protocol = record["protocol"]
         shape = f"{protocol['width']}x{protocol['height']}, T={protocol['clip_length']}"
-        table.add_column(f"{record['name']}\n{shape}", justify="right", overflow="fold")
+        heading = f"{_heading(record, len(records))}\n{shape}"
+        table.add_column(heading, justify="right", overflow="fold")
     parts = list(dict.fromkeys(part for record in records for part in record["by_module"]))
     _row(table, "parameters (M)", records, lambda r: f"{r['figures']['parameters'] / 1e6:.2f}")
     _row(table, "total", records, lambda r: f"{r['figures']['total'] / 1e9:.3f}")
@@ -36,6 +39,12 @@ def flops_table(records: Sequence[Record]) -> Table:
         label = f"by {counter}"
         _row(table, label, records, lambda r, c=counter: f"{r['by_counter'][c] / 1e9:.3f}")
     return table
+
+
+def _heading(record: Record, columns: int) -> str:
+    """The name, a line an override; where columns are many, sections have lines of their own."""
+    lines = record["name"].replace(",", ",\n")
+    return str(lines if columns <= FEW_COLUMNS else re.sub(r"\.(?=[a-z])", ".\n", lines))
 
 
 def _row(table: Table, label: str, records: Sequence[Record], cell: Callable[..., str]) -> None:
@@ -56,8 +65,10 @@ def fps_table(records: Sequence[Record]) -> Group:
     """
     table = Table(box=None)
     table.add_column("")
+    mixed = len({_precision(record) for record in records}) > 1
     for record in records:
-        table.add_column(record["name"], justify="right", overflow="fold")
+        heading = _heading(record, len(records)) + (f"\n{_precision(record)}" if mixed else "")
+        table.add_column(heading, justify="right", overflow="fold")
 
     def row(label: str, cell: Callable[..., str]) -> None:
         """Empty for a record that ran out of memory."""
@@ -83,12 +94,18 @@ def fps_table(records: Sequence[Record]) -> Group:
     return Group(Text(_fps_title(records)), table, Text(_fps_caption(records)))
 
 
+def _precision(record: Record) -> str:
+    return str(record["protocol"].get("precision", "fp32"))
+
+
 def _fps_title(records: Sequence[Record]) -> str:
     protocol = records[0]["protocol"]
+    precisions = {_precision(record) for record in records}
+    precision = f"{precisions.pop()}, " if len(precisions) == 1 else ""
     title = (
         f"Unique video frames a second on {protocol['device']}: "
         f"{protocol['width']}x{protocol['height']}, T={protocol['clip_length']}, "
-        f"batch {protocol['batch']}, {protocol.get('precision', 'fp32')}, "
+        f"batch {protocol['batch']}, {precision}"
         f"masks at {protocol['video_width']}x{protocol['video_height']}"
     )
     return f"{title} ({NO_GPU})" if protocol["device_type"] == "cpu" else title

@@ -179,3 +179,26 @@ def test_joules_a_frame_with_idle_power_or_why_there_are_none():
     assert "joules a frame" in shown and "1.23" in shown and "72" in shown
     assert "energy: not measurable here: no counters" in shown
     assert "joules" not in text(fps_table([without]))
+
+
+def long_named(precision):
+    name = "tevit_msgshift,messenger.tokens=0,head.kind=per_frame"
+    return {**FPS, "name": name, "protocol": {**FPS["protocol"], "precision": precision}}
+
+
+@pytest.mark.parametrize("make", [flops_table, fps_table])
+@pytest.mark.parametrize("columns", [2, 3])
+def test_long_names_break_between_overrides_and_words_at_80_columns(make, columns):
+    record = {**FLOPS, "name": long_named("fp32")["name"]}
+    records = [long_named("fp32") if make is fps_table else record] * columns
+    out = io.StringIO()
+    Console(file=out, width=80).print(make(records))
+    for part in ("tevit_msgshift,", "messenger.", "tokens=0,", "head.", "kind=per_frame"):
+        assert out.getvalue().count(part) == columns
+
+
+def test_the_title_names_the_precision_only_where_it_is_every_columns():
+    assert ", fp32, masks" in text(fps_table([FPS, long_named("fp32")]))
+    lines = text(fps_table([FPS, long_named("bf16")])).splitlines()
+    assert "batch 1, masks" in lines[0] and "fp32" not in lines[0]
+    assert any(line.split() == ["fp32", "bf16"] for line in lines[1:])
