@@ -88,7 +88,7 @@ def data_split(
     drawn = make_split(dataset, data)
     write_split(out, drawn, dataset)
     Console(soft_wrap=True, highlight=False).print(_by_class(dataset, drawn))
-    print(f"{out}: {len(drawn.train)} videos to train on, {len(drawn.heldout)} held out")
+    print(f"{out}: {len(drawn.train)} {dataset.noun}s to train on, {len(drawn.heldout)} held out")
 
 
 @make_app.command("synthetic")
@@ -210,7 +210,7 @@ def data_export(
 def _by_class(dataset: VideoDataset, split: Split) -> Table:
     from rich.table import Table
 
-    table = Table("class", "train", "held out", title="videos by class")
+    table = Table("class", "train", "held out", title=f"{dataset.noun}s by class")
     for category, name in sorted(dataset.categories.items()):
         having = {track.video_id for track in dataset.tracks if track.category_id == category}
         sides = (len(having.intersection(side)) for side in (split.train, split.heldout))

@@ -73,7 +73,8 @@ class ClipDataset(Dataset[Sample]):
         self.order, self.draw = (10 * number + s for s in (_ORDER_OF_VIDEOS, _DRAW_OF_CLIP))
         self.videos = [video for video in dataset.videos if _anchors(dataset, video)]
         if not self.videos:
-            raise UserError(f"{dataset.annotations_path}: no video shows an instance to train on")
+            what = f"no {dataset.noun} shows an instance to train on"
+            raise UserError(f"{dataset.annotations_path}: {what}")
 
     def video_of(self, clip: int) -> Video:
         """The video of a clip: each video once an epoch, in an order of the epoch's own."""

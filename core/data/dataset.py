@@ -96,6 +96,11 @@ class VideoDataset:
             tracks[track.video_id].append(track)
         return {video: tuple(group) for video, group in tracks.items()}
 
+    @property
+    def noun(self) -> str:
+        """What one of ``videos`` is called: ``video`` or ``image``."""
+        return "image" if self.of_images else "video"
+
     def place(self, video: Video, frame: int) -> str:
         """How messages call a frame, such as ``video 3 (lion), frame 5`` or ``image 3``."""
         if self.of_images:
@@ -105,7 +110,7 @@ class VideoDataset:
     def summary(self) -> str:
         """Such as "2238 videos, 61845 frames, 3774 tracks, 40 classes (YouTube-VIS 2019)"."""
         frames = sum(video.length for video in self.videos)
-        parts = [_count(len(self.videos), "image" if self.of_images else "video")]
+        parts = [_count(len(self.videos), self.noun)]
         parts += [] if self.of_images else [_count(frames, "frame")]
         parts += [_count(len(self.tracks), "annotation" if self.of_images else "track")]
         parts += [_count(len(self.categories), "class", "classes")]

@@ -61,6 +61,8 @@ def export_results(
     if out.suffix != ".zip":
         raise UserError(f"{out}: the servers take a zip, so the name must end in .zip")
     dataset = read_annotations(annotations)
+    if dataset.of_images:
+        raise UserError(f"{annotations}: holds images, but the servers take results of videos")
     entries = read_json(results)
     heading = f"{results}: the server would refuse results that do not fit {annotations}:"
     raise_faults(entry_faults(entries, dataset), heading)

@@ -42,7 +42,7 @@ def make_split(dataset: VideoDataset, data: DataConfig) -> Split:
         return read_split(data.split_file, dataset)
     if len(dataset.videos) < 2:
         raise UserError(
-            f"{dataset.annotations_path}: a held-out split needs at least 2 videos, "
+            f"{dataset.annotations_path}: a held-out split needs at least 2 {dataset.noun}s, "
             f"not {len(dataset.videos)}"
         )
     classes = {v.id: {t.category_id for t in dataset.tracks_of(v.id)} for v in dataset.videos}

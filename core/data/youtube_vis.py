@@ -54,6 +54,6 @@ def load_folder(
     if faults:
         raise DatasetError(str(root), faults)
     if not parsed.dataset.videos:
-        raise UserError(f"{path}: it has no {'images' if parsed.dataset.of_images else 'videos'}")
+        raise UserError(f"{path}: it has no {parsed.dataset.noun}s")
     log.info("%s: %s", path, parsed.dataset.summary())
     return parsed.dataset

@@ -120,9 +120,11 @@ def test_results_that_are_no_list(export):
 
 def test_other_annotation_files(export):
     with pytest.raises(
-        UserError, match=r"valid.json: not a YouTube-VIS file: it has no list 'videos'"
+        UserError, match=r"valid.json: not a YouTube-VIS or COCO file: it has no list 'videos'"
     ):
-        export(ALL, annotations={"images": []})
+        export(ALL, annotations={"clips": []})
+    with pytest.raises(UserError, match=r"valid\.json: holds images, but the servers take results"):
+        export(ALL, annotations={"images": [], "categories": []})
 
 
 def test_the_name_must_end_in_zip(export):

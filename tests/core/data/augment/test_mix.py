@@ -98,5 +98,5 @@ def test_what_cannot_be_mixed_is_named(roots, tmp_path):
     raw["categories"] = [{"id": 1, "name": "cat"}, {"id": 18, "name": "dog"}]
     raw["annotations"] = []
     (tmp_path / "annotations/instances_train2017.json").write_text(json.dumps(raw))
-    with pytest.raises(UserError, match=r"instances_train2017\.json: no video shows an instance"):
+    with pytest.raises(UserError, match=r"instances_train2017\.json: no image shows an instance"):
         mixed((roots[0], tmp_path))
