@@ -132,7 +132,7 @@ def _filters(comparison: Comparison) -> Markup:
         _choice("class", "any class", [(name, name) for name in classes]),
         _choice("slice", "any slice", ranges),
         tag("output"),
-        class_="filters",
+        class_="chooser",
         hidden=True,
     )
 

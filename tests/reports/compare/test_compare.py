@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 
 import numpy as np
@@ -125,6 +127,33 @@ def test_classes_and_slices_can_be_chosen(compared, page):
     assert {c for row in rows for c in row["data-class"].split("|")} <= classes
     strips = elements.of("dl", "strips")
     assert all(len(a["data-class"].split("|")) == 1 for a in strips)
+
+
+@pytest.mark.slow
+def test_a_choice_leaves_the_videos_that_have_it(compared, page, tmp_path):
+    """In a browser: a class that one of the tracks has, and the number of rows that stay."""
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("needs chromium (apt-get install chromium)")
+    track = next(t for t in compared.dataset.tracks if not t.crowd)
+    name = compared.dataset.categories[track.category_id]
+    asked = f"""<script>
+      const choice = document.querySelector('select[data-filter="class"]');
+      choice.value = {json.dumps(name)};
+      choice.dispatchEvent(new Event("change"));
+    </script></body>"""
+    file = tmp_path / "page.html"
+    file.write_text(page.replace("</body>", asked))
+    profile = f"--user-data-dir={tmp_path / 'profile'}"
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", profile, "--dump-dom"]
+    command = [browser, *flags, file.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    wanted = {t.video_id for t in compared.dataset.tracks if t.category_id == track.category_id}
+    assert f"<output>{len(wanted)} videos</output>" in done.stdout
+    rows = [a for a in Elements(done.stdout).of("tr") if "data-class" in a]
+    left = [row for row in rows if "filtered" not in (row.get("class") or "")]
+    assert len(left) == len(wanted)
+    assert all(name in row["data-class"].split("|") for row in left)
 
 
 def test_without_clips_the_list_is_whole(compared):
