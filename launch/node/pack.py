@@ -88,11 +88,13 @@ class _Worker:
     def work(self) -> str:
         record = read_json(self.batch_file)
         share, self.width = record["pack"]["cells"], record["pack"]["side_by_side"]
-        count = len(record["signatures"])
-        self.tasks = [
-            replace(task_of_batch(self.batch_file, k % count), packed=True)
-            for k in range(self.index * share, self.index * share + count)
+        first, signatures = task_of_batch(self.batch_file, 0), record["signatures"]
+        runs = Path(first.folder).parent
+        every = [
+            replace(first, folder=str(runs / signature), index=k, packed=True)
+            for k, signature in enumerate(signatures)
         ]
+        self.tasks = [*every[self.index * share :], *every[: self.index * share]]
         self.where, self.started = JobEnvironment.detect(), time.monotonic()
         self.limit = memory_limit()
         _prepare(record["function"], self.width)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -111,7 +112,7 @@ def look(store):
 
 
 @pytest.fixture(scope="session")
-def slurm_cluster(tmp_path_factory):
+def slurm_cluster():
     """A real SLURM for the whole session; installed first where the tests may not be skipped."""
     problem = why_not()
     if problem and "install" in problem and os.environ.get("TEVIT_NO_SKIP") == "1":
@@ -119,12 +120,15 @@ def slurm_cluster(tmp_path_factory):
         problem = why_not()
     if problem:
         pytest.skip(problem)
-    cluster = Cluster(tmp_path_factory.mktemp("slurm"))
-    try:
-        cluster.start()
-        yield cluster
-    finally:
-        cluster.stop()
+    # not among pytest's folders, which no other user can read
+    with tempfile.TemporaryDirectory(prefix="tevit-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        cluster = Cluster(Path(folder) / "slurm")
+        try:
+            cluster.start()
+            yield cluster
+        finally:
+            cluster.stop()
 
 
 @pytest.fixture
