@@ -16,10 +16,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "launch"))
 from slurm_cluster import PACKAGES as SLURM_PACKAGES
 from slurm_cluster import PATH, PROGRAMS
 
+LATEX = "LaTeX (tests of the tables)"
+STYLES = ("booktabs.sty", "siunitx.sty", "lmodern.sty")  # a LaTeX may be there without them
+
 NEEDED = {
     "a real SLURM (tests of the launcher)": (PROGRAMS, SLURM_PACKAGES),
-    "LaTeX (tests of the tables)": (
-        ("pdflatex",),
+    LATEX: (
+        ("pdflatex", "bibtex"),
         ("texlive-latex-base", "texlive-latex-recommended", "texlive-science", "lmodern"),
     ),
     "a browser (tests of the page)": (("chromium",), ("chromium",)),
@@ -32,7 +35,13 @@ def missing() -> dict[str, tuple[str, ...]]:
         what: packages
         for what, (programs, packages) in NEEDED.items()
         if any(shutil.which(program, path=PATH) is None for program in programs)
+        or (what == LATEX and not all(map(_has_style, STYLES)))
     }
+
+
+def _has_style(name: str) -> bool:
+    found = subprocess.run(["kpsewhich", name], capture_output=True, check=False)
+    return found.returncode == 0
 
 
 def install(packages: list[str]) -> None:
