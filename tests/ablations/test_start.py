@@ -16,7 +16,7 @@ from cli import app
 from core.config.overrides import field_names, override
 from core.config.presets import preset
 from core.config.schema import Config
-from tests.switches import SWITCHES
+from tests.switches import NEEDS, SWITCHES
 
 TRAINED = Cell("start", preset("tiny", {"train.steps": 7}), {}, ("train",))
 PLAIN = Cell("s0", preset("tiny"), {}, ("ap",))
@@ -245,7 +245,7 @@ def test_where_nothing_is_scored_nothing_is_trained_for_others() -> None:
 def test_only_what_testing_reads_leaves_the_training_as_it_is(name: str) -> None:
     from core.training.setup import FREE_FIELDS
 
-    base = override(Config(), {"inference.mode": "near_online"})
+    base = override(Config(), {"inference.mode": "near_online", **NEEDS.get(name, {})})
     changed = override(base, {name: SWITCHES[name]})
     same = training_signature(changed) == training_signature(base)
     if name.startswith("inference.") or name == "data.test_size":

@@ -17,6 +17,8 @@ LEAST_PRODUCTS = 1_000_000
 """Multiply-adds from which on a product saves more time than oneDNN takes to be set up."""
 MOST_SUMMED = 8192
 """Rows whose sum a weight's gradient may be: oneDNN does not split a longer one over its blocks."""
+AVAILABLE = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+"""Whether this build of torch has oneDNN and its product, which torch does not document."""
 
 
 def _multiply(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -60,10 +62,10 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 def _quicker_by_onednn(x: Tensor, weight: Tensor) -> bool:
     return (
-        x.device.type == "cpu"
+        AVAILABLE
+        and x.device.type == "cpu"
         and x.dtype == weight.dtype == torch.float32
         and x.numel() * len(weight) >= LEAST_PRODUCTS
-        and torch.backends.mkldnn.is_available()
         and not torch.is_autocast_enabled("cpu")
         and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
         and not torch.compiler.is_compiling()

@@ -47,6 +47,7 @@ def test_an_isolated_process_measures_and_says_on_how_many_threads():
         "model, sample 1, at least 2",
         "model, sample 2, at least 2",
         "matrix-product rate and multiply-adds",
+        "energy",
     ]
     assert record["figures"]["fps_model"] > 0
     assert record["protocol"]["threads"] == 1

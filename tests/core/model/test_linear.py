@@ -57,3 +57,9 @@ def test_small_products_stay_with_torch(monkeypatch):
     monkeypatch.setattr(module, "LEAST_PRODUCTS", 5 * 7 * 4 + 1)
     out = linear(torch.randn(5, 7, requires_grad=True), torch.randn(4, 7))
     assert out.grad_fn.name() != "_ProductBackward"
+
+
+def test_a_torch_without_the_product_multiplies_as_it_always_did(monkeypatch):
+    monkeypatch.setattr("core.model.operators.linear.AVAILABLE", False)
+    x, weight = torch.randn(2000, 64), torch.randn(128, 64)
+    assert torch.equal(linear(x, weight), F.linear(x, weight))
