@@ -129,9 +129,11 @@ def _header(grid: GridRuns, frame: pd.DataFrame, tables: Sequence[Table]) -> Mar
         "Cells": f"{len(cells)} × {seeds} {'seed' if seeds == 1 else 'seeds'}",
         "Runs": ", ".join(f"{count} {state}" for state, count in states.most_common()),
         "Scored on": _scored_on(frame),
-        "Timed on": show_value(common_protocol(frame, "fps").get("device", "several or none")),
-        "Launched": grid.manifest.created.replace("T", " ").partition("+")[0],
     }
+    if "fps" in grid.manifest.measure:
+        device = common_protocol(frame, "fps").get("device", "nothing yet, or several devices")
+        facts["Timed on"] = show_value(device)
+    facts["Launched"] = grid.manifest.created.replace("T", " ").partition("+")[0]
     items = [tag("div", tag("dt", name), tag("dd", value)) for name, value in facts.items()]
     warnings = [ONE_SEED] if seeds == 1 else []
     failed = sum(count for state, count in states.items() if state in ("failed", "blocked"))
