@@ -87,6 +87,7 @@ def plan_grid(
     price = price_of(asked.store, plan, known)
     if probe and (trial := probe_of(plan, price, known)) is not None:
         run_launch(asked.store, trial, asked.target, asked.rules, LaunchOptions(wait=True))
+        plan = plan_launch(asked.store, asked.grid, target, asked.rules)  # it may be a cell's run
         price = price_of(asked.store, plan, known)
     console.print(plan_table(plan, known, price, len(plan.cells) if every else 60))
     if asked.budget is not None:

@@ -66,10 +66,12 @@ class OnThisMachine(Executor):
         alive = is_dispatched(evidence.journal, batch.id)
         if alive is None:  # not yet begun
             alive = time.time() - batch.created < STARTING_SECONDS
-        if state.name == "queued" and not (alive or evidence.submitting):
-            return None
         if state.name == "queued" and evidence.run.cancelled():
             return None  # whoever works through the batch will leave it
+        if state.name == "queued" and not (alive or evidence.submitting):
+            if (now := evidence.run.state(evidence.measure)).name != "queued":
+                return CellStatus(now)  # it has begun since the folder was read
+            return CellStatus(evidence.run.unqueued(evidence.measure), note="its launch ended")
         holder = state.holder if state.name == "running" else None
         return CellStatus(state, (holder or {}).get("job_id"))
 

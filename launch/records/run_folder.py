@@ -236,6 +236,11 @@ class RunFolder:
             return RunState("new")
         return self._ended(claim, measure)
 
+    def unqueued(self, measure: Iterable[str] = ()) -> RunState:
+        """The state as it was before the latest submission, which nobody is left to run."""
+        claim = lease.latest(self.state_folder)
+        return RunState("new") if claim is None else self._ended(claim, measure)
+
     def failed_measurements(self, measure: Iterable[str]) -> tuple[str, ...]:
         """Those of ``measure`` that were tried, failed and cost the run only their own figures."""
         return tuple(

@@ -86,7 +86,7 @@ def launch(
 
     Args:
         only: signatures of the runs that may be submitted; none: all.
-        check: is shown the plan before anything is written, and may refuse it.
+        check: is shown the plan before anything is taken back or written, and may refuse it.
         replace_queued: put those anew that are queued with other resources than they would be now.
         patient: where there is room for nothing, say so in the result alone.
 
@@ -98,9 +98,13 @@ def launch(
     with only_launcher(store, target) as (claim, launcher):
         plan = plan_launch(store, grid, target, rules, only=only, record=True)
         if replace_queued and plan.outdated:
+            outdated = set(map(id, plan.outdated))
+            anew = {c.cell.signature for c in plan.cells if id(c.status) in outdated}
+            check(plan_launch(store, grid, target, rules, only=only, record=True, anew=anew))
             target.executor.take_back(plan.outdated)
             plan = plan_launch(store, grid, target, rules, only=only, record=True)
-        check(plan)
+        else:
+            check(plan)
         unknown = sum(not c.status.certain for c in plan.cells)
         if unknown:
             logger.warning("of %d cells it is not known whether they run: launch again", unknown)

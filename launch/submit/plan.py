@@ -81,7 +81,8 @@ class LaunchPlan:
             return None
         causes = sorted({option(c.status.state.cause or "error") for c in left})
         again = " ".join(f"--retry {cause}" for cause in causes)
-        return f"{len(left)} failed runs are left as they are; to try them again: {again}"
+        what = "failed" if all(c.action == "failed" for c in left) else "failed or interrupted"
+        return f"{len(left)} {what} runs are left as they are; to try them again: {again}"
 
 
 def plan_launch(
@@ -92,11 +93,13 @@ def plan_launch(
     *,
     only: Collection[str] | None = None,
     record: bool = False,
+    anew: Collection[str] = (),
 ) -> LaunchPlan:
     """Decide about every cell of ``grid``.
 
     Args:
         only: signatures of the runs that may be submitted; none: all.
+        anew: signatures of queued runs that are planned as if they had been taken back.
         record: see :func:`launch.watch.survey.survey`; False: nothing is written anywhere.
 
     Raises:
@@ -107,6 +110,8 @@ def plan_launch(
     for cell in grid.all_cells:
         status = found.cells[cell.signature]
         action, note = _decide(store, cell, status, rules)
+        if action == "queued" and cell.signature in anew:
+            action = "resume" if status.state.attempt else "new"
         memory = None
         if status.state.cause == "out of memory" and action in ("failed", "retry"):
             memory = target.executor.more_memory(store, target.profile, cell)
@@ -233,4 +238,4 @@ def _decide(store: Store, cell: Cell, status: CellStatus, rules: RetryRules) -> 
         return ("failed" if state.name == "failed" else "stopped"), refusal
     if state.name == "failed":
         return "retry", f"failed: {state.cause}"
-    return "resume", state.cause or "unfinished"
+    return ("resume" if state.attempt else "new"), state.cause or "unfinished"

@@ -134,7 +134,7 @@ def test_a_dispatcher_that_dies_leaves_cells_that_can_be_launched_again(store, t
     os.kill(int(launched.batches[0][1]), signal.SIGKILL)
     wait_for(lambda: not is_dispatched(Journal(store), launched.batches[0][0].id), 30, "its lease")
     assert look(grid)[0][0] == "running"  # cells outlive their dispatcher
-    assert look(grid)[1:] == [("interrupted", "lost")] * 2
+    assert look(grid)[1:] == [("new", None)] * 2
     again = launch(store, grid, target(jobs=2), RetryRules())
     assert len(again.batches[0][0].signatures) == 2
     wait_until_over(look, grid)
@@ -289,7 +289,7 @@ for outcome in inline.Inline().run(journal.Journal(where), launched.batches[0][0
     import os; os.kill(os.getpid(), 9)
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
-    assert look(grid) == [("done", None), ("interrupted", "lost")]
+    assert look(grid) == [("done", None), ("new", None)]
     launched = launch(store, grid, target("inline"), RetryRules())
     assert [o for _, o in Inline().run(Journal(store), launched.batches[0][0])] == ["done"]
 
@@ -321,7 +321,7 @@ print(list(inline.Inline().run(journal.Journal(where), launched.batches[0][0])))
     process.send_signal(signal.SIGINT)
     assert "[('a=x,s0', 'stopped: terminated')]\n" in process.communicate(timeout=30)[0]
     assert run.checkpoint.exists()
-    assert look(grid) == [("interrupted", "terminated"), ("interrupted", "lost")]
+    assert look(grid) == [("interrupted", "terminated"), ("new", None)]
 
 
 def test_lanes_share_the_cores_unless_the_user_decided(monkeypatch):

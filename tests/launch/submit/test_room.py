@@ -186,6 +186,23 @@ def test_queued_cells_are_put_in_anew_where_the_profile_changed(store, toys, go,
     assert again.batches == ()
 
 
+def test_what_is_refused_takes_nothing_back(store, toys, go, fake_slurm):
+    grid = toys(toy_grid(2))
+    go(grid)
+    seen = []
+
+    def refuse(plan):
+        seen.append(plan)
+        raise UserError("too dear")
+
+    with pytest.raises(UserError, match="too dear"):
+        launch(store, grid, slurm_target(memory="2G"), RetryRules(), replace_queued=True,
+               check=refuse)  # fmt: skip
+    assert [c.name for b in seen[0].batches for c in b.cells] == ["a=x,s0", "a=x,s1"]
+    assert fake_slurm.calls("scancel") == []
+    assert [fake_slurm.state(100, k) for k in (0, 1)] == ["PENDING"] * 2
+
+
 def test_packed_cells_are_put_in_anew_too(store, toys, go, fake_slurm):
     grid = toys(toy_grid(4))
     go(grid, pack={"cells": 2})
