@@ -71,12 +71,12 @@ def test_a_signal_is_noted_and_kills_nothing():
 
 def test_a_signal_is_noted_while_the_main_thread_is_in_c_code():
     code = """
-import toy_cells
+import ctypes, toy_cells
 def act():
     print("noted", signals.reason, flush=True)
     os._exit(5)
 signals.after("warned", 0.1, act)
-toy_cells.block_in_c()
+toy_cells.block_in_c(ctypes.CDLL(None))
 """
     process = run_python(PRELUDE + code)
     time.sleep(0.2)
