@@ -57,7 +57,8 @@ def make_comparison(comparison: Comparison, clips: int = CLIPS) -> str:
 
 def _header(comparison: Comparison) -> Markup:
     gains = [gain for n in comparison.dataset.by_id if (gain := comparison.gain(n)) is not None]
-    better, worse = sum(g > 0 for g in gains), sum(g < 0 for g in gains)
+    seen = [round(100 * gain, 1) for gain in gains]  # as the table has it
+    better, worse = sum(g > 0 for g in seen), sum(g < 0 for g in seen)
     change = _change(comparison.other.diagnosis.blocks["AP"], comparison.base, "AP", "AP")
     same = len(gains) - better - worse
     facts = {
@@ -76,9 +77,9 @@ def _header(comparison: Comparison) -> Markup:
 
 
 def _summary(comparison: Comparison) -> Markup:
-    head = [tag("th", text) for text in ("Figure", "Of")]
+    head = [tag("th", "Figure")]
     names = (comparison.base.name, comparison.other.name, "Difference", "95 % over videos")
-    head += [tag("th", text, class_="number") for text in names]
+    head += [*(tag("th", text, class_="number") for text in names), tag("th", "Of")]
     rows = []
     for block, figures in _SUMMARY.items():
         drawn = comparison.other.diagnosis.blocks[block]
@@ -89,7 +90,7 @@ def _summary(comparison: Comparison) -> Markup:
             cells = [
                 tag("td", text, class_="number") for text in (before, after, difference, interval)
             ]
-            rows.append(tag("tr", tag("th", label, scope="row"), tag("td", OF[figure]), *cells))
+            rows.append(tag("tr", tag("th", label, scope="row"), *cells, tag("td", OF[figure])))
     return _scrolled(head, rows)
 
 
