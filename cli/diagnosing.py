@@ -72,10 +72,9 @@ def diagnose_results(
     from core.files import write_json
 
     hard = HardTracks(min_score, best_per_frame)
-    truth = read_annotations(ground_truth)
-    if split is not None:
-        truth = heldout_part(truth, split)
-    chosen = slicings(truth) + (read_slicings(slice_by, truth) if slice_by else [])
+    whole = read_annotations(ground_truth)
+    truth = whole if split is None else heldout_part(whole, split)
+    chosen = slicings(truth) + (read_slicings(slice_by, truth, whole) if slice_by else [])
     findings = examine(truth, results, hard)
     other = None
     if against is not None:

@@ -131,8 +131,13 @@ def track_occlusion(track: Track, others: Sequence[Track]) -> float:
     return float(np.mean(upper))
 
 
-def read_slicings(path: Path, dataset: VideoDataset) -> list[Slicing]:
+def read_slicings(
+    path: Path, dataset: VideoDataset, whole: VideoDataset | None = None
+) -> list[Slicing]:
     """Slicings of the user's own: a CSV of track ids and numbers, a slicing a column.
+
+    Args:
+        whole: what ``dataset`` is a part of; numbers of its other tracks are passed over.
 
     Raises:
         UserError: the file cannot be read, or names tracks that the dataset lacks.
@@ -145,7 +150,8 @@ def read_slicings(path: Path, dataset: VideoDataset) -> list[Slicing]:
     if not rows or None in rows[0] or len(rows[0]) < 2:
         raise UserError(f"{path}: expected a CSV with a head such as track_id,blur, and rows")
     first, *names = rows[0]
-    known = {track.id for track in dataset.tracks}
+    scored = {track.id for track in dataset.tracks}
+    known = {track.id for track in (whole or dataset).tracks}
     found: dict[str, dict[int, float]] = {name: {} for name in names}
     for line, row in enumerate(rows, start=2):
         number = int(_parsed(int, row[first], f"{path}, line {line}: {first}"))
@@ -156,7 +162,9 @@ def read_slicings(path: Path, dataset: VideoDataset) -> list[Slicing]:
             )
         for name in names:
             if row[name]:
-                found[name][number] = _parsed(float, row[name], f"{path}, line {line}: {name}")
+                value = _parsed(float, row[name], f"{path}, line {line}: {name}")
+                if number in scored:
+                    found[name][number] = value
     return [thirds(name, ("low", "middle", "high"), found[name]) for name in names]
 
 
