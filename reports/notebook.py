@@ -18,13 +18,13 @@ from reports.renderers.markdown import to_markdown
 from reports.tables.model import Table
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ShownTable:
     """A table that displays itself in a notebook, and in Markdown where it is printed."""
 
     table: Table
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return to_markdown(self.table)
 
     def _repr_html_(self) -> str:
@@ -34,17 +34,20 @@ class ShownTable:
         return to_latex(self.table)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ShownPlot:
     """A plot that displays itself in a notebook; ``plot.data`` is what is drawn."""
 
     plot: Plot
 
+    def __repr__(self) -> str:
+        return f"<plot {self.plot.name}: {self.plot.title}>"
+
     def _repr_svg_(self) -> str:
         return svg(self.plot)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Loaded:
     """A launched grid. Displayed, it is its result and first table.
 
@@ -84,6 +87,9 @@ class Loaded:
         if name not in plots:
             raise UserError(f"no plot {name!r}; this grid has: {', '.join(plots) or 'none'}")
         return plots[name]
+
+    def __repr__(self) -> str:
+        return to_markdown(self.made.tables[0])  # its result is in it
 
     def _repr_html_(self) -> str:
         return f"<p><b>{self.result}</b></p>{to_html(self.made.tables[0])}"
