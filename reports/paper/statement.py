@@ -62,13 +62,10 @@ def _data(frame: pd.DataFrame) -> Iterator[str]:
     name = said.get("data", "several data sets")
     cite = r"~\cite{ovis}" if "ovis" in name.lower() else ""
     videos = f" on {said['videos']} videos" if "videos" in said else ""
-    yield f"Scored{videos} of {name}{cite}, split: {said.get('split', 'varies')}."
+    yield f"Scored{videos} of {name}{cite}; split: {said.get('split', 'varies')}."
     yield r"AP is that of YouTube-VIS~\cite{youtubevis}."
-    shares = _values(frame, "data.holdout")
-    if shares and said.get("split") == "held-out":
-        seeds = ", ".join(_values(frame, "data.split_seed"))
-        yield f"Held out: a share of {', '.join(shares)} of the videos, drawn with seed {seeds}."
-        yield "Trained on all others."
+    if said.get("split", "").startswith("held out: ") and not _values(frame, "data.split_file"):
+        yield "Trained on all other videos."
 
 
 def _selection(frame: pd.DataFrame) -> Iterator[str]:

@@ -51,7 +51,7 @@ def test_the_statement_is_of_the_records(paper):
     said = (folder / "reproducibility.tex").read_text()
     for text in (
         "12 runs with the seeds 0, 1, 2, of which 10 are finished.",
-        "Scored on 32 videos of synthetic, split: held-out.",
+        "Scored on 32 videos of synthetic; split: held-out.",
         "The last checkpoint of every run is scored",
         "10 finished runs took 0.9 hours together",
         "CPU Xeon, 2 cores",
