@@ -53,6 +53,6 @@ def main() -> None:
     except OSError as error:
         if error.errno not in _OF_THE_MACHINE:
             raise
-        where = error.filename or "a file"
+        where = error.filename2 or error.filename or "a file"
         print(f"tevit: {where}: {error.strerror}; {_OF_THE_MACHINE[error.errno]}", file=sys.stderr)
         sys.exit(2)
