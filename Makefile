@@ -6,10 +6,11 @@ BIN = $(VENV)/bin
 DEMO_RUNS ?= demo
 PYTEST_ARGS ?=
 
-.PHONY: help demo test test-oldest test-pythons lint install test-tools mmdet test-mmdet clean
+.PHONY: help demo study test test-oldest test-pythons lint install test-tools mmdet test-mmdet clean
 
 help:
 	@echo "make demo        the component ablation at toy size: train, score, measure, report"
+	@echo "make study       the studies of docs/results: five seeds, an hour on two cores"
 	@echo "make test        install what the tests need, lint, type-check, run them all"
 	@echo "make test-oldest the tests that depend on versions, with the oldest libraries of setup.cfg"
 	@echo "make test-pythons  the same with every newer Python on this machine, newest libraries"
@@ -37,6 +38,13 @@ demo: install
 			"make demo again does only that" >&2; \
 	fi; \
 	exit $$status
+
+# where time belongs to the instance, and where it belongs to the frame
+study: install
+	@for grid in blinking light; do \
+		$(BIN)/tevit launch docs/results/$$grid.yaml --executor local --jobs 2 --wait \
+		&& $(BIN)/tevit report $$grid || exit 1; \
+	done
 
 # what the tests need beside Python: a real SLURM for the launcher's, LaTeX for the tables', a
 # browser for the page's.  Debian's packages, as root; elsewhere those tests skip and say so

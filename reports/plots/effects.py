@@ -20,6 +20,7 @@ from reports.tables.labels import Names, is_number
 
 _MOST = 6
 """Values of an axis that still make a line each, or a place each."""
+_APART = 0.04  # between lines at one place, so that bars do not cover each other
 
 
 def effects_plots(
@@ -93,7 +94,7 @@ def _draw(data: pd.DataFrame, canvas: Canvas, head: str, label: str) -> None:
     styles = looks(list(data["series"]))
     for number, (name, rows) in enumerate(data.groupby("series", sort=False)):
         style = styles[str(name)]
-        apart = 0.04 * (number - (len(styles) - 1) / 2)  # so that bars do not cover each other
+        apart = _APART * (number - (len(styles) - 1) / 2)
         x = [values.index(value) + apart for value in rows["value"]]
         errors = [rows["mean"] - rows["low"], rows["high"] - rows["mean"]]
         axes.errorbar(
@@ -113,7 +114,8 @@ def _draw(data: pd.DataFrame, canvas: Canvas, head: str, label: str) -> None:
     axes.set_ylabel(label)
     honest(axes)
     last = data[data["value"] == values[-1]]
-    ends = {str(r["series"]): (len(values) - 1.0, float(r["mean"])) for _, r in last.iterrows()}
+    right = len(values) - 1 + _APART * (len(styles) - 1) / 2  # beyond the last line's marker, too
+    ends = {str(r["series"]): (right, float(r["mean"])) for _, r in last.iterrows()}
     if len(styles) > 4:
         legend_above(canvas, styles)
     else:
