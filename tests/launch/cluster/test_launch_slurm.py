@@ -190,11 +190,11 @@ def test_planning_changes_nothing(store, toys, go, fake_slurm):
     fake_slurm.forget_calls()
     plan = plan_launch(store, grid, slurm_target(), RetryRules())
     assert [(c.action, c.note) for c in plan.cells] == [
-        ("resume", "timeout"),
+        ("new", "timeout"),
         ("new", ""),
         ("new", ""),
     ]
-    assert plan.counts() == {"resume": 1, "new": 2}
+    assert plan.counts() == {"new": 3}
     assert [len(batch.cells) for batch in plan.batches] == [3]
     assert sorted((p, p.stat().st_mtime_ns) for p in store.root.rglob("*")) == before
     assert {call.split()[0] for call in fake_slurm.calls()} <= {"squeue", "sacct", "scontrol"}
