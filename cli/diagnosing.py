@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from cli.options import StoreOption
+from cli.options import (
+    GroundTruth,
+    OtherPredictions,
+    Predictions,
+    RecordedSplit,
+    RecordOut,
+    ResamplesSeed,
+    StoreOption,
+)
 
 app = typer.Typer()
 
@@ -26,19 +34,11 @@ RunName = Annotated[str, typer.Argument(help="signature, its beginning, or a run
 
 @app.command("diagnose")
 def diagnose_results(
-    ground_truth: Annotated[Path, typer.Argument(help="annotations in YouTube-VIS format")],
-    results: Annotated[Path, typer.Argument(help="predictions, as `tevit predict` writes them")],
-    against: Annotated[
-        Path | None,
-        typer.Option(help="other predictions: print the differences with their intervals"),
-    ] = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="write the record to this file")
-    ] = None,
-    split: Annotated[
-        Path | None,
-        typer.Option(help="recorded split: score its held-out videos (a run folder's split.json)"),
-    ] = None,
+    ground_truth: GroundTruth,
+    results: Predictions,
+    against: OtherPredictions = None,
+    json_file: RecordOut = None,
+    split: RecordedSplit = None,
     slice_by: Annotated[
         Path | None,
         typer.Option(
@@ -48,7 +48,7 @@ def diagnose_results(
     min_score: MinScore = 0.3,
     best_per_frame: BestPerFrame = False,
     resamples: Resamples = 250,
-    seed: Annotated[int, typer.Option(min=0, help="seed of the resamples")] = 0,
+    seed: ResamplesSeed = 0,
 ) -> None:
     """Say why an AP is what it is: tracking figures, AP lost to each kind of error, AP of slices.
 

@@ -13,6 +13,7 @@ from cli.options import (
     AllRows,
     Asked,
     LaunchedGrid,
+    QueuedCells,
     Scale,
     StoreOption,
     launched,
@@ -267,8 +268,7 @@ def cancel_cells(
     from launch.cancel import cancel
 
     where, manifest = launched(grid, scale, store)
-    wanted = [manifest.cell(name) for name in cells] if cells else list(manifest.all_cells)
-    done = cancel(where, wanted)
+    done = cancel(where, manifest.chosen(cells))
     print(f"{len(done.cells)} cells cancelled" if done.cells else "nothing is queued or running")
     if done.problem:
         raise UserError(
@@ -279,9 +279,7 @@ def cancel_cells(
 @app.command("hold")
 def hold_cells(
     grid: LaunchedGrid,
-    cells: Annotated[
-        list[str] | None, typer.Argument(help="names or signatures; none: all that are queued")
-    ] = None,
+    cells: QueuedCells = None,
     scale: Scale = None,
     store: StoreOption = None,
 ) -> None:
@@ -295,9 +293,7 @@ def hold_cells(
 @app.command("release")
 def release_cells(
     grid: LaunchedGrid,
-    cells: Annotated[
-        list[str] | None, typer.Argument(help="names or signatures; none: all that are queued")
-    ] = None,
+    cells: QueuedCells = None,
     scale: Scale = None,
     store: StoreOption = None,
 ) -> None:
@@ -314,8 +310,7 @@ def _hold(
     from launch.cancel import hold
 
     where, manifest = launched(grid, scale, store)
-    wanted = [manifest.cell(name) for name in cells] if cells else list(manifest.all_cells)
-    done = hold(where, wanted, release=release)
+    done = hold(where, manifest.chosen(cells), release=release)
     word = "released" if release else "held"
     print(f"{len(done)} cells {word}" if done else "nothing is queued")
 

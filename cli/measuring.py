@@ -7,6 +7,14 @@ from typing import Annotated
 
 import typer
 
+from cli.options import (
+    GroundTruth,
+    OtherPredictions,
+    Predictions,
+    RecordedSplit,
+    RecordOut,
+    ResamplesSeed,
+)
 from core.errors import UserError
 
 app = typer.Typer()
@@ -48,26 +56,18 @@ Device = Annotated[
 
 @app.command("ap")
 def average_precision(
-    ground_truth: Annotated[Path, typer.Argument(help="annotations in YouTube-VIS format")],
-    results: Annotated[Path, typer.Argument(help="predictions, as `tevit predict` writes them")],
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="write the record to this file")
-    ] = None,
-    split: Annotated[
-        Path | None,
-        typer.Option(help="recorded split: score its held-out videos (a run folder's split.json)"),
-    ] = None,
-    against: Annotated[
-        Path | None,
-        typer.Option(help="other predictions: print the differences with their intervals"),
-    ] = None,
+    ground_truth: GroundTruth,
+    results: Predictions,
+    json_file: RecordOut = None,
+    split: RecordedSplit = None,
+    against: OtherPredictions = None,
     resamples: Annotated[
         int | None,
         typer.Option(
             "--bootstrap", min=0, help="resamples over videos; default: 1000 with --against, else 0"
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="seed of the resamples")] = 0,
+    seed: ResamplesSeed = 0,
 ) -> None:
     """Score predictions: YouTube-VIS AP and AR, by size and by class.
 

@@ -30,9 +30,25 @@ DataRoot = Annotated[
     typer.Option("--data", help="'synthetic', or a folder in YouTube-VIS format (data.root)"),
 ]
 
+GroundTruth = Annotated[Path, typer.Argument(help="annotations in YouTube-VIS format")]
+Predictions = Annotated[Path, typer.Argument(help="predictions, as `tevit predict` writes them")]
+RecordOut = Annotated[Path | None, typer.Option("--json", help="write the record to this file")]
+RecordedSplit = Annotated[
+    Path | None,
+    typer.Option(help="recorded split: score its held-out videos (a run folder's split.json)"),
+]
+OtherPredictions = Annotated[
+    Path | None,
+    typer.Option(help="other predictions: print the differences with their intervals"),
+]
+ResamplesSeed = Annotated[int, typer.Option(min=0, help="seed of the resamples")]
+
 GridToRun = Annotated[str, typer.Argument(metavar="GRID", help="a shipped grid, or a YAML file")]
 LaunchedGrid = Annotated[
     str, typer.Argument(metavar="GRID", help="name of a launched grid, or its file")
+]
+QueuedCells = Annotated[
+    list[str] | None, typer.Argument(help="names or signatures; none: all that are queued")
 ]
 StoreOption = Annotated[
     Path | None, typer.Option("--store", help="folder of the runs; none: $TEVIT_RUNS, or ./runs")

@@ -74,6 +74,14 @@ class Manifest:
         """Start runs, then cells."""
         return (*self.starts, *self.cells)
 
+    def chosen(self, names: Collection[str] | None) -> list[ManifestCell]:
+        """The cells of these names or signatures; none: all, and the runs that they start from.
+
+        Raises:
+            UserError: as of :meth:`cell`.
+        """
+        return [self.cell(name) for name in names] if names else list(self.all_cells)
+
     def cell(self, name: str) -> ManifestCell:
         """The cell of this name, signature, or unambiguous beginning of a signature.
 
