@@ -117,6 +117,7 @@ def _fps_caption(records: Sequence[Record]) -> str:
     lines = []
     if counts:
         lines.append(f"median of {min(counts)} calls or more{_what_is_missing(min(counts))}")
+    lines += matmul_rates(records)
     why_not = dict.fromkeys((r.get("energy") or {}).get("why_not") for r in records)
     lines += [f"energy: not measurable here: {reason}" for reason in why_not if reason]
     several = len(records) > 1
@@ -124,6 +125,18 @@ def _fps_caption(records: Sequence[Record]) -> str:
         of = f"{record['name']}: " if several else ""
         lines += [f"DRIFT: {of}{reason}" for reason in record["environment"].get("drift", [])]
     return "\n".join(lines)
+
+
+def matmul_rates(records: Sequence[Record]) -> list[str]:
+    """What this machine's matrix products reach, and by which library, a line a precision."""
+    found = {}
+    for record in records:
+        achieved = record.get("achieved") or {}
+        if "matmul_library" in achieved:
+            rate, library = achieved["matmul_rate"] / 1e9, achieved["matmul_library"]
+            found[_precision(record)] = f"matmul rate: {rate:.3g} G a second by {library}"
+    several = len(found) > 1
+    return [f"{line}, {precision}" if several else line for precision, line in found.items()]
 
 
 def _what_is_missing(calls: int) -> str:

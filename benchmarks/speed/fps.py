@@ -21,7 +21,7 @@ from benchmarks.machine.environment import device_name, environment
 from benchmarks.machine.memory import is_out_of_memory, peak_memory
 from benchmarks.machine.state import drift, machine_state
 from benchmarks.records import record_head
-from benchmarks.speed.matmul_rate import MatmulRate, backends, matmul_rate
+from benchmarks.speed.matmul_rate import MatmulRate, backends, matmul_rate, rate_facts
 from benchmarks.speed.statistics import median_interval, paired_ratio, tail_quantile, trend
 from benchmarks.speed.timing import Sampling, interleaved, unheard
 from benchmarks.workloads.workload import ClipShape, Workload
@@ -234,7 +234,7 @@ def _timed(workload: Workload, samples: Samples, rates: Sequence[MatmulRate]) ->
     Args:
         rates: before and after; the higher one is what the machine can do.
     """
-    rate = max(rates, key=lambda rate: rate.per_second)
+    machine = rate_facts(rates)
     scopes = {
         scope: scope_figures(by_name[workload.name], frames_of(workload, scope))
         for scope, by_name in samples.items()
@@ -244,7 +244,7 @@ def _timed(workload: Workload, samples: Samples, rates: Sequence[MatmulRate]) ->
     per_frame, why_not = _multiply_adds(workload)
     for scope in scopes.values():
         achieved = scope["fps"] * per_frame if per_frame is not None else None
-        scope["matmul_share"] = achieved / rate.per_second if achieved is not None else None
+        scope["matmul_share"] = achieved / machine["matmul_rate"] if achieved is not None else None
     share = scopes["model"]["matmul_share"] if "model" in scopes else None
     return {
         "scopes": scopes,
@@ -252,10 +252,7 @@ def _timed(workload: Workload, samples: Samples, rates: Sequence[MatmulRate]) ->
         "achieved": {
             "multiply_adds": per_frame,
             "why_not": why_not,
-            "matmul_rate": rate.per_second,
-            "matmul_rate_before": rates[0].per_second,
-            "matmul_rate_after": rates[-1].per_second,
-            "matmul_size": rate.size,
+            **machine,
         },
     }
 

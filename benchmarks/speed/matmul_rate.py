@@ -1,20 +1,29 @@
 """How fast this machine multiplies matrices: the yardstick for figures of other machines.
 
 A model's multiply-adds a second, divided by this rate (same device, precision and threads), is a
-share that can be compared between machines; frames a second cannot.
+share that can be compared between machines; frames a second cannot.  torch multiplies by several
+libraries, of which a model may use any, so the rate is that of the quickest one.
 """
 
 from __future__ import annotations
 
+import statistics
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 
-from benchmarks.speed.timing import Sampling, interleaved
+from benchmarks.speed.timing import Call, Sampling, interleaved
+from core.model.operators.linear import AVAILABLE as ONEDNN
+from core.model.operators.linear import multiply_by_onednn
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+TORCH = "torch.mm"
+"""By the library that torch picks; the only product of records that name none."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +48,12 @@ class Backends:
 
 
 def backends(device: torch.device) -> dict[str, Any]:
-    """The settings that are in force, for a protocol; a CPU has none."""
+    """For a protocol: the products that are tried, and the settings that are in force on a GPU."""
+    found: dict[str, Any] = {"matmul_libraries": list(_products(device, *[torch.empty(0)] * 3))}
     if device.type != "cuda":
-        return {}
+        return found
     return {
+        **found,
         "tf32_products": torch.backends.cuda.matmul.allow_tf32,
         "tf32_convolutions": torch.backends.cudnn.allow_tf32,
         "cudnn_benchmark": torch.backends.cudnn.benchmark,
@@ -51,17 +62,40 @@ def backends(device: torch.device) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class MatmulRate:
-    """Multiply-adds a second of a square matrix product of ``size``."""
+    """Multiply-adds a second of a square matrix product of ``size``, by each library."""
 
-    per_second: float
+    by_library: Mapping[str, float]
     size: int
-    samples_ms: list[float]
+
+    @property
+    def library(self) -> str:
+        """The quickest."""
+        return max(self.by_library, key=self.by_library.__getitem__)
+
+    @property
+    def per_second(self) -> float:
+        """Of the quickest library: what the machine can do."""
+        return self.by_library[self.library]
 
 
+def rate_facts(rates: Sequence[MatmulRate]) -> dict[str, Any]:
+    """For a record: the highest of the rates, by which library, and the first and the last."""
+    rate = max(rates, key=lambda rate: rate.per_second)
+    return {
+        "matmul_rate": rate.per_second,
+        "matmul_library": rate.library,
+        "matmul_rates": dict(rate.by_library),
+        "matmul_rate_before": rates[0].per_second,
+        "matmul_rate_after": rates[-1].per_second,
+        "matmul_size": rate.size,
+    }
+
+
+@torch.inference_mode()
 def matmul_rate(
     device: torch.device, precision: str, *, seconds: float = 1.0, size: int | None = None
 ) -> MatmulRate:
-    """Measure the rate of a large product of two square matrices, the median of its samples.
+    """Measure the rate of a large product of two square matrices, by each library in turns.
 
     Args:
         precision: ``fp32`` (with the process's own TF32 setting) or ``bf16``.
@@ -74,11 +108,22 @@ def matmul_rate(
         size = 8192 if device.type == "cuda" else _size_for(seconds / 10, dtype)
     a = torch.randn(size, size, dtype=dtype, device=device)
     b = torch.randn(size, size, dtype=dtype, device=device)
-    out = torch.empty_like(a)
     sampling = Sampling(warmup=2, min_samples=5, min_seconds=seconds)
-    samples = interleaved({"matmul": lambda: torch.mm(a, b, out=out)}, sampling, device)["matmul"]
-    median = sorted(samples)[len(samples) // 2]
-    return MatmulRate(size**3 / (median / 1e3), size, samples)
+    samples = interleaved(_products(device, a, b, torch.empty_like(a)), sampling, device)
+    rates = {name: 1e3 * size**3 / statistics.median(ms) for name, ms in samples.items()}
+    return MatmulRate(rates, size)
+
+
+def _products(
+    device: torch.device, a: torch.Tensor, b: torch.Tensor, out: torch.Tensor
+) -> dict[str, Call]:
+    """A product of ``a`` and ``b`` by each library, and on a GPU in both layouts of ``b``."""
+    products: dict[str, Call] = {TORCH: lambda: torch.mm(a, b, out=out)}
+    if device.type == "cuda":
+        products["F.linear"] = lambda: F.linear(a, b)
+    elif ONEDNN:
+        products["oneDNN"] = lambda: multiply_by_onednn(a, b, None)
+    return products
 
 
 def _size_for(seconds: float, dtype: torch.dtype) -> int:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from benchmarks.speed.isolated import SpeedJob, job_from_dict
+from benchmarks.speed.matmul_rate import TORCH
 from benchmarks.speed.statistics import FEWEST, LEVEL, MEDIAN_RESAMPLES, MedianInterval
 from core.errors import UserError
 from core.files import read_json
@@ -119,13 +120,19 @@ def compare(
             if new is None or scope not in new["scopes"]:
                 continue
             speedup = _ratio(values["samples_ms"], new["scopes"][scope]["samples_ms"])
-            rates = [record["achieved"]["matmul_rate"] for record in (old, new)]
-            by_rate = _times(speedup, rates[0] / rates[1])
+            by_rate = _times(speedup, _rates_ratio(old["achieved"], new["achieved"]))
             words = {_word(one, tolerance) for one in (speedup, by_rate)}
             unsteady = _unsteady("then", old) or _unsteady("now", new)
             word: Word = words.pop() if len(words) == 1 and not unsteady else "cannot tell"
             found.append(Comparison(old["name"], scope, speedup, by_rate, word, unsteady))
     return found
+
+
+def _rates_ratio(then: Mapping[str, Any], now: Mapping[str, Any]) -> float:
+    """Matrix-product rate then by now, of the library that was the quickest of those in both."""
+    old, new = (one.get("matmul_rates", {TORCH: one["matmul_rate"]}) for one in (then, now))
+    library = max(old.keys() & new.keys(), key=old.__getitem__)
+    return float(old[library] / new[library])
 
 
 def _unsteady(when: str, record: Mapping[str, Any]) -> str:

@@ -27,7 +27,7 @@ from benchmarks.machine.memory import peak_memory
 from benchmarks.machine.state import drift, machine_state
 from benchmarks.records import record_head
 from benchmarks.speed.fps import doubts, ratios, scope_figures
-from benchmarks.speed.matmul_rate import MatmulRate, backends, matmul_rate
+from benchmarks.speed.matmul_rate import MatmulRate, backends, matmul_rate, rate_facts
 from benchmarks.speed.statistics import median_interval, trend
 from benchmarks.speed.timing import Sampling, unheard
 from core.config.overrides import override
@@ -225,8 +225,8 @@ def _figures(
     mean_pixels = sum(run.pixels) / len(run.pixels)
     counted, pixels = run.multiply_adds()
     counted *= mean_pixels / pixels  # steps draw frames of several sizes
-    rate = max(rates, key=lambda one: one.per_second).per_second
-    share = counted / (step["median_ms"] / 1e3) / rate
+    machine = rate_facts(rates)
+    share = counted / (step["median_ms"] / 1e3) / machine["matmul_rate"]
     parts = {}
     for part in PARTS:
         median = median_interval(samples[part])
@@ -248,8 +248,6 @@ def _figures(
         "achieved": {
             "multiply_adds": counted,
             "counter": "torch, forward and backward",
-            "matmul_rate": rate,
-            "matmul_rate_before": rates[0].per_second,
-            "matmul_rate_after": rates[-1].per_second,
+            **machine,
         },
     }

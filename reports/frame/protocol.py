@@ -22,6 +22,7 @@ _DETAILS = frozenset(
     {
         *("counted", "not_counted", "unit", "scope", "clock", "device_type", "threads"),
         *("warmup", "host", "interleaved_with", "video_frames", "mask_size", "top_k", "queries"),
+        "matmul_libraries",
     }
 )
 

@@ -81,6 +81,16 @@ def test_speed_has_its_spread_protocol_and_share():
         assert words in shown
 
 
+def test_the_library_that_multiplies_quickest_is_named():
+    record = copy.deepcopy(FPS)
+    assert "matmul rate" not in text(fps_table([record])).splitlines()[-1]  # of an old record
+    record["achieved"] |= {"matmul_rate": 1.25e11, "matmul_library": "oneDNN"}
+    assert "matmul rate: 125 G a second by oneDNN\n" in text(fps_table([record]))
+    half = copy.deepcopy(record)
+    half["protocol"]["precision"], half["achieved"]["matmul_rate"] = "bf16", 2.5e11
+    assert "250 G a second by oneDNN, bf16" in text(fps_table([record, half]))
+
+
 def test_out_of_memory_is_a_row():
     shown = text(fps_table([FPS, {**FPS, "name": "big", "figures": None, "oom": "OOM at T=36"}]))
     assert "OOM at T=36" in shown

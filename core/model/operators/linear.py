@@ -21,7 +21,8 @@ AVAILABLE = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "
 """Whether this build of torch has oneDNN and its product, which torch does not document."""
 
 
-def _multiply(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def multiply_by_onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """``F.linear`` by oneDNN, without gradients: (..., I) by a weight (O, I) to (..., O)."""
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
 
 
@@ -31,7 +32,7 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
-        product = _multiply(x.flatten(0, -2), weight, bias)
+        product = multiply_by_onednn(x.flatten(0, -2), weight, bias)
         # no view to autograd, so that an activation may write into it
         return torch.ops.aten._unsafe_view(product, [*x.shape[:-1], len(weight)])
 
@@ -41,12 +42,12 @@ class _Product(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         for_x, for_weight, for_bias = ctx.needs_input_grad
         rows = grad.flatten(0, -2)
-        grad_x = _multiply(grad, weight.t(), None) if for_x else None
+        grad_x = multiply_by_onednn(grad, weight.t(), None) if for_x else None
         grad_weight = None
         if for_weight:
             left, right = rows.t(), x.flatten(0, -2)
             quick = len(rows) <= MOST_SUMMED
-            grad_weight = _multiply(left, right.t(), None) if quick else left @ right
+            grad_weight = multiply_by_onednn(left, right.t(), None) if quick else left @ right
         return grad_x, grad_weight, rows.sum(0) if for_bias else None
 
 
@@ -55,7 +56,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if not _quicker_by_onednn(x, weight):
         return F.linear(x, weight, bias)
     if not torch.is_grad_enabled():
-        return _multiply(x, weight, bias)
+        return multiply_by_onednn(x, weight, bias)
     product: Tensor = _Product.apply(x, weight, bias)
     return product
 

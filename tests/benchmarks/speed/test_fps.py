@@ -46,7 +46,7 @@ def workload(name="a", end_to_end=lambda: None, video_frames=10, **facts):
 def fixed_machine(monkeypatch):
     state = {"load_average": [0, 0, 0], "cpu_mhz": 1.0, "busy_processes": []}
     monkeypatch.setattr(fps, "machine_state", lambda device: state)
-    monkeypatch.setattr(fps, "matmul_rate", lambda device, p: MatmulRate(1e9, 64, [1.0]))
+    monkeypatch.setattr(fps, "matmul_rate", lambda device, p: MatmulRate({"torch.mm": 1e9}, 64))
     monkeypatch.setattr(fps, "usable_cores", lambda: 64)
     monkeypatch.setattr(fps, "cpu_quota", lambda: None)
 
@@ -195,7 +195,7 @@ def test_one_sample_has_no_interval_and_no_tail():
 
 def drift_of(monkeypatch, *rates):
     found = iter(rates)
-    monkeypatch.setattr(fps, "matmul_rate", lambda *_: MatmulRate(next(found), 64, [1.0]))
+    monkeypatch.setattr(fps, "matmul_rate", lambda *_: MatmulRate({"torch.mm": next(found)}, 64))
     (record,) = measure([workload()], CPU, QUICK, ["model"])
     return record
 

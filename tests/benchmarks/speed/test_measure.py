@@ -106,7 +106,8 @@ def test_one_cell_out_of_memory_has_the_protocol_of_its_neighbours(monkeypatch, 
         raise OutOfMemory("too much")
 
     (failed,) = fps_of_job(job, run)
-    monkeypatch.setattr("benchmarks.speed.fps.matmul_rate", lambda *_: MatmulRate(1e12, 1, []))
+    rate = MatmulRate({"torch.mm": 1e12}, 1)
+    monkeypatch.setattr("benchmarks.speed.fps.matmul_rate", lambda *_: rate)
     cpu = torch.device("cpu")
     (measured,) = time_workloads([spec.build(cpu)], cpu, job.sampling, job.scopes)
     assert failed["figures"] is None

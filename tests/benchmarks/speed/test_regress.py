@@ -52,6 +52,19 @@ def test_what_is_said_of_a_difference(now, word):
     assert f"a, step: {word}: " in found.sentence()
 
 
+def test_a_record_without_libraries_is_compared_by_the_one_that_it_was_measured_with():
+    old, new = record(100, rate=1e9), record(100, rate=2e9)
+    new["achieved"]["matmul_rates"] = {"torch.mm": 1e9, "oneDNN": 2e9}
+    (found,) = compare([old], [new])
+    assert (found.word, found.by_rate.value) == ("as fast", pytest.approx(1))
+    (found,) = compare([new], [old])
+    assert found.word == "as fast"
+    quicker = record(100, rate=4e9)
+    quicker["achieved"]["matmul_rates"] = {"torch.mm": 1e9, "oneDNN": 4e9}
+    (found,) = compare([new], [quicker])
+    assert (found.word, found.by_rate.value) == ("cannot tell", pytest.approx(0.5))
+
+
 def test_why_neither_number_counts_is_said():
     (found,) = compare([record(100, busy=1.5)], [record(125)])
     assert found.sentence().endswith("(then other processes computed on 1.5 cores)")

@@ -24,7 +24,7 @@ ONCE = Sampling(warmup=1, min_samples=3, min_seconds=0, max_samples=3)
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """The machine is not looked at for long."""
-    rate = MatmulRate(1e9, 256, [1.0])
+    rate = MatmulRate({"torch.mm": 1e9}, 256)
     monkeypatch.setattr(train_speed, "matmul_rate", lambda device, precision: rate)
     state = train_speed.machine_state
     monkeypatch.setattr(train_speed, "machine_state", lambda device: state(device, seconds=0.01))
@@ -120,10 +120,11 @@ def test_flags_are_set_and_part_of_a_gpus_protocol(value, flags):
     Backends(tf32=value, cudnn_benchmark=not value).set()
     before = backends(torch.device("cuda"))
     assert before == {
+        "matmul_libraries": ["torch.mm", "F.linear"],
         "tf32_products": value,
         "tf32_convolutions": value,
         "cudnn_benchmark": not value,
     }
     Backends().set()
     assert backends(torch.device("cuda")) == before
-    assert backends(torch.device("cpu")) == {}
+    assert list(backends(torch.device("cpu"))) == ["matmul_libraries"]
