@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["pytester"]  # for what is tested of this file itself
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 
 
@@ -27,8 +28,18 @@ def shared() -> Path:
 def pytest_runtest_makereport(item, call):
     """Under TEVIT_NO_SKIP=1 (CI) a skipped test fails, unless it needs a GPU or mmdet."""
     outcome = yield
-    report = outcome.get_result()
-    allowed = item.get_closest_marker("gpu") or item.get_closest_marker("mmdet")
+    _fail_if_skipped(item, outcome.get_result())
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_make_collect_report(collector):
+    """So does a file of tests that is skipped as a whole, by what it lacks or imports."""
+    outcome = yield
+    _fail_if_skipped(collector, outcome.get_result())
+
+
+def _fail_if_skipped(node, report):
+    allowed = node.get_closest_marker("gpu") or node.get_closest_marker("mmdet")
     must_run = os.environ.get("TEVIT_NO_SKIP") == "1" and not allowed
     if must_run and report.skipped and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
