@@ -39,6 +39,7 @@ from ablations.grid_file import (
     error_text,
 )
 from ablations.signature import SECTIONS, dataset_fault, training_signature
+from benchmarks.measurements import MEASUREMENTS
 from core.config.load import load_config
 from core.config.overrides import field_faults, field_names, set_field, unknown
 from core.config.schema import Config, DataConfig
@@ -177,6 +178,11 @@ class GridDraft:
     def usable(self) -> bool:
         """Whether every value of every axis is without fault."""
         return all(value.usable for axis in self.axes for value in axis.values)
+
+    def measured(self, seed: int) -> tuple[Measurement, ...]:
+        """What cells of ``seed`` measure: a speed is the config's, so one seed is enough."""
+        seeded = tuple(name for name in self.measure if not MEASUREMENTS[name].seedless)
+        return self.measure if seed == self.seeds[0] or not seeded else seeded
 
 
 def draft(
@@ -626,7 +632,7 @@ class _CellMaker:
         cells = []
         for config in self._configs(plan.base, combination, plan.seeds, f"cell {stem}"):
             name = f"{stem},s{config.seed}" if stem else f"s{config.seed}"
-            cell = Cell(name, config, labels, plan.measure)
+            cell = Cell(name, config, labels, plan.measured(config.seed))
             if plan.start is not None:
                 start = self._start(plan.start, combination, config.seed)
                 if start is None:

@@ -38,6 +38,7 @@ class Measurement:
         needs_predictions: the model is trained and the held-out videos are predicted first.
         early: cheap and independent of the weights, so it is done before the training.
         on_request: a grid that does not say what to measure does without it.
+        seedless: dear, and the same whatever the seed: the first of a cell's seeds has it alone.
         phrases: the best known protocol fields in words: a template and the fields that fill it.
         varied_by: protocol field to the switches that are expected to change it.
     """
@@ -49,5 +50,6 @@ class Measurement:
     needs_predictions: bool = False
     early: bool = False
     on_request: bool = False
+    seedless: bool = False
     phrases: tuple[tuple[str, ...], ...] = ()
     varied_by: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

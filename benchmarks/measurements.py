@@ -158,6 +158,7 @@ MEASUREMENTS: dict[str, Measurement] = {
             "Speed and memory",
             "Speed and memory",
             _fps,
+            seedless=True,
             phrases=(
                 ("{}", "device"),
                 ("{}", "precision"),
@@ -173,6 +174,7 @@ MEASUREMENTS: dict[str, Measurement] = {
             "Training speed",
             _train_speed,
             on_request=True,
+            seedless=True,
             phrases=(
                 ("{}", "device"),
                 ("{}", "precision"),

@@ -6,9 +6,15 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["pytester"]  # for what is tested of this file itself
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
+
+
+# how long an example takes says how busy the machine is, and nothing about the code
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 def need(path: Path) -> Path:

@@ -198,6 +198,22 @@ def test_measure() -> None:
 # --- names and scales --------------------------------------------------------------------------
 
 
+def test_a_speed_is_measured_for_the_first_seed_of_each_cell() -> None:
+    grid = build(
+        axes={"head.queries": [5, 6]},
+        seeds=[3, 1],
+        measure=["ap", "flops", "fps", "train_speed"],
+    )
+    assert {cell.name: cell.measure for cell in grid.cells} == {
+        "queries=5,s3": ("ap", "flops", "fps", "train_speed"),
+        "queries=5,s1": ("ap", "flops"),
+        "queries=6,s3": ("ap", "flops", "fps", "train_speed"),
+        "queries=6,s1": ("ap", "flops"),
+    }
+    alone = build(seeds=2, measure=["fps"])  # nothing else is asked of the second seed
+    assert [cell.measure for cell in alone.cells] == [("fps",), ("fps",)]
+
+
 def test_names() -> None:
     scales: dict[str, Any] = {"scales": {"tiny": {"base": "tiny"}}}
     assert build_grid(scales).name == "grid"
@@ -310,7 +326,7 @@ def test_ten_thousand_cells_are_planned_in_three_seconds(axes: dict[str, Any]) -
     assert min(taken) < 3
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.dictionaries(
         st.sampled_from(["head.queries", "head.stages", "train.steps", "train.warmup"]),

@@ -221,7 +221,7 @@ def test_canonical_is_plain_and_says_what_counts() -> None:
     assert "workers" not in plain["data"]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_equal_canonical_values_and_equal_signatures_go_together(data: st.DataObject) -> None:
     def draw() -> Config:

@@ -59,7 +59,7 @@ def predicted(boxes, score=0.9, category=1):
 BOX = (10, 20, 90, 120)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=seeds, ties=st.booleans())
 def test_equals_pycocotools_on_pixels(seed, ties):
     ground_truth, results = random_case(seed, ties=ties)
@@ -76,7 +76,7 @@ def test_the_random_cases_have_every_size_and_middling_scores():
         assert any(0 < value < 1 for value in values), name
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=seeds, shuffler=st.randoms(use_true_random=False))
 def test_order_and_names_of_videos_and_categories_do_not_matter(seed, shuffler):
     ground_truth, results = random_case(seed)

@@ -45,7 +45,7 @@ def resampled(result, counts):
     return {name: None if np.isnan(v[0]) else float(v[0]) for name, v in figures.items()}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 2**32 - 1),
     ties=st.booleans(),

@@ -160,7 +160,7 @@ def test_what_a_mended_track_would_find_is_found_once():
     assert losses == {"mask": pytest.approx(1 - ap)}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10_000), st.booleans())
 def test_every_track_has_one_kind_and_mending_never_costs(seed, ties):
     truth, results = random_case(seed, videos=4, categories=3, ties=ties, predictions=10)
@@ -185,7 +185,7 @@ def all_mended(errors):
         yield matched, len(reached & set(np.flatnonzero(wanted))), int(wanted.sum())
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10_000))
 def test_every_instance_is_found_or_has_an_error_that_explains_it(seed):
     truth, results = random_case(seed, videos=4, categories=3, predictions=10)

@@ -47,7 +47,7 @@ def test_matmul_refuses_shapes_that_do_not_fit():
         formulas.matmul((2, 3, 4), (3, 4, 5))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.booleans(), st.integers(1, 2), st.integers(1, 3), st.integers(1, 3), st.integers(1, 3),
     st.integers(1, 2), st.integers(3, 6),

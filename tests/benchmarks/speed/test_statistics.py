@@ -14,7 +14,7 @@ from benchmarks.speed.statistics import (
 times = st.lists(st.floats(0.1, 1e4), min_size=5, max_size=40)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(times)
 def test_median_lies_in_its_interval_and_in_the_samples_range(samples):
     found = median_interval(samples, resamples=200)

@@ -231,7 +231,7 @@ def configs(draw: st.DrawFn) -> Config:
     return override(Config(), values)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(configs())
 def test_plain_values_give_the_config_back(config: Config) -> None:
     plain = config.to_dict()
@@ -239,7 +239,7 @@ def test_plain_values_give_the_config_back(config: Config) -> None:
     assert config_from_dict(json.loads(json.dumps(plain))) == config
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(configs())
 def test_flattened_values_give_the_config_back(config: Config) -> None:
     flat = flatten(config.to_dict())
@@ -247,7 +247,7 @@ def test_flattened_values_give_the_config_back(config: Config) -> None:
     assert override(Config(), flat) == config
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(configs(), st.sampled_from(list(SWITCHES)))
 def test_an_assignment_as_typed_equals_the_value(config: Config, name: str) -> None:
     typed = parse_assignments([f"{name}={json.dumps(SWITCHES[name])}"])

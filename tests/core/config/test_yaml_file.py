@@ -96,7 +96,7 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(values)
 def test_json_is_yaml(value: object) -> None:
     assert parse_yaml(json.dumps(value, ensure_ascii=False)) == value

@@ -181,7 +181,7 @@ def test_more_masks_than_are_decoded_at_once():
         mask_areas([*masks, {"size": [6, 8], "counts": "1"}], 6, 8)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data())
 def test_random_masks_pass_and_are_measured(data):
     height, width = data.draw(st.integers(1, 70)), data.draw(st.integers(1, 70))
@@ -191,7 +191,7 @@ def test_random_masks_pass_and_are_measured(data):
     assert found.tolist() == pixels.sum((1, 2)).tolist()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_damaged_masks_pass_only_if_their_run_lengths_add_up(data):
     seed = data.draw(st.integers(0, 2**32 - 1))

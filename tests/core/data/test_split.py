@@ -3,7 +3,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from core.config.schema import DataConfig
@@ -24,7 +24,6 @@ def dataset(classes):
     return VideoDataset("test", videos, tracks, names, Path("instances.json"))
 
 
-@settings(deadline=None)
 @given(
     classes=st.lists(st.sets(st.integers(1, 5), max_size=3), min_size=2, max_size=60),
     holdout=st.floats(0.01, 0.99),
@@ -38,7 +37,6 @@ def test_every_video_on_one_side_in_the_asked_share(classes, holdout, seed):
     assert split == make_split(dataset(classes), data)
 
 
-@settings(deadline=None)
 @given(
     counts=st.lists(st.integers(2, 80), min_size=1, max_size=6),
     holdout=st.sampled_from([0.1, 0.2, 0.5]),

@@ -147,7 +147,7 @@ def test_it_loads_splits_and_gives_clips(plain):
     assert targets.masks.any()
 
 
-@settings(deadline=None, max_examples=12)
+@settings(max_examples=12)
 @given(
     frames=st.sampled_from([1, 2, 5, 20]),
     size=st.sampled_from([(64, 96), (32, 32), (96, 64), (100, 170)]),

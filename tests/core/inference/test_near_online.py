@@ -158,7 +158,7 @@ def test_empty_masks_and_no_tracks():
     assert match_tracks([], clip(0, [(0, 0.5, nothing)]), 0.3) == []
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.tuples(st.integers(0, 2), st.floats(0, 1)), max_size=12), st.integers(1, 5))
 def test_one_clip_is_offline(tracks, length):
     """Same tracks, same order, same scores to the last bit."""
@@ -200,7 +200,7 @@ def decoded_iou(ours, theirs, frames):
 masks = st.lists(st.one_of(st.none(), st.integers(-4, 36).map(box)), min_size=3, max_size=3)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(masks, min_size=1, max_size=3), st.lists(masks, min_size=1, max_size=3))
 def test_shared_iou_is_that_of_the_pixels(ours, theirs):
     ours[0] = ours[0][:2]  # a track that ends before the last shared frame

@@ -28,7 +28,7 @@ edge = st.floats(-60, 120, width=32)
 side = st.floats(0.5, 200, width=32)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(edge, edge, side, side), min_size=1, max_size=4))
 def test_equal_to_grid_sample(corners: list[tuple[float, float, float, float]]):
     boxes = torch.tensor([(x, y, x + w, y + h) for x, y, w, h in corners])

@@ -41,7 +41,7 @@ coordinate = st.floats(-300, 400, width=32)
 box = st.tuples(coordinate, coordinate, st.floats(0, 500, width=32), st.floats(0, 500, width=32))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(box, min_size=1, max_size=8), st.sampled_from([7, 14]))
 def test_equal_to_torchvision(corners: list[tuple[float, float, float, float]], bins: int):
     pyramid, levels = pyramid_of()
