@@ -23,6 +23,13 @@ _SWIN_L = {
     "backbone.drop_path": 0.3,
     "head.queries": 300,
 }
+# drop path as QueryInst has it for Swin-T, Swin's own detectors for the sizes between
+_SWINS: dict[str, dict[str, Any]] = {
+    "swin_t": {"backbone.name": "swin_t", "backbone.drop_path": 0.2},
+    "swin_s": {"backbone.name": "swin_s", "backbone.drop_path": 0.2},
+    "swin_b": {"backbone.name": "swin_b", "backbone.drop_path": 0.3},
+    "swin_l": _SWIN_L,
+}
 # QueryInst, 3x multi-scale: 36 epochs of the 117,266 images of COCO train2017 with instances, /10
 # after 27 and 33
 _QUERYINST_COCO = {
@@ -52,10 +59,18 @@ PRESETS: dict[str, dict[str, Any]] = {
         "data.train_resize": "choice",
         "data.test_size": [1333, 480],
     },
-    # What each of them starts from: a per-frame model of COCO's images.
+    # What video models start from: a per-frame model of COCO's images, for each backbone.
     "queryinst_coco": _QUERYINST_COCO,
     "queryinst_coco_r50": {**_QUERYINST_COCO, **_R50},
-    "queryinst_coco_swin_l": {**_QUERYINST_COCO, **_SWIN_L, "train.clip_norm": 1.0},
+    "queryinst_coco_r101": {**_QUERYINST_COCO, **_R50, "backbone.name": "resnet101"},
+    **{
+        f"queryinst_coco_{name}": {**_QUERYINST_COCO, **swin, "train.clip_norm": 1.0}
+        for name, swin in _SWINS.items()
+    },
+    **{
+        f"queryinst_coco_pvt_v2_b{size}": {**_QUERYINST_COCO, "backbone.name": f"pvt_v2_b{size}"}
+        for size in (0, 2, 3, 4, 5)
+    },
     # Learns the synthetic data on two CPU cores in about two minutes.
     "tiny": {
         "backbone.name": "pvt_v2_b0",

@@ -16,7 +16,7 @@ from ablations.signature import signature
 from ablations.table_spec import parse_specs
 from cli import app
 from core.config.overrides import override
-from core.config.presets import preset
+from core.config.presets import PRESETS, preset
 from core.config.schema import Config
 from core.model.tevit import build_model
 
@@ -191,6 +191,24 @@ def test_backbones() -> None:
     assert len(load_grid("backbones").start_cells) == len(names), "one for all seeds"
     swin = next(c.config for c in cells if c.config.backbone.name == "swin_l")
     assert swin.backbone == preset("tevit_swin_l").backbone
+
+
+def test_backbones_start_from_images_by_the_preset_of_each(tmp_path: Path) -> None:
+    (tmp_path / "instances.json").write_text("{}")
+    roots = {"data.root": str(tmp_path), "start.data.root": str(tmp_path / "instances.json")}
+    starts = {
+        cell.config.backbone.name: cell.config
+        for cell in load_grid("backbones", scale="coco", overrides=roots).start_cells
+    }
+    presets = [config for n in PRESETS if n.startswith("queryinst") for config in [preset(n)]]
+    assert len(starts) == 6
+    for config in presets:
+        if (start := starts.get(config.backbone.name)) is not None:
+            assert start.backbone == config.backbone
+            # the recipe is one for all, so what the larger Swin has of its own stays out
+            assert override(start, {"data.root": "coco"}) == override(
+                config, {"train.clip_norm": 0.1, "head.queries": 100}
+            )
 
 
 @pytest.mark.parametrize("name", tiny_cells())

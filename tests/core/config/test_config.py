@@ -382,6 +382,20 @@ def test_published_settings() -> None:
     assert swin.data.train_resize == "choice"
 
 
+def test_every_backbone_has_a_start_of_images_by_the_same_recipe() -> None:
+    starts = {n: preset(n) for n in PRESETS if n.startswith("queryinst_coco")}
+    names = [config.backbone.name for config in starts.values()]
+    assert sorted(names) == sorted(n for t in (PVTName, ResNetName, SwinName) for n in get_args(t))
+    recipe = preset("queryinst_coco")
+    for name, config in starts.items():
+        assert config.data == recipe.data and config.train.steps == recipe.train.steps
+        assert config.head.kind == "per_frame" and config.messenger.tokens == 0
+        clipped = 1.0 if "swin" in name else 0.1
+        assert config.train == recipe.train.model_copy(update={"clip_norm": clipped})
+    assert starts["queryinst_coco_r50"].backbone == preset("tevit_r50").backbone
+    assert starts["queryinst_coco_swin_l"].backbone == preset("tevit_swin_l").backbone
+
+
 def test_unknown_preset_lists_the_known() -> None:
     with pytest.raises(ConfigError) as error:
         preset("tinny")
