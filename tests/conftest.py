@@ -9,6 +9,13 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["pytester"]  # for what is tested of this file itself
+
+# a busy machine is no fault: how long an example may take, the test itself says where it matters
+settings.register_profile(
+    "at any speed", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("at any speed")
+
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 
 
