@@ -48,6 +48,8 @@ def hold(store: Store, cells: Sequence[ManifestCell], *, release: bool) -> list[
                 f"submitted by the executor {name or 'unknown'}, which is not known here"
             )
         EXECUTORS[name].hold(statuses, release=release)
+    for signature in dict.fromkeys(c.signature for c in queued):
+        store.run(signature).mark_held(held=not release)
     return queued
 
 

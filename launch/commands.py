@@ -18,9 +18,9 @@ from launch.costs import costs_of
 from launch.executors.base import Target
 from launch.executors.profile import make_profile
 from launch.executors.table import EXECUTORS
-from launch.price.price import Budget, Price, price_of
+from launch.price.price import Budget, Price, price_of, under_way
 from launch.price.record import remember, spent_of
-from launch.price.text import spent_lines
+from launch.price.text import price_lines, spent_lines
 from launch.records.failures import FailureGroup, group_failures
 from launch.records.journal import Journal
 from launch.records.run_folder import RunFolder
@@ -76,7 +76,8 @@ def run_launch(
     prices: list[Price] = []
 
     def check(plan: LaunchPlan) -> None:
-        cells = [cell for batch in plan.batches for cell in batch.cells]
+        going = [batch for _, batch in under_way(plan)]
+        cells = [cell for batch in (*plan.batches, *going) for cell in batch.cells]
         prices.append(price_of(store, plan, costs_of(store, cells, count=False)))
         if options.budget is not None:
             options.budget.charge(prices[-1], grid.name)
@@ -93,6 +94,9 @@ def run_launch(
     )
     remember(store, grid.name, prices[-1], done.submitted)
     say(console, submitted_text(done))
+    if prices[-1].cells:
+        for line in price_lines(done.plan, prices[-1]):
+            say(console, line)
     for problem in done.plan.problems:
         say(console, f"! {problem}", "yellow")
     if left := done.plan.left_text():

@@ -193,16 +193,18 @@ class Evidence:
     def job(self) -> Job | None:
         """The task, if the scheduler knows it.
 
-        Of a packed batch the one that runs the cell or ran it last; for a cell that waits, any
-        that lives, since each takes what waits.
+        Of a packed batch the one that runs the cell or ran it last, be it of another batch; for a
+        cell that waits, any that lives and takes what waits.
         """
         if not self.batch.pack:
             return self.answers.jobs.get((self.batch.id, self.index))
-        jobs = self.answers.of_batch(self.batch.id)
+        jobs, holder = self.answers.of_batch(self.batch.id), self.state.holder or {}
+        theirs = [] if self.state.queued else self.answers.of_batch(str(holder.get("worker")))
+        last = [job for job in (*jobs, *theirs) if job.id == holder.get("job_id")]
         if self.state.name == "queued":
-            return max(jobs, key=lambda job: (job.live, job.state == "RUNNING"), default=None)
-        name = (self.state.holder or {}).get("job_id")
-        return next((job for job in jobs if job.id == name), None)
+            able = [*jobs, *(last if theirs else [])]
+            return max(able, key=lambda job: (job.live, job.state == "RUNNING"), default=None)
+        return last[0] if last else None
 
     @property
     def submitting(self) -> bool:

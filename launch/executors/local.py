@@ -37,6 +37,7 @@ from launch.executors.base import (
 )
 from launch.executors.profile import Profile, load_profile, make_profile
 from launch.node import stop
+from launch.node.elsewhere import Elsewhere
 from launch.node.task import CellTask
 from launch.records import lease
 from launch.records.journal import Batch, Journal
@@ -157,8 +158,8 @@ class Lane:
     """A place where one cell at a time runs, with the GPUs that belong to it."""
 
     executor: Any
-    python: Callable[[int], str]
-    """What the task of this index is run with."""
+    python: Callable[[CellTask], str]
+    """What a task is run with."""
     job: Any = None
 
     def free(self) -> bool:
@@ -179,7 +180,7 @@ def is_dispatched(journal: Journal, batch: str) -> bool | None:
 
 
 def dispatch(journal: Journal, batch: Batch, *, poll: float = POLL_SECONDS) -> None:
-    """Run every cell of ``batch``; returns when the last one has ended.
+    """Run every cell of ``batch``, and what else of the grid waits; returns when all have ended.
 
     Told to stop (SIGTERM), it starts no further cell and waits for those that run.
     """
@@ -188,21 +189,43 @@ def dispatch(journal: Journal, batch: Batch, *, poll: float = POLL_SECONDS) -> N
     with lease.beating(claim):
         dealt = batch.parameters["gpus"]
         lanes = [_lane(journal, batch, gpus, cpu_threads(len(dealt))) for gpus in dealt]
-        tasks = tasks_of(journal, batch)
-        while tasks and (lane := _next_lane(lanes, signals, poll)) is not None:
+        own = tasks_of(journal, batch)
+        elsewhere = Elsewhere(journal.file(batch), lambda task: _waits(journal, task))
+        tasks = [*own]
+        while (lane := _next_lane(lanes, signals, poll)) is not None:
             task = next((t for t in tasks if _may_begin(journal, t)), None)
+            if task is not None:
+                tasks.remove(task)
+            elif not tasks:
+                idle = all(lane.free() for lane in lanes)
+                task = elsewhere.next(idle=idle)
+                if idle and task is None:
+                    break
             if task is None:
                 time.sleep(poll)
-                continue
-            tasks.remove(task)
-            if not RunFolder(Path(task.folder)).cancelled():
-                lane.executor.python = lane.python(task.index)
+            elif not RunFolder(Path(task.folder)).cancelled():
+                lane.executor.python = lane.python(task)
                 lane.job = lane.executor.submit(task)
         while not all(lane.free() for lane in lanes):
             time.sleep(poll)
         if batch.parameters.get("then") and not signals():
+            while any(map(_is_running, own)):
+                time.sleep(poll)
             subprocess.run(batch.parameters["then"], check=False)
     claim.end({"outcome": "done"})
+
+
+def _waits(journal: Journal, task: CellTask) -> bool:
+    """Whether a cell of another dispatcher's waits for its turn there."""
+    run = RunFolder(Path(task.folder))
+    queued = run.state(run.measure()).name == "queued" and not run.cancelled()
+    return queued and is_dispatched(journal, task.batch) is True
+
+
+def _is_running(task: CellTask) -> bool:
+    """Whether a cell is at work, be it with another dispatcher."""
+    run = RunFolder(Path(task.folder))
+    return run.state(run.measure()).name == "running"
 
 
 def _may_begin(journal: Journal, task: CellTask) -> bool:
@@ -237,8 +260,9 @@ def _lane(journal: Journal, batch: Batch, gpus: list[str], threads: int) -> Lane
     )
     executor._throttling = 0.0  # it is meant for schedulers
 
-    def python(index: int) -> str:
-        command = worker_command(journal, batch, index=index)
+    def python(task: CellTask) -> str:
+        its = batch if task.worker is None else journal.read(task.batch)
+        command = worker_command(journal, its, index=task.index)
         return f"env {visible} OMP_NUM_THREADS={threads} {command}"
 
     return Lane(executor, python)

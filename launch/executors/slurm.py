@@ -307,9 +307,8 @@ class Slurm(Executor):
             elif cell.job_id:
                 ids.append(cell.job_id)
         for batch in packed.values():
-            runs = map(journal.store.run, batch.signatures)
             job_id = journal.job_id(batch.id)
-            if job_id and not any(_needs_a_job(run) for run in runs):
+            if job_id and not any(map(_needs_a_job, _runs_of_jobs(journal, batch))):
                 ids.append(job_id)
         try:
             queries.scancel(list(dict.fromkeys(ids)))
@@ -343,11 +342,12 @@ class Slurm(Executor):
 
     def log(self, journal: Journal, batch: Batch, index: int) -> Path | None:
         """What the job's script and its steps wrote."""
-        job_id = self.job_id(journal, batch, index)
+        job_id, where = self.job_id(journal, batch, index), batch.id
         if batch.pack:
             last = lease.latest(journal.store.run(batch.signatures[index]).state_folder)
             job_id = last.holder.get("job_id") if last else None
-        return journal.submitit_folder(batch.id) / f"{job_id}_0_log.out" if job_id else None
+            where = (last.holder.get("worker") if last else None) or where
+        return journal.submitit_folder(where) / f"{job_id}_0_log.out" if job_id else None
 
 
 def _live(state: RunState, job: Job) -> CellStatus:
@@ -374,6 +374,16 @@ def _packed(run: RunFolder, state: RunState, job: Job) -> CellStatus | None:
     if queries.LIVE.get(job.state) != "queued":
         note = "packed: waits for its turn"
     return CellStatus(state, job.array, note)
+
+
+def _runs_of_jobs(journal: Journal, batch: Batch) -> Iterator[RunFolder]:
+    """The cells of a packed batch, and those of others that its jobs have taken."""
+    yield from map(journal.store.run, batch.signatures)
+    for cell in journal.store.manifest(batch.grid).all_cells:
+        run = journal.store.run(cell.signature)
+        last = lease.latest(run.state_folder)
+        if last is not None and last.end is None and last.holder.get("worker") == batch.id:
+            yield run
 
 
 def _needs_a_job(run: RunFolder) -> bool:

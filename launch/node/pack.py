@@ -1,10 +1,11 @@
 """Several cells in one job: a worker that keeps the GPU that it got busy until its time is over.
 
 A packed batch has as many jobs as its cells need at ``cells`` each, and each job runs a worker.  A
-worker begins with its own share and goes on with whatever else of the batch waits, so none ends
-while there is work.  Each cell runs in a process forked from the worker, after the slow imports:
-it has a lease, a log and a failure of its own, and whatever ends it (an exception, a crash, want
-of memory) ends no other.
+worker begins with its own share, goes on with whatever else of the batch waits, and then with what
+waits of the grid and needs the same (:mod:`launch.node.elsewhere`), so none ends while there is
+work.  Each cell runs in a process forked from the worker, after the slow imports: it has a lease,
+a log and a failure of its own, and whatever ends it (an exception, a crash, want of memory) ends
+no other.
 
 Warned of the time limit or of a preemption, every cell writes its checkpoint and gives its lease
 back; then the worker has the job started again, if anything is left to do.
@@ -18,13 +19,14 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 from core.files import read_json
 from launch.node import stop
+from launch.node.elsewhere import Elsewhere
 from launch.node.job_environment import JobEnvironment, requeue
 from launch.node.task import (
     EXIT_REQUEUED,
@@ -58,7 +60,7 @@ class PackTask:
     index: int
 
     def __call__(self) -> str:
-        """Run cells until none of the batch waits, or the job's time is over."""
+        """Run cells until none waits that it may run, or the job's time is over."""
         return _Worker(Path(self.batch_file), self.index, stop.install()).work()
 
     def checkpoint(self) -> Any:
@@ -98,26 +100,24 @@ class _Worker:
         self.where, self.started = JobEnvironment.detect(), time.monotonic()
         self.limit = memory_limit()
         _prepare(record["function"], self.width)
-        waiting = iter(self.tasks)
+        self.elsewhere = Elsewhere(self.batch_file, self._waits)
+        self.waiting = filter(self._waits, [*self.tasks])
         while True:
             self._reap()
             self._pass_on()
             self._watch_memory()
             if not self.signals():
-                self._fill(waiting)
+                self._fill()
             if not self.running and not self.signals():
-                return "nothing of the batch waits"
+                return "nothing waits"
             if not self.running and self.signals.reason == "warned":
                 return self._leave()
             time.sleep(POLL_SECONDS)
 
     # --- cells
 
-    def _fill(self, waiting: Iterator[CellTask]) -> None:
-        while len(self.running) < self.width:
-            task = next((t for t in waiting if self._waits(t)), None)
-            if task is None:
-                return
+    def _fill(self) -> None:
+        while len(self.running) < self.width and (task := self._next()) is not None:
             with stop.put_off():  # until the child is ready for signals
                 pid = os.fork()
                 if pid == 0:
@@ -125,8 +125,16 @@ class _Worker:
             self.running[pid] = task
             logger.info("%s begins in process %d", task.folder, pid)
 
+    def _next(self) -> CellTask | None:
+        """Of the own batch first, then of others."""
+        if (task := next(self.waiting, None)) is not None:
+            return task
+        if (task := self.elsewhere.next(idle=not self.running)) is not None:
+            self.tasks.append(task)
+        return task
+
     def _waits(self, task: CellTask) -> bool:
-        """Whether a cell of the batch is there to be run, and no other worker is at it."""
+        """Whether a cell is there to be run, and no other worker is at it."""
         run = RunFolder(Path(task.folder))
         state = run.state(run.measure())
         latest = (state.submission or {}).get("batch", "")  # ids of batches rise with time

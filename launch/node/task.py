@@ -58,6 +58,8 @@ class CellTask:
         code: the code that it is to run, or None: whatever Python finds.
         packed: whether it runs in a process of its own beside other cells of the same job (see
             :mod:`launch.node.pack`), so that having the job started again is not its business.
+        worker: id of the batch whose job runs it, if that is not its own
+            (see :mod:`launch.node.elsewhere`).
     """
 
     folder: str
@@ -68,6 +70,7 @@ class CellTask:
     minutes: float | None = None
     code: str | None = None
     packed: bool = False
+    worker: str | None = None
 
     def __call__(self) -> str:
         """Run the cell; says what became of it (the run folder says it, too)."""
@@ -127,6 +130,8 @@ def _lead(task: CellTask, run: RunFolder, where: JobEnvironment, signals: stop.S
             run.write_queued({**mark, "cause": failures.BLOCKED})
         return f"blocked by {start.name}"
     facts = where.facts() | {"batch": task.batch, "index": task.index, "progress": progress(run)}
+    if task.worker is not None:
+        facts["worker"] = task.worker
     if task.code is not None:  # a wheel may have been replaced since
         installed = code_identity()["kind"] == "installed"
         facts["code"] = code_identity()["id"] if installed else task.code

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from statistics import median
 
@@ -12,11 +12,12 @@ from ablations.cell import Cell
 from core.errors import UserError
 from launch.costs import Costs
 from launch.executors.base import BatchPlan, Executor, Share
+from launch.executors.table import EXECUTORS
 from launch.price.estimate import NOTHING, Range, Rule, Sample
 from launch.price.observed import Load, Observed, load_of, observe, takes_steps
 from launch.records.store import Store
 from launch.records.summary import last_line
-from launch.submit.plan import LaunchPlan
+from launch.submit.plan import CellPlan, LaunchPlan
 
 PROBE_ADVICE = "tevit plan GRID --probe tries the dearest cell for a few steps"
 
@@ -74,6 +75,8 @@ class Price:
         clock: seconds until all that have a price have ended, if nothing has to queue.
         runs: finished runs that the prices come of.
         unmeasured: measurements that are wanted and that no such run has made; they are left out.
+        under_way: what remains of the cells that are queued or running already, which is not in
+            this price.
     """
 
     cells: Mapping[str, CellPrice] = field(default_factory=dict)
@@ -81,6 +84,7 @@ class Price:
     clock: Range = NOTHING
     runs: int = 0
     unmeasured: frozenset[str] = frozenset()
+    under_way: Price | None = None
 
     def hours(self, *, gpu: bool) -> Range:
         """GPU hours, or core hours of the cells without a GPU."""
@@ -105,18 +109,48 @@ def price_of(store: Store, plan: LaunchPlan, costs: Mapping[str, Costs]) -> Pric
     Args:
         costs: of the cells' models, by signature.
     """
-    if not plan.batches:
+    going = under_way(plan)
+    if not plan.batches and not going:
         return Price()
     runs = observe(store, [cell.signature for cell in plan.grid.all_cells])
+    left = {c.cell.signature: _steps_left(store, c.cell, c.action == "new") for c in plan.cells}
+    submitted = [(plan.target.executor, batch) for batch in plan.batches]
+    price = _priced(submitted, runs, costs, left)
+    return replace(price, under_way=_priced(going, runs, costs, left) if going else None)
+
+
+def under_way(plan: LaunchPlan) -> list[tuple[Executor, BatchPlan]]:
+    """The cells of a grid that are queued or running, as they were submitted."""
+    cells: dict[str, list[CellPlan]] = {}
+    for cell in plan.cells:
+        if cell.first and cell.action in ("queued", "running") and cell.status.batch is not None:
+            cells.setdefault(cell.status.batch.id, []).append(cell)
+    found = []
+    for group in cells.values():
+        batch = group[0].status.batch
+        if batch is not None and (executor := EXECUTORS.get(batch.executor)) is not None:
+            waiting = tuple(cell.cell for cell in group)
+            found.append((executor, BatchPlan(waiting, batch.parameters, pack=batch.pack)))
+    return found
+
+
+def _priced(
+    batches: Sequence[tuple[Executor, BatchPlan]],
+    runs: Sequence[Observed],
+    costs: Mapping[str, Costs],
+    left: Mapping[str, int],
+) -> Price:
     priced: dict[str, CellPrice] = {}
     unknown: list[str] = []
     used: set[int] = set()
     unmeasured: set[str] = set()
-    left = {c.cell.signature: _steps_left(store, c.cell, c.action == "new") for c in plan.cells}
-    for batch in plan.batches:
-        share = plan.target.executor.share(batch) if runs else Share(1, 0, 1)
-        there = _on(plan.target.executor, batch, share, runs)
-        desk = _Desk(there, share)
+    for executor, batch in batches:
+        try:
+            share = executor.share(batch) if runs else None
+        except (KeyError, TypeError, ValueError):  # the record of an older version
+            share = None
+        there = _on(executor, batch, share, runs) if share else []
+        desk = _Desk(there, share or Share(1, 0, 1))
         for cell in batch.cells:
             load = load_of(cell.config, costs.get(cell.signature, Costs()).multiply_adds)
             price = desk.price(load, frozenset(cell.measure), left[cell.signature])
@@ -126,7 +160,8 @@ def price_of(store: Store, plan: LaunchPlan, costs: Mapping[str, Costs]) -> Pric
                 priced[cell.signature] = price
                 unmeasured |= set(cell.measure) - desk.measured
         used |= set(map(id, there)) if desk.sold else set()
-    clocks = [_clock(plan, priced, end) for end in ("low", "mid", "high")]
+    plans = [batch for _, batch in batches]
+    clocks = [_clock(plans, priced, end) for end in ("low", "mid", "high")]
     return Price(priced, tuple(unknown), Range(*clocks), len(used), frozenset(unmeasured))
 
 
@@ -220,10 +255,10 @@ class _Desk:
         return self._rules[which].predict(Sample(load.key, load.family, work))
 
 
-def _clock(plan: LaunchPlan, priced: Mapping[str, CellPrice], end: str) -> float:
+def _clock(batches: Sequence[BatchPlan], priced: Mapping[str, CellPrice], end: str) -> float:
     """Seconds until the last cell has ended, each batch with as many at a time as it may."""
     ends: dict[str, float] = {}
-    for batch in plan.batches:
+    for batch in batches:
         begin = ends.get(batch.after or "", 0.0)
         free: list[float] = []
         for cell in batch.cells:

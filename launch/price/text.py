@@ -16,15 +16,11 @@ GIB = 2**30
 def price_lines(plan: LaunchPlan, price: Price) -> list[str]:
     """What a launch will cost, by what that is known, and what is not."""
     count = len(price.cells) + len(price.unknown)
+    lines = _under_way(price.under_way) if price.under_way else []
     if not count:
-        return []
-    lines = []
+        return lines
     if price.cells:
-        parts = [
-            f"{_spread(hours)} {unit} hours"
-            for unit, hours in (("GPU", price.hours(gpu=True)), ("core", price.hours(gpu=False)))
-            if hours.mid
-        ]
+        parts = _hours(price)
         low, mid, high = (duration(s) for s in (price.clock.low, price.clock.mid, price.clock.high))
         slots = max(cell.share.cells for cell in price.cells.values())
         parts.append(f"{mid} on the clock ({low} to {high}), {slots} at a time")
@@ -47,6 +43,20 @@ def price_lines(plan: LaunchPlan, price: Price) -> list[str]:
         names = ", ".join(sorted(price.unmeasured))
         lines.append(f"not in the price: {names}, which no finished run has measured there")
     return lines + _late(plan, price)
+
+
+def _hours(price: Price) -> list[str]:
+    each = (("GPU", price.hours(gpu=True)), ("core", price.hours(gpu=False)))
+    return [f"{_spread(hours)} {unit} hours" for unit, hours in each if hours.mid]
+
+
+def _under_way(price: Price) -> list[str]:
+    count = len(price.cells) + len(price.unknown)
+    left = " and ".join(_hours(price)) or "an unknown price"
+    if price.cells and price.unknown:
+        left += f", and an unknown price of {len(price.unknown)},"
+    cells = "1 cell is" if count == 1 else f"{count} cells are"
+    return [f"{cells} queued or running already: {left} to go, which no price below counts"]
 
 
 def _late(plan: LaunchPlan, price: Price) -> list[str]:

@@ -355,6 +355,12 @@ class RunFolder:
         temporary.write_text(json.dumps(dict(mark)) + "\n")
         temporary.replace(self.queued_path)
 
+    def mark_held(self, *, held: bool) -> None:
+        """Note whether the user has jobs of other batches leave a queued cell alone."""
+        mark = lease.read_dict(self.queued_path)
+        if mark is not None:
+            self.write_queued({**mark, "held": held})
+
     def mark_cancelled(self) -> None:
         """Ask whoever runs or is about to run the cell to leave it."""
         write_json(self.state_folder / "cancel.json", {"time": time.time()}, indent=None)

@@ -143,6 +143,7 @@ def only_launcher(
         UserError: another launcher took longer than ``patience`` seconds.
     """
     launcher = myself(token=secrets.token_hex(8), command=sys.argv, folder=str(Path.cwd()))
+    launcher |= {"python": target.profile.python or sys.executable}
     launcher |= {"cluster": None, **target.executor.facts()}
     folder, deadline = Journal(store).lock, time.monotonic() + patience
     while True:

@@ -69,7 +69,6 @@ def _state_and_reason(row: StatusRow) -> tuple[str, str]:
 
 
 def row_cells(row: StatusRow) -> list[RenderableType]:
-    """What stands for a cell in each column of a table of states."""
     """A cell's place in each column of a table of states."""
     state, reason = _state_and_reason(row)
     return [

@@ -36,6 +36,7 @@ class StatusRow:
         seconds_left: of the training, while it runs.
         host: where the latest attempt ran or runs.
         job_id: the scheduler's.
+        code: name of the code that made it, makes it or is to make it (launch.code.snapshot).
     """
 
     name: str
@@ -48,6 +49,7 @@ class StatusRow:
     seconds_left: float | None
     host: str
     job_id: str
+    code: str | None = None
 
 
 def status_rows(store: Store, cells: Iterable[ManifestCell], found: Survey) -> list[StatusRow]:
@@ -82,7 +84,17 @@ def _row(run: RunFolder, name: str, status: CellStatus) -> StatusRow:
         seconds_left=known.get("seconds_left") if state.name == "running" else None,
         host=str(holder.get("node") or holder.get("host") or ""),
         job_id=status.job_id or "",
+        code=_code(status),
     )
+
+
+def _code(status: CellStatus) -> str | None:
+    """Of the attempt, or of the submission that no attempt has taken up."""
+    state, batch = status.state, status.batch
+    if batch is not None and (state.queued is not None or not state.attempt):
+        index = (state.submission or {}).get("index", 0)
+        return batch.code(index) if index < len(batch.signatures) else None
+    return (state.holder or {}).get("code")
 
 
 def _summary(run: RunFolder, status: CellStatus) -> Mapping[str, Any]:

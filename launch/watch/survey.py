@@ -56,7 +56,8 @@ def survey(store: Store, cells: Mapping[str, Iterable[str]], *, record: bool = F
     batches = _batches(journal, states.values())
     unsettled = journal.unsettled() if record else []
     tasks = [_task(state) for state in states.values() if _is_open(state)]
-    asked = {name: batches[name] for name, _ in tasks if name in batches}
+    names = {name for name, _ in tasks} | set(_workers(filter(_is_open, states.values())))
+    asked = {name: batches[name] for name in names if name in batches}
     asked |= {batch.id: batch for batch in unsettled}
     answers = {
         name: executor.ask(journal, [b for b in asked.values() if b.executor == name], tasks)
@@ -110,12 +111,18 @@ def _task(state: RunState) -> tuple[str, int]:
 def _batches(journal: Journal, states: Iterable[RunState]) -> dict[str, Batch]:
     """The batches that the states speak of, each read once; damaged ones are left out."""
     found = {}
-    for name in {_task(state)[0] for state in states if state.submission}:
+    known = [state for state in states if state.submission]
+    for name in {*(_task(state)[0] for state in known), *_workers(known)}:
         try:
             found[name] = journal.read(name)
         except UserError:
             continue
     return found
+
+
+def _workers(states: Iterable[RunState]) -> Iterator[str]:
+    """The batches whose jobs took cells of other batches."""
+    return (str(s.holder["worker"]) for s in states if s.holder and s.holder.get("worker"))
 
 
 def _job_id(journal: Journal, state: RunState, batch: Batch | None) -> str | None:

@@ -71,3 +71,22 @@ def test_a_packed_cell_is_cancelled_alone_and_a_lost_worker_loses_none(study, re
     grid.go(1)
     grid.wait(["done"] * 3 + [("interrupted", "cancelled")])
     assert [grid.ap(k) for k in range(3)] == [expected_ap(9)] * 3
+
+
+def test_a_job_goes_on_with_what_waits_for_others_and_its_time_limit_loses_nothing(study):
+    """Three jobs of a cell each, for a node that takes one of them at a time."""
+    one = {"extra": {"nodelist": "n3"}, "cpus": 4, "max_array_size": 1}
+    grid = study(3, 1, time=1, signal_delay=30, **one)
+    for k in range(3):
+        grid.toy(k, steps=60 if k else 3, sleep=0.5, checkpoint_every=10**6)
+    launched = grid.launch()
+    assert len(launched.batches) == 3
+    jobs = {job for _, job in launched.batches}
+    grid.wait(["done"] * 3, 480)
+    assert [grid.ap(k) for k in range(3)] == [expected_ap(k) for k in (3, 60, 60)]
+    assert [grid.steps(k) for k in range(3)] == [list(range(1, n + 1)) for n in (3, 60, 60)]
+    assert any("requeued" in grid.ends(k) for k in range(3))
+    workers = [c.holder.get("worker") for k in range(3) for c in grid.run(k).attempts()]
+    assert any(workers), "a job took a cell of another batch"
+    wait_for(lambda: not slurm.run_slurm(["squeue", "-h", "-j", ",".join(jobs)]), 240, "the jobs")
+    assert {job.state for job in slurm.accounting(jobs)} == {"COMPLETED"}

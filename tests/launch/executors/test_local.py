@@ -142,6 +142,32 @@ def test_a_dispatcher_that_dies_leaves_cells_that_can_be_launched_again(store, t
 
 
 @pytest.mark.slow
+def test_a_dispatcher_goes_on_with_what_waits_of_the_grid(store, toys, look):
+    waits = {"steps": 3, "wait_at": 2}
+    first = toys(toy_grid(1))
+    (store.run(runs_of(first)[0]).path / "toy.json").write_text(json.dumps(waits))
+    launch(store, first, target(jobs=1), RetryRules())
+    grid = toys(toy_grid(4))
+    for signature in runs_of(grid)[:2]:
+        (store.run(signature).path / "toy.json").write_text(json.dumps(waits))
+    made = store.root / "reported"
+    then = (sys.executable, "-c", f"open({str(made)!r}, 'w')")
+    launched = launch(store, grid, target(jobs=1, then=then), RetryRules())
+    runs = [store.run(signature) for signature in runs_of(grid)]
+    wait_for(lambda: all(run.history.exists() for run in runs[:2]), 60, "a cell of each launch")
+    (runs[0].path / "go").touch()  # of the second launch still the first cell runs
+    wait_for(lambda: look(grid)[2:] == [("done", None)] * 2, 60, "the others")
+    claims = [lease.latest(run.state_folder).holder for run in runs]
+    assert claims[2]["batch"] == claims[3]["batch"] == launched.batches[0][0].id
+    assert claims[2]["worker"] == claims[3]["worker"] == claims[0]["batch"]
+    assert not made.exists()
+    (runs[1].path / "go").touch()
+    wait_for(made.exists, 60, "the end of the second launch")
+    assert look(grid) == [("done", None)] * 4
+    assert [len(run.attempts()) for run in runs] == [1] * 4
+
+
+@pytest.mark.slow
 def test_told_to_stop_a_dispatcher_starts_no_further_cell(store, toys, look):
     grid = toys(toy_grid(2), steps=20, sleep=0.05)
     launched = launch(store, grid, target(jobs=1), RetryRules())

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from slurm_cluster import wait_for
-from toy_cells import expected_ap, write_toy
+from toy_cells import expected_ap
 from toy_grids import TOY, slurm_target, toy_grid
 
 from core.files import read_json_lines, write_json
@@ -29,20 +29,6 @@ from launch.submit.retry import RetryRules
 from launch.watch.logs import find_log
 
 pytestmark = pytest.mark.usefixtures("quick")
-
-
-@pytest.fixture
-def packed(store, toys, go, fake_slurm):
-    """``packed(5, {...}, cells=2)``: a launched grid, and what each of its cells does."""
-
-    def make(count, *toy, cells=2, side_by_side=1, **profile):
-        grid = toy_grid(count)
-        for cell, what in zip(grid.cells, toy or [{}] * count, strict=True):
-            write_toy(store.run(cell.signature).path, **what)
-        go(grid, pack={"cells": cells, "side_by_side": side_by_side}, **profile)
-        return grid, [store.run(cell.signature) for cell in grid.cells]
-
-    return make
 
 
 def ap_of(run):

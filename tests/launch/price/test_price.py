@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -22,6 +23,7 @@ from launch.price.record import remember, spent_of
 from launch.price.text import price_lines, spent_lines
 from launch.records import lease
 from launch.records.journal import Batch, Journal
+from launch.records.process import myself
 from launch.submit.launcher import manifest_of
 from launch.submit.plan import plan_launch
 from launch.submit.retry import RetryRules
@@ -122,6 +124,34 @@ def test_a_cell_that_resumes_costs_what_is_left(store, one, tiny):
     run.history.write_text('{"step": 900, "time": 1.0}\n')
     _, price = priced(store, grid_of(config))
     assert price.cells[run.signature].seconds.mid == pytest.approx(60)
+
+
+def test_what_is_queued_or_running_already_is_said_with_what_remains_of_it(store, one, tiny):
+    configs = [tiny(seed, **{"train.steps": 1000}) for seed in (1, 2, 3)]
+    grid = grid_of(*configs)
+    runs = [store.run(cell.signature) for cell in grid.cells]
+    batch = Batch("b", grid.name, "local", tuple(run.signature for run in runs[:2]), ("c0", "c1"),
+                  "f", {"gpus": [[]]})  # fmt: skip
+    Journal(store).begin(batch)
+    lease.acquire(store.journal / "dispatch" / "b", myself())
+    for k, run in enumerate(runs[:2]):
+        run.create(schema=1, name=f"c{k}", config=configs[k], measure=("ap",))
+        run.mark_queued("b", k)
+    lease.acquire(runs[0].state_folder, myself(batch="b", index=0))
+    runs[0].history.write_text('{"step": 900, "time": 1.0}\n')
+    plan, price = priced(store, grid)
+    assert set(price.cells) == {runs[2].signature}
+    assert price.hours(gpu=False).mid == pytest.approx(510 / 3600)
+    assert price.under_way.hours(gpu=False).mid == pytest.approx((60 + 510) / 3600)
+    lines = price_lines(plan, price)
+    assert lines[0].startswith("2 cells are queued or running already: 0.158 (")
+    assert lines[1].startswith("price: 0.142 (")
+    budget = Budget(0.15)
+    budget.charge(price, "toys")
+    write_json(Journal(store).file(batch), {**json.loads(Journal(store).file(batch).read_text()),
+                                            "parameters": {}})  # fmt: skip
+    plan, price = priced(store, grid)
+    assert "an unknown price to go" in price_lines(plan, price)[0]
 
 
 def test_a_run_that_was_interrupted_tells_its_steps_by_their_speed(store, finished, tiny):

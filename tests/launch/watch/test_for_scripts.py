@@ -11,6 +11,7 @@ from cli import app
 from core.errors import UserError
 from core.files import write_json
 from launch.records import lease
+from launch.records.journal import Batch, Journal
 from launch.records.process import myself
 from launch.submit.launcher import manifest_of
 
@@ -81,3 +82,18 @@ def test_json_holds_what_the_table_shows(store, grid, capsys):
 def test_one_form_at_a_time(store, grid):
     with pytest.raises(UserError, match="one of them"):
         app(["status", "toys", "--json", "--tsv"], standalone_mode=False)
+
+
+def test_json_names_the_code_of_each_cell(store, grid, capsys):
+    first, second = grid.cells
+    claim = lease.acquire(store.run(first.signature).state_folder, myself(code="c0de"))
+    claim.end({"outcome": "failed", "cause": "error"})
+    batch = Batch("b", "toys", "local", (first.signature, second.signature), ("x", "y"), "f",
+                  codes=("", "ba5e"))  # fmt: skip
+    Journal(store).begin(batch)
+    Journal(store).submitted("b", "1")
+    store.run(second.signature).mark_queued("b", 1)
+    capsys.readouterr()
+    app(["status", "toys", "--json", "--store", str(store.root)], standalone_mode=False)
+    cells = json.loads(capsys.readouterr().out)["cells"]
+    assert [cell["code"] for cell in cells] == ["c0de", "ba5e"]
