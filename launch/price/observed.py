@@ -168,7 +168,7 @@ def _observed(run: RunFolder) -> Observed | None:
         device=names[0] if names else cpu,
         gpus=tasks if names else 0,
         cores=tasks * threads,
-        shared=_shared(submission),
+        shared=shared(submission),
         executor=submission.get("executor"),
         parameters=submission.get("parameters") or {},
     )
@@ -183,7 +183,7 @@ def joules_of(run: RunFolder, attempts: int) -> float | None:
     return float(joules) if isinstance(joules, int | float) else None
 
 
-def _shared(submission: Mapping[str, Any]) -> int:
+def shared(submission: Mapping[str, Any]) -> int:
     """Cells that had a device at the same time: packed ones, or lanes of one GPU."""
     lanes = (submission.get("parameters") or {}).get("gpus")
     if isinstance(lanes, list) and lanes and lanes[0]:

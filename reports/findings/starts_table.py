@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmarks.figures import FIGURES
-from reports.frame.starts import StartRun
+from reports.frame.runs import StartRun
 from reports.tables.model import DASH, Column, Entry, Label, Notes, Row, Table
 
 
@@ -25,8 +25,8 @@ def starts_table(starts: Sequence[StartRun], stem: str) -> Table | None:
 
 
 def _row(start: StartRun, notes: Notes) -> Row:
-    count = len(start.followers)
-    labels = (start.name, start.state, "1 run" if count == 1 else f"{count} runs")
-    marks = (notes.mark(f"{start.cause}."),) if start.cause else ()
+    run, count = start.run, len(start.followers)
+    labels = (run.name, run.state, "1 run" if count == 1 else f"{count} runs")
+    marks = (notes.mark(f"{run.cause}."),) if run.cause else ()
     entry = Entry(text=DASH) if start.ap is None else Entry({0: start.ap})
-    return Row(tuple(map(Label, labels)), "1", (entry,), start.name, marks)
+    return Row(tuple(map(Label, labels)), "1", (entry,), run.name, marks)

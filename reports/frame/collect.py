@@ -154,7 +154,8 @@ def _code(environment: Mapping[str, Any]) -> tuple[str, str]:
     code, git = environment.get("code") or {}, environment.get("git") or {}
     commit = str(git.get("commit") or "")
     changed = f"{commit} {git['diff_sha256']}" if git.get("diff_sha256") else commit
-    return str(code.get("id") or commit[:10]), str(code.get("modules") or changed)
+    name = str(code.get("id") or commit[:10])
+    return name, str(code.get("modules") or changed or name)
 
 
 def _each(values: Iterable[object]) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from benchmarks.measurements import NAMES
 from core.errors import UserError
 from core.files import read_json, read_json_lines
 from launch.records.store import Manifest, ManifestCell, RunFolder, Store
-from reports.frame.starts import StartRun, begins_with, blocked_by, start_runs
+from reports.frame.starts import begins_with, blocked_by, followers_of_starts
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,13 @@ class CellRun:
         return " ".join(f"{axis}={label}" for axis, label in self.axes.items()) or "base"
 
     @property
+    def videos(self) -> tuple[str, ...]:
+        """What tells one set of videos from another; the split is the scored one's."""
+        data = (self.config or {}).get("data", {})
+        names = ("root", "annotations", "images", "synthetic", "holdout", "split_seed")
+        return tuple(str(data.get(name)) for name in (*names, "split_file"))
+
+    @property
     def log(self) -> Path | None:
         """The output of the last attempt; none where there is none yet."""
         logs = sorted(self.folder.log(0).parent.glob("*.log"), key=_attempt)
@@ -66,8 +73,28 @@ class CellRun:
 
 
 @dataclass(frozen=True)
+class StartRun:
+    """A run whose last weights cells of a grid begin with: no cell, so nothing is compared with it.
+
+    Attributes:
+        run: what its folder says; without axes.
+        followers: names of the runs that begin with it, seeds included.
+    """
+
+    run: CellRun
+    followers: tuple[str, ...]
+
+    @property
+    def ap(self) -> float | None:
+        """What it scored, in percent; none where that was not measured."""
+        ap = (self.run.records.get("ap", {}).get("figures") or {}).get("AP")
+        return None if ap is None else 100 * float(ap)
+
+
+@dataclass(frozen=True)
 class GridRuns:
-    """A grid's manifest, its runs in the manifest's order, and the runs that they start from."""
+    """A grid's manifest, its runs in the manifest's order, and the runs that they start from, in
+    the order in which these are needed."""
 
     manifest: Manifest
     runs: tuple[CellRun, ...]
@@ -87,14 +114,25 @@ def read_runs(store: Store, name: str) -> GridRuns:
         UserError: the grid was never launched (lists those that were).
     """
     manifest = store.manifest(name)
-    runs = tuple(_read_run(store.run(cell.signature), cell, manifest) for cell in manifest.cells)
-    starts = start_runs([(run.name, run.folder) for run in runs])
+    runs = tuple(
+        _read_run(store, cell, cell.measure or manifest.measure) for cell in manifest.cells
+    )
+    followed = followers_of_starts([(run.name, run.folder) for run in runs])
+    starts = tuple(_read_start(store, *pair) for pair in followed.items())
     return GridRuns(manifest, runs, starts, store.grids / f"{name}.json")
 
 
-def _read_run(folder: RunFolder, cell: ManifestCell, manifest: Manifest) -> CellRun:
+def _read_start(store: Store, signature: str, followers: list[str]) -> StartRun:
+    folder = store.run(signature)
+    config = (_read(folder.config_path, []) or {}).get("config") or {}
+    cell = ManifestCell(folder.name, signature, int(config.get("seed", 0)), {})
+    return StartRun(_read_run(store, cell, folder.measure()), tuple(followers))
+
+
+def _read_run(store: Store, cell: ManifestCell, measure: Sequence[str]) -> CellRun:
     faults: list[str] = []
-    state = folder.state(cell.measure or manifest.measure)
+    folder = store.run(cell.signature)
+    state = folder.state(measure)
     config = _read(folder.config_path, faults)
     records = {kind: _read(folder.result(kind), faults) for kind in NAMES}
     blocked = blocked_by(folder) if state.name in ("new", "queued", "interrupted") else None

@@ -83,7 +83,7 @@ def make_clips(
     except (UserError, OSError) as error:
         return Clips({}, (f"No clips: the videos cannot be read here ({error}).",))
     chosen = _choose(dataset, _scored(shown[0]), videos)
-    same = [run for run in shown if _data_key(run) == _data_key(shown[0])][:CELLS]
+    same = [run for run in shown if run.videos == shown[0].videos][:CELLS]
     results = {run.cell: _results(run) for run in same}
     rows = {
         f"{video.name} ({video.length} frames)": _row(video, dataset, same, results, names)
@@ -179,13 +179,6 @@ def _first_seeds(runs: Sequence[CellRun]) -> list[CellRun]:
 
 def _data(run: CellRun) -> DataConfig:
     return config_from_dict(dict(run.config or {})).data
-
-
-def _data_key(run: CellRun) -> tuple[str, ...]:
-    """What tells one set of videos from another; the split is the scored one's."""
-    data = (run.config or {}).get("data", {})
-    names = ("root", "annotations", "images", "synthetic", "holdout", "split_seed", "split_file")
-    return tuple(str(data.get(name)) for name in names)
 
 
 def _scored(run: CellRun) -> list[int]:

@@ -20,7 +20,7 @@ from reports.tables.symbols import plain
 _REFERENCES = Path(__file__).with_name("references.bib")
 _HEAD = r"""\documentclass{article}
 \usepackage[margin=1in]{geometry}
-\usepackage{booktabs,graphicx,amssymb}
+\usepackage{booktabs,graphicx,amssymb,float}
 """
 
 
@@ -46,7 +46,10 @@ def write_paper(
     Raises:
         TableError: a table has a letter that LaTeX's standard fonts do not have.
     """
-    texts = {f"tables/{table.name}.tex": to_latex(table, siunitx) for table in tables}
+    texts = {
+        f"tables/{table.name}.tex": to_latex(table, siunitx, "H" if table.appendix else "!htb")
+        for table in tables
+    }
     said = statement(grid, frame, tables)
     texts["reproducibility.tex"] = f"{said}\n"
     texts["references.bib"] = references(cited(said))
@@ -76,14 +79,15 @@ def _main(name: str, tables: Sequence[Table], plots: Sequence[Plot], siunitx: bo
     result = next((escape_latex(table.result) for table in tables if table.result), "")
     parts = [
         _HEAD + (r"\usepackage{siunitx}" if siunitx else ""),
-        rf"\begin{{document}}\section*{{{escape_latex(name)}}}",
+        rf"\begin{{document}}\raggedbottom\section*{{{escape_latex(name)}}}",
         result,
         *results,
         *figures,
-        r"\section*{Reproducibility}\input{reproducibility}",
-        r"\bibliographystyle{plain}\bibliography{references}",
-        r"\clearpage\appendix\section*{Appendix}",
+        # all floats before it are out, and those behind it stand where they are called
+        r"\clearpage\onecolumn\appendix\section*{Reproducibility}\input{reproducibility}",
+        r"\section*{Protocol and further figures}",
         *further,
+        r"\bibliographystyle{plain}\bibliography{references}",
         r"\end{document}",
     ]
     return "\n".join(part for part in parts if part) + "\n"
@@ -93,7 +97,7 @@ def _figure(plot: Plot) -> str:
     notes = escape_latex(" ".join((f"{plain(plot.title)}.", *plot.notes)))
     return "\n".join(
         [
-            r"\begin{figure}[t]\centering",
+            r"\begin{figure}[H]\centering",
             rf"\includegraphics{{figures/{plot.name}_{next(iter(WIDTHS))}.pdf}}",
             rf"\caption{{{notes}}}\label{{fig:{plot.name}}}",
             r"\end{figure}",

@@ -59,12 +59,13 @@ class _Column:
     spreads: tuple[int, ...]
 
 
-def to_latex(table: Table, siunitx: bool = False) -> str:
+def to_latex(table: Table, siunitx: bool = False, place: str = "t") -> str:
     r"""A ``table`` or ``table*`` with caption, label ``tab:<name>`` and notes; of a long table
     several, that are numbered as one.
 
     Args:
         siunitx: whether figures stand in ``S`` columns.
+        place: of the float; ``H``: where it is called, in a single column, by the package float.
 
     Raises:
         TableError: a character that LaTeX's standard fonts do not have.
@@ -75,7 +76,7 @@ def to_latex(table: Table, siunitx: bool = False) -> str:
         floats = [
             line
             for number, groups in enumerate(_pages(text.groups))
-            for line in _float(table, text, groups, siunitx, number)
+            for line in _float(table, text, groups, siunitx, number, place)
         ]
         return needs + PREAMBLE + "\n".join(floats) + "\n"
     except TableError as error:
@@ -127,7 +128,12 @@ def _pages(groups: Sequence[Sequence[Line]]) -> list[list[list[Line]]]:
 
 
 def _float(
-    table: Table, text: TypesetTable, groups: list[list[Line]], siunitx: bool, number: int
+    table: Table,
+    text: TypesetTable,
+    groups: list[list[Line]],
+    siunitx: bool,
+    number: int,
+    place: str,
 ) -> list[str]:
     columns = [_column(text, place, siunitx) for place in range(len(text.heads))]
     labels = "l" * (len(text.fields) - table.prose)
@@ -138,12 +144,13 @@ def _float(
     for index, group in enumerate(groups):
         body += [r"\midrule"] if index else []
         body += [_row(line, columns) for line in group]
-    star = "*" if (table.width or _width(text, table.prose)) == "text" else ""
+    wide = (table.width or _width(text, table.prose)) == "text"
+    star = "*" if wide and place != "H" else ""
     caption = escape_latex(table.caption if not number else f"{table.title} (continued)")
     return [
-        rf"\begin{{table{star}}}[t]",
+        rf"\begin{{table{star}}}[{place}]",
         *([] if not number else [r"\addtocounter{table}{-1}"]),
-        r"\centering\footnotesize\setlength{\tabcolsep}{4pt}",
+        r"\centering\footnotesize\setlength{\tabcolsep}{4pt}\setlength{\belowcaptionskip}{4pt}",
         *([rf"\sisetup{{{_SETUP}}}"] if siunitx else []),
         rf"\caption{{{caption}}}",
         *([] if number else [rf"\label{{tab:{table.name}}}"]),

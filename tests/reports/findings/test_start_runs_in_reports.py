@@ -92,4 +92,4 @@ def test_a_start_run_that_is_lost_or_starts_from_itself_ends_nothing(tmp_path):
         start = run.signature if "stqi" in run.cell else "0" * 16
         write(run.folder.config_path, {**record, "start": start})
     starts = read_runs(store, "components").starts
-    assert [(start.name, start.state) for start in starts] == [("0" * 16, "new")]
+    assert [(start.run.name, start.run.state) for start in starts] == [("0" * 16, "new")]
