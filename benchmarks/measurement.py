@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core.config.schema import Config
+
+if TYPE_CHECKING:
+    from benchmarks.diagnosis.examine import Findings
+    from core.data.dataset import VideoDataset
 
 
 @dataclass(frozen=True)
@@ -18,12 +23,35 @@ class Inputs:
         name: of the model, for its record.
         checkpoint: trained weights, where the model has been trained.
         predictions: results on the held-out videos, for measurements that need them.
+        wanted: names of all measurements that these inputs are for.
     """
 
     name: str
     config: Config
     checkpoint: Path
     predictions: Path
+    wanted: frozenset[str] = frozenset()
+
+    @cached_property
+    def heldout(self) -> VideoDataset:
+        """The videos that are scored."""
+        from benchmarks.ap.score import heldout_videos
+
+        return heldout_videos(self.config)
+
+    @cached_property
+    def findings(self) -> Findings:
+        """What is in the predictions: read and matched once for all that is made of it."""
+        from benchmarks.diagnosis.examine import examine
+
+        return examine(self.heldout, self.predictions)
+
+    @cached_property
+    def scored(self) -> Mapping[str, Any]:
+        """The protocol of what is scored."""
+        from benchmarks.ap.protocol import ap_protocol
+
+        return ap_protocol(self.config, self.heldout, self.checkpoint)
 
 
 @dataclass(frozen=True)

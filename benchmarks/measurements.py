@@ -7,6 +7,7 @@ run: reading the list costs nothing.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 from typing import Any
 
@@ -18,29 +19,28 @@ BOOTSTRAP_SEED = 0
 
 
 def _ap(inputs: Inputs) -> dict[str, Any]:
-    from benchmarks.ap.score import heldout_videos, score
+    from benchmarks.ap.evaluate import evaluate
+    from benchmarks.ap.score import score
 
-    heldout = heldout_videos(inputs.config)
-    return score(
-        inputs.config,
-        heldout,
-        inputs.checkpoint,
-        inputs.predictions,
-        resamples=RESAMPLES,
-        seed=BOOTSTRAP_SEED,
-    ).record
+    result = None
+    if inputs.wanted & {"tracking", "errors"} and not inputs.heldout.of_images:
+        # a diagnosis that fails costs no AP; why it failed is told where its own record is made
+        with contextlib.suppress(Exception):
+            result = inputs.findings.ap
+    result = result or evaluate(inputs.heldout, inputs.predictions)
+    return score(result, inputs.scored, resamples=RESAMPLES, seed=BOOTSTRAP_SEED).record
 
 
 def _tracking(inputs: Inputs) -> dict[str, Any]:
     from benchmarks.diagnosis.record import tracking_record
 
-    return tracking_record(inputs.config, inputs.checkpoint, inputs.predictions, inputs.name)
+    return tracking_record(inputs.findings, inputs.scored, inputs.name)
 
 
 def _errors(inputs: Inputs) -> dict[str, Any]:
     from benchmarks.diagnosis.record import errors_record
 
-    return errors_record(inputs.config, inputs.checkpoint, inputs.predictions, inputs.name)
+    return errors_record(inputs.findings, inputs.scored, inputs.name)
 
 
 def _flops(inputs: Inputs) -> dict[str, Any]:

@@ -117,6 +117,8 @@ def evaluate_model(
 
     from rich.console import Console
 
+    from benchmarks.ap.evaluate import evaluate
+    from benchmarks.ap.protocol import ap_protocol
     from benchmarks.ap.score import heldout_videos, score
     from benchmarks.ap.table import print_ap
     from core.config.load import load_config
@@ -128,7 +130,9 @@ def evaluate_model(
     with tempfile.TemporaryDirectory() as temporary:
         path = (out or Path(temporary)) / "predictions.json"
         predict_dataset(chosen, checkpoint, heldout, path)
-        found = score(chosen, heldout, checkpoint, path, resamples=resamples, seed=chosen.seed)
+        protocol = ap_protocol(chosen, heldout, checkpoint)
+        result = evaluate(heldout, path)
+    found = score(result, protocol, resamples=resamples, seed=chosen.seed)
     if out is not None:
         write_json(out / "ap.json", found.record)
     print_ap(found.result, found.drawn, Console())

@@ -1,16 +1,17 @@
 """Time a full-size evaluation: 300 videos of 30 frames of 640x360 with 100 predicted tracks each.
 
-    python tools/time_evaluation.py
+    python tools/time_evaluation.py [--videos N] [--rounds N]
 
-prints the seconds that the figures and 1,000 resamples take (medians of three), how many times as
-long a whole diagnosis takes as AP alone, without and with resamples, and, so that machines can be
-compared, the seconds to measure the area of every mask once with pycocotools.
+prints what the figures, 1,000 resamples and a whole diagnosis take, by the clock and in processor
+time, and how many times as long a diagnosis takes as AP alone (in turns; medians over the rounds).
+So that machines can be compared, pycocotools measures the area of every mask once.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import statistics
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -33,12 +34,12 @@ HEIGHT, WIDTH = 360, 640
 Entries = list[dict[str, Any]]
 
 
-def generated() -> tuple[dict[str, Any], Entries]:
+def generated(videos: int) -> tuple[dict[str, Any], Entries]:
     """Annotations and results, half of which follow an instance."""
     rng = np.random.default_rng(0)
     annotations: Entries = []
     results: Entries = []
-    for video in range(VIDEOS):
+    for video in range(videos):
         for _ in range(rng.integers(1, 6)):
             shape, category = blob(rng), int(rng.integers(CLASSES))
             truth = {"id": len(annotations) + 1, "iscrowd": 0, "video_id": video}
@@ -53,11 +54,13 @@ def generated() -> tuple[dict[str, Any], Entries]:
             masks = [pool[rng.integers(3)][f] for f in range(FRAMES)]
             results.append(track(rng, video, masks, int(rng.integers(CLASSES))))
     files = [f"{frame}.jpg" for frame in range(FRAMES)]
-    videos = [
-        {"id": v, "height": HEIGHT, "width": WIDTH, "file_names": files} for v in range(VIDEOS)
-    ]
+    head = {"height": HEIGHT, "width": WIDTH, "file_names": files}
     names = [{"id": c, "name": str(c)} for c in range(CLASSES)]
-    return {"videos": videos, "annotations": annotations, "categories": names}, results
+    return {
+        "videos": [head | {"id": v} for v in range(videos)],
+        "annotations": annotations,
+        "categories": names,
+    }, results
 
 
 def track(rng: np.random.Generator, video: int, masks: Entries, category: int) -> dict[str, Any]:
@@ -89,51 +92,56 @@ def moving(rng: np.random.Generator, shape: npt.NDArray[np.float64]) -> Entries:
     ]
 
 
-def seconds(function: Callable[[], object], repeats: int = 3) -> float:
-    """Median wall time of calls of ``function``."""
-    taken = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        function()
-        taken.append(time.perf_counter() - start)
-    return statistics.median(taken)
+def times(function: Callable[[], object]) -> npt.NDArray[np.float64]:
+    """Seconds by the clock, and of processors, those of other processes among them."""
+    start = spent()
+    function()
+    return spent() - start
 
 
-def ratio(truth: VideoDataset, results: Entries, draws: int) -> float:
-    """Median of a diagnosis' time to that of AP, turn by turn; with resamples, AP has 1,000."""
-    ratios = []
-    for _ in range(3):
-        before = seconds(lambda: ap(truth, results, 1000 if draws else 0), 1)
-        ratios.append(seconds(lambda: diagnosis(truth, results, draws), 1) / before)
-    return statistics.median(ratios)
+def spent() -> npt.NDArray[np.float64]:
+    """The clock, and the processor time of this process and of those that have ended."""
+    return np.array([time.perf_counter(), sum(os.times()[:4])])
 
 
-def ap(truth: VideoDataset, results: Entries, draws: int) -> None:
-    """AP, with its resamples."""
-    result = evaluate(truth, results)
-    if draws:
-        bootstrap(result, draws)
+def works(truth: VideoDataset, results: Entries) -> dict[str, Callable[[], object]]:
+    """By name, what is timed."""
+    masks = [[mask for mask in entry["segmentations"] if mask] for entry in results]
+    ap = evaluate(truth, results)
 
+    def whole(draws: int) -> Callable[[], object]:
+        return lambda: diagnose(examine(truth, results), slicings(truth), draws)
 
-def diagnosis(truth: VideoDataset, results: Entries, draws: int) -> None:
-    """All that ``tevit diagnose`` computes."""
-    diagnose(examine(truth, results), slicings(truth), draws)
+    return {
+        "areas of all masks": lambda: [coco.area(of_track) for of_track in masks],
+        "AP, one process": lambda: evaluate(truth, results, workers=1),
+        "AP": lambda: evaluate(truth, results),
+        "1,000 resamples of AP": lambda: bootstrap(ap, 1000),
+        "AP with 1,000 resamples": lambda: bootstrap(evaluate(truth, results), 1000),
+        "diagnosis": whole(0),
+        f"diagnosis with {RESAMPLES} resamples": whole(RESAMPLES),
+    }
 
 
 def main() -> None:
-    """Generate, evaluate, resample; print the times."""
+    """Generate, evaluate in turns, print the times."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--videos", type=int, default=VIDEOS)
+    parser.add_argument("--rounds", type=int, default=3)
+    asked = parser.parse_args()
     # as files hold them: no two tracks share a mask's object
-    annotations, results = json.loads(json.dumps(generated()))
+    annotations, results = json.loads(json.dumps(generated(asked.videos)))
     truth = parse(annotations, Path("generated"), Path(), "generated").dataset
-    tracks = [[mask for mask in track["segmentations"] if mask] for track in results]
-    print(f"areas of all masks: {seconds(lambda: [coco.area(masks) for masks in tracks]):.2f} s")
-    print(f"evaluation, one process: {seconds(lambda: evaluate(truth, results, workers=1)):.2f} s")
-    print(f"evaluation, all cores: {seconds(lambda: evaluate(truth, results)):.2f} s")
-    result = evaluate(truth, results)
-    print(f"1,000 resamples: {seconds(lambda: bootstrap(result, 1000)):.2f} s")
-    for draws in (0, RESAMPLES):
-        print(f"diagnosis with {draws} resamples: {ratio(truth, results, draws):.2f} x AP")
-    print(f"AP {result.figures['AP']:.3f}, {result.tracks} tracks")
+    timed = works(truth, results)
+    rounds = [{name: times(work) for name, work in timed.items()} for _ in range(asked.rounds)]
+    print("medians, by the clock and in processor time")
+    for name in timed:
+        clock, processors = np.median([of[name] for of in rounds], axis=0)
+        print(f"{name}: {clock:.2f} s, {processors:.2f} s")
+    plain, drawn = list(timed)[-2:]
+    for name, other in ((plain, "AP"), (drawn, "AP with 1,000 resamples")):
+        clock, processors = np.median([of[name] / of[other] for of in rounds], axis=0)
+        print(f"{name} / {other}: {clock:.2f}, {processors:.2f}")
 
 
 if __name__ == "__main__":

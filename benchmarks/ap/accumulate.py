@@ -88,22 +88,33 @@ def accumulate(matches: Matches, weights: Ints) -> Curves:
         weights: (R, V) counts.
     """
     draws = weights.astype(np.float64)
-    shape = (len(weights), len(AREAS), len(THRESHOLDS), len(matches.categories))
+    shape = (len(weights), len(LIMITS), len(THRESHOLDS), len(matches.categories))
+    recall = np.full(shape, np.nan)
+    for k, category in enumerate(matches.categories):
+        wanted = _wanted(matches, draws, category)
+        if wanted.any():
+            recall[..., k] = _recall(matches, draws, category, wanted)
+    return Curves(mean_precision(matches, weights), recall)
+
+
+def mean_precision(matches: Matches, weights: Ints) -> Floats:
+    """(R, A, T, K) as in :class:`Curves`, for any number of ranges and thresholds."""
+    draws = weights.astype(np.float64)
+    shape = (len(weights), *matches.tracks.matched.shape[1:], len(matches.categories))
     precision = np.full(shape, np.nan)
-    recall = np.full((shape[0], len(LIMITS), *shape[2:]), np.nan)
     for k, category in enumerate(matches.categories):
         wanted = _wanted(matches, draws, category)
         if wanted.any():
             precision[..., k] = _precision(matches, draws, category, wanted)
-            recall[..., k] = _recall(matches, draws, category, wanted)
-    return Curves(precision, recall)
+    return precision
 
 
 def _wanted(matches: Matches, weights: Floats, category: int) -> Floats:
     """(R, A) annotated tracks of the category that count."""
     of = matches.tracks.truth_category == category
-    counts = np.zeros((matches.videos, len(AREAS)))
-    np.add.at(counts, matches.truth_video[of], 1.0 - matches.tracks.truth_ignored[of])
+    ignored = matches.tracks.truth_ignored[of]
+    counts = np.zeros((matches.videos, ignored.shape[1]))
+    np.add.at(counts, matches.truth_video[of], 1.0 - ignored)
     return weights @ counts
 
 

@@ -22,14 +22,19 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.ap.accumulate import accumulate
+from benchmarks.ap.accumulate import Matches, accumulate
 from benchmarks.ap.evaluate import ApResult, figures_of, number_of
 from benchmarks.ap.tracks import Floats, Ints
-from benchmarks.machine.fork_map import fork_map
+from benchmarks.machine.fork_map import fork_map, usable_workers
 from core.errors import UserError
 
 CHUNK = 250
 """Resamples at once: bounds the memory, and keeps the matrices in the processor's cache."""
+FEW_TRACKS = 5_000
+"""Fewer predicted tracks are resampled in this process: starting others would take longer."""
+
+Compute = Callable[[Ints], Mapping[str, Floats]]
+"""By name, (R, ...) of datasets in which video v occurs as often as (R, V) counts say."""
 
 
 @dataclass(frozen=True)
@@ -110,52 +115,58 @@ def bootstrap(
     """
     if resamples < 1:
         raise UserError(f"a bootstrap needs at least 1 resample, not {resamples}")
-    return resample(
-        lambda draws: figures_of(accumulate(result.matches, draws)),
-        result.figures,
-        draw_videos(result.videos, resamples, seed),
-        level=level,
-        seed=seed,
-    )
+    draws = draw_videos(result.videos, resamples, seed)
+    (values,) = resample([ap_figures(result.matches)], draws, workers_for(result.matches))
+    return of_values(values, level=level, seed=seed, videos=result.videos)
 
 
-def resample(
-    compute: Callable[[Ints], Mapping[str, Floats]],
-    figures: dict[str, float | None] | None,
-    draws: Ints,
-    *,
-    level: float = 0.95,
-    seed: int,
-    counts: tuple[str, ...] = (),
-    workers: int = 1,
-) -> Bootstrap:
-    """Figures of any kind, of resampled videos.
+def ap_figures(matches: Matches) -> Compute:
+    """What gives the twelve figures."""
+    return lambda weights: figures_of(accumulate(matches, weights))
+
+
+def workers_for(matches: Matches) -> int:
+    """Processes for the resamples of so many tracks."""
+    return usable_workers() if len(matches.video) >= FEW_TRACKS else 1
+
+
+def resample(computes: Sequence[Compute], draws: Ints, workers: int) -> list[dict[str, Floats]]:
+    """What each function gives for the videos as they are, and then for each draw.
 
     Args:
-        compute: by figure, (R,) of datasets in which a video occurs as often as (R, V) says.
-        figures: of the videos as they are; none: they are computed, too.
-        draws: (resamples, V) of :func:`draw_videos`.
-        level: share of the resamples inside an interval.
-        seed: of the draws.
-        counts: figures that are counts.
+        computes: shared out, in parts of the draws, among the processes.
+        draws: (R, V) of :func:`draw_videos`.
         workers: processes.
+
+    Returns:
+        (1 + R, ...) by name, for each function.
+    """
+    rows = np.concatenate([np.ones((1, draws.shape[1]), draws.dtype), draws])
+    chunks = np.array_split(rows, max(1, round(len(rows) / CHUNK)))
+    tasks = [(compute, chunk) for compute in computes for chunk in chunks]
+    parts = fork_map(lambda task: task[0](task[1]), tasks, workers)
+    of_each = [parts[k : k + len(chunks)] for k in range(0, len(parts), len(chunks))]
+    return [{name: np.concatenate([p[name] for p in of]) for name in of[0]} for of in of_each]
+
+
+def of_values(
+    values: Mapping[str, Floats],
+    *,
+    seed: int,
+    videos: int,
+    level: float = 0.95,
+    counts: tuple[str, ...] = (),
+) -> Bootstrap:
+    """Figures and samples, of values as :func:`resample` gives them; the rest as in its result.
 
     Raises:
         UserError: a level outside (0, 1).
     """
     if not 0 < level < 1:
         raise UserError(f"the level of an interval is between 0 and 1, such as 0.95, not {level}")
-    once = np.ones((0 if figures is not None else 1, draws.shape[1]), draws.dtype)
-    rows = np.concatenate([once, draws])
-    step = max(1, min(CHUNK, -(-len(rows) // workers)))
-    chunks = [rows[start : start + step] for start in range(0, len(rows), step)]
-    parts = fork_map(compute, chunks, workers)
-    names, none = list(parts[0] if figures is None else figures), [np.zeros(0)]
-    samples = {name: np.concatenate([part[name] for part in parts] or none) for name in names}
-    if figures is None:
-        figures = {name: number_of(values[0]) for name, values in samples.items()}
-        samples = {name: values[1:] for name, values in samples.items()}
-    return Bootstrap(level, seed, draws.shape[1], figures, samples, counts)
+    figures = {name: number_of(value[0]) for name, value in values.items()}
+    samples = {name: value[1:] for name, value in values.items()}
+    return Bootstrap(level, seed, videos, figures, samples, counts)
 
 
 def draw_videos(videos: int, resamples: int, seed: int) -> Ints:

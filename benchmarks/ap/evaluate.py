@@ -44,6 +44,7 @@ class ApResult:
     Attributes:
         figures: the twelve figures as fractions; none where no annotated track has the size.
         per_class: AP by category name; none where the category has no annotated track.
+        recall_per_class: AR of 100 tracks, likewise.
         videos: videos scored.
         instances: annotated tracks, crowds not among them.
         tracks: predicted tracks.
@@ -53,6 +54,7 @@ class ApResult:
 
     figures: dict[str, float | None]
     per_class: dict[str, float | None]
+    recall_per_class: dict[str, float | None]
     videos: int
     instances: int
     tracks: int
@@ -162,6 +164,7 @@ def ap_record(
         },
         "figures": result.figures | result.box_figures,
         "per_class": result.per_class,
+        "per_class_AR100": result.recall_per_class,
         "bootstrap": None if bootstrap is None else dict(bootstrap),
     }
 
@@ -181,11 +184,16 @@ def ap_result(parts: Sequence[VideoMatches], tracks: int, dataset: VideoDataset)
     """The figures of every video's matches, and of so many predicted tracks."""
     matches = gather(parts, list(dataset.categories))
     curves = accumulate(matches, np.ones((1, matches.videos), np.int64))
-    per_class = mean_of(np.moveaxis(curves.precision[0, 0], 0, 1)[:, None])
     names = class_names(dataset.categories)
+    recall = curves.recall[0, RECALL_NAMES.index("AR100")]
+    per_class, recall_per_class = (
+        dict(zip(names, map(number_of, mean_of(values.T)), strict=True))
+        for values in (curves.precision[0, 0], recall)
+    )
     return ApResult(
         figures={name: number_of(value[0]) for name, value in figures_of(curves).items()},
-        per_class={name: number_of(ap) for name, ap in zip(names, per_class, strict=True)},
+        per_class=per_class,
+        recall_per_class=recall_per_class,
         videos=matches.videos,
         instances=sum(not track.crowd for track in dataset.tracks),
         tracks=tracks,

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from benchmarks.ap.bootstrap import Bootstrap, bootstrap
 from benchmarks.ap.evaluate import ApResult, ap_record, evaluate
-from benchmarks.ap.protocol import ap_protocol
 from core.config.schema import Config
 from core.data.dataset import VideoDataset
 from core.data.split import make_split
@@ -38,29 +36,16 @@ def heldout_videos(config: Config) -> VideoDataset:
     return dataset.subset(make_split(dataset, config.data).heldout)
 
 
-def score(
-    config: Config,
-    heldout: VideoDataset,
-    checkpoint: Path,
-    predictions: Path,
-    *,
-    resamples: int,
-    seed: int,
-) -> Score:
-    """Score the results in ``predictions``.
+def score(result: ApResult, protocol: Mapping[str, Any], *, resamples: int, seed: int) -> Score:
+    """Resample what predictions score, and make the record.
 
     Args:
-        heldout: as :func:`heldout_videos` gives it.
-        checkpoint: whose predictions they are, for the protocol.
+        result: of :func:`benchmarks.ap.evaluate.evaluate`.
+        protocol: of :func:`benchmarks.ap.protocol.ap_protocol`.
         resamples: over videos; 0: no intervals.
         seed: of the resamples.
-
-    Raises:
-        UserError: the results do not belong to these videos, or have faults.
     """
-    result = evaluate(heldout, predictions)
     drawn = bootstrap(result, resamples, seed=seed) if resamples else None
-    protocol = ap_protocol(config, heldout, checkpoint)
     return Score(result, drawn, ap_record(result, protocol, drawn.to_dict() if drawn else None))
 
 

@@ -33,7 +33,7 @@ IN_IMAGES = {
 
 
 def print_ap(result: ApResult, bootstrap: Bootstrap | None, console: Console) -> None:
-    """Print the twelve figures, in percent, and the AP by class."""
+    """Print the twelve figures, in percent, and AP and AR100 by class."""
     text = (
         f"{result.videos} videos, {result.instances} annotated instances, "
         f"{result.tracks} predicted tracks"
@@ -91,9 +91,10 @@ def _figures(result: ApResult, bootstrap: Bootstrap | None) -> Table:
 
 def _classes(result: ApResult) -> Table:
     table = Table("class")
-    table.add_column("AP %", justify="right")
+    for figure in ("AP", "AR100"):
+        table.add_column(f"{figure} %", justify="right")
     for name, value in result.per_class.items():
-        table.add_row(name, percent(value))
+        table.add_row(name, percent(value), percent(result.recall_per_class[name]))
     return table
 
 

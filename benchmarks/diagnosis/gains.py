@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from benchmarks.ap.accumulate import Matches, accumulate
-from benchmarks.ap.match import THRESHOLDS, VideoMatches, concatenated
+from benchmarks.ap.accumulate import Matches, mean_precision
+from benchmarks.ap.match import VideoMatches, concatenated
 from benchmarks.ap.tracks import Bools, Floats, Ints
 from benchmarks.diagnosis.errors import CLASS, KINDS, MENDED_BY_MATCHING, VideoErrors
 
@@ -23,7 +23,7 @@ class Errors:
     """All videos' errors, beside their matches.
 
     Attributes:
-        matches: of the videos, all sizes of tracks.
+        matches: of the videos, with one range of areas: all.
         kind: (D, T) as :class:`VideoErrors` says.
         alone: (D, T) likewise, among all annotated tracks.
         missed: (G, T) likewise.
@@ -33,6 +33,10 @@ class Errors:
     kind: Ints
     alone: Ints
     missed: Bools
+
+    def occurs(self, kind: str) -> bool:
+        """Whether any track has this kind of error at any threshold."""
+        return bool(sum(self.counts()[kind]))
 
     def counts(self) -> dict[str, list[int]]:
         """By kind, how many tracks have it at each threshold."""
@@ -45,39 +49,32 @@ def gather_errors(matches: Matches, parts: Sequence[VideoErrors]) -> Errors:
     """The errors of videos in the order of their matches."""
     first = np.cumsum([0, *(len(part.missed) for part in parts)])
     alone = [np.where(p.alone < 0, -1, p.alone + n) for p, n in zip(parts, first[:-1], strict=True)]
-    tracks = matches.tracks
-    ignored = tracks.truth_ignored.copy()
-    ignored[:, 1:] = True  # nobody asks for their AP, so it takes no time
+    every = {
+        name: getattr(matches.tracks, name)[:, :1]
+        for name in ("matched", "ignored", "truth_ignored")
+    }
     return Errors(
-        replace(matches, tracks=replace(tracks, truth_ignored=ignored)),
+        replace(matches, tracks=replace(matches.tracks, **every)),
         np.concatenate([part.kind for part in parts]),
         np.concatenate(alone),
         np.concatenate([part.missed for part in parts]),
     )
 
 
-def gains(errors: Errors, weights: Ints) -> tuple[Floats, dict[str, Floats]]:
-    """AP of datasets in which video v occurs ``weights[r, v]`` times, and what each kind costs.
+def ap_once_mended(errors: Errors, kind: str | None, weights: Ints) -> Floats:
+    """AP of each class if one kind of error were mended.
+
+    Args:
+        kind: one of :data:`benchmarks.diagnosis.errors.KINDS`; none: AP as it is.
+        weights: (R, V) how often each video occurs.
 
     Returns:
-        (R, K) AP of each class, NaN where it is not annotated; and by kind the AP that mending
-        it would add.
+        (R, K); NaN for a class that is not annotated.
     """
-    before = _ap(errors.matches, weights)
-    found = {}
-    for number, name in enumerate(KINDS):
-        if name == KINDS[-1]:
-            after = _without_missed(errors, weights, before) if errors.missed.any() else before
-        elif (errors.kind == number).any():
-            after = _ap(_mended(errors, number), weights)
-        else:
-            after = before
-        found[name] = after - before
-    return before, found
-
-
-def _ap(matches: Matches, weights: Ints) -> Floats:
-    mean: Floats = accumulate(matches, weights).precision[:, 0].mean(1)
+    if kind == KINDS[-1]:
+        return _without_missed(errors, weights)
+    matches = errors.matches if kind is None else _mended(errors, KINDS.index(kind))
+    mean: Floats = mean_precision(matches, weights)[:, 0].mean(1)
     return mean
 
 
@@ -124,21 +121,30 @@ def _unique(pairs: Ints) -> tuple[Ints, Ints]:
     return rows.T, inverse.reshape(-1)
 
 
-def _without_missed(errors: Errors, weights: Ints, before: Floats) -> Floats:
+def _without_missed(errors: Errors, weights: Ints) -> Floats:
     """AP if the missed tracks, other ones at each threshold, were not asked for."""
     tracks = errors.matches.tracks
-    found = []
-    for place in range(len(THRESHOLDS)):
-        part = replace(
-            tracks,
-            matched=tracks.matched[:, :, place : place + 1],
-            ignored=tracks.ignored[:, :, place : place + 1],
-            truth_ignored=tracks.truth_ignored | errors.missed[:, place : place + 1],
-        )
-        curves = accumulate(replace(errors.matches, tracks=part), weights)
-        found.append(curves.precision[:, 0, 0])
-    after = np.stack(found)
+    # each threshold as a range of its own, which leaves its missed tracks out
+    part = replace(
+        tracks,
+        matched=tracks.matched[:, 0, :, None],
+        ignored=tracks.ignored[:, 0, :, None],
+        truth_ignored=tracks.truth_ignored | errors.missed,
+    )
+    after = mean_precision(replace(errors.matches, tracks=part), weights)[:, :, 0]
     # of a class of which all is missed nothing is left to be found
-    after = np.where(np.isnan(after) & ~np.isnan(before), 1.0, after)
-    mean: Floats = after.mean(0)
+    annotated = _asked_for(errors.matches, weights)[:, None]
+    after = np.where(np.isnan(after) & annotated, 1.0, after)
+    mean: Floats = after.mean(1)
     return mean
+
+
+def _asked_for(matches: Matches, weights: Ints) -> Bools:
+    """(R, K) whether a class has a track to be found."""
+    tracks = matches.tracks
+    wanted = ~tracks.truth_ignored[:, 0]
+    counts = np.zeros((matches.videos, len(matches.categories)), np.int64)
+    places = np.searchsorted(matches.categories, tracks.truth_category[wanted])
+    np.add.at(counts, (matches.truth_video[wanted], places), 1)
+    asked: Bools = weights @ counts > 0
+    return asked

@@ -3,80 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
-from benchmarks.ap.bootstrap import draw_videos
+from benchmarks.ap.bootstrap import Bootstrap
 from benchmarks.ap.evaluate import number_of
 from benchmarks.ap.match import THRESHOLDS
-from benchmarks.ap.protocol import ap_protocol
-from benchmarks.ap.score import heldout_videos
-from benchmarks.diagnosis.diagnosis import (
-    RESAMPLES,
-    Diagnosis,
-    errors_block,
-    lost_by_class,
-    of_classes,
-    slice_block,
-    tracking_block,
-    tracking_of,
-)
+from benchmarks.diagnosis.diagnosis import RESAMPLES, Diagnosis, diagnose, tracking_of
 from benchmarks.diagnosis.errors import FOLLOWS, KINDS, LOCATED, SHARED_FRAMES
-from benchmarks.diagnosis.examine import Findings, examine
+from benchmarks.diagnosis.examine import Findings
 from benchmarks.diagnosis.slices import Slicing, slicings
 from benchmarks.diagnosis.tracking import FIGURES
 from benchmarks.records import record_head
-from core.config.schema import Config
 
 SEED = 0
 """Of the resamples, the same for all cells: they meet the same draws of videos."""
 
 
-def tracking_record(
-    config: Config, checkpoint: Path, predictions: Path, name: str
-) -> dict[str, Any]:
+def tracking_record(findings: Findings, protocol: Mapping[str, Any], name: str) -> dict[str, Any]:
     """The tracking figures of a cell's held-out videos.
 
     Args:
-        config: the cell's.
-        checkpoint: whose predictions they are, for the protocol.
-        predictions: the file of results.
+        findings: of the cell's predictions.
+        protocol: of their AP.
         name: of the model.
     """
-    findings, protocol = _examine(config, checkpoint, predictions)
-    draws = draw_videos(findings.ap.videos, RESAMPLES, SEED)
-    drawn = tracking_block(findings, draws, SEED)
+    found = diagnose(findings, (), RESAMPLES, seed=SEED, blocks=("tracking",))
+    drawn = found.blocks["tracking"]
     return {
         **record_head("tracking", name),
-        "protocol": {**protocol, **findings.hard.protocol()},
+        "protocol": {**protocol, **_counts(findings), **findings.hard.protocol()},
         "figures": drawn.figures,
         "all_classes": _together(findings),
-        "per_class": of_classes(findings, tracking_of(findings)[2]),
+        "per_class": found.per_class,
         "bootstrap": drawn.to_dict(FIGURES),
     }
 
 
-def errors_record(config: Config, checkpoint: Path, predictions: Path, name: str) -> dict[str, Any]:
+def errors_record(findings: Findings, protocol: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Where a cell's AP is lost, and its AP on parts of the annotated tracks.
 
     The arguments are those of :func:`tracking_record`.
     """
-    findings, protocol = _examine(config, checkpoint, predictions)
-    draws = draw_videos(findings.ap.videos, RESAMPLES, SEED)
-    lost = lost_by_class(findings)
-    drawn = errors_block(findings, draws, SEED, lost)
-    ranges = {}
-    for slicing in slicings(findings.dataset):
-        figures = slice_block(findings, slicing, draws[:0], SEED).figures
-        ranges[slicing.name] = {name.replace(" ", "_"): value for name, value in figures.items()}
+    chosen = slicings(findings.dataset)
+    found = diagnose(findings, chosen, RESAMPLES, seed=SEED, blocks=("errors",))
+    drawn = found.blocks["errors"]
+    ranges = {s.name: _named(found.blocks[s.name]) for s in chosen}
     return {
         **record_head("errors", name),
-        "protocol": {**protocol, **_thresholds()},
+        "protocol": {**protocol, **_counts(findings), **_thresholds()},
         "figures": drawn.figures,
-        "slices": ranges,
-        "per_class": of_classes(findings, lost),
+        "slices": {name: block.figures for name, block in ranges.items()},
+        "per_class": found.per_class,
         "counts": findings.errors.counts(),
-        "bootstrap": drawn.to_dict(KINDS),
+        "bootstrap": drawn.to_dict(KINDS)
+        | {"slices": {name: block.to_dict(()) for name, block in ranges.items()}},
     }
 
 
@@ -105,12 +86,13 @@ def diagnosis_record(
     }
 
 
-def _examine(
-    config: Config, checkpoint: Path, predictions: Path
-) -> tuple[Findings, dict[str, Any]]:
-    heldout = heldout_videos(config)
-    findings = examine(heldout, predictions)
-    return findings, ap_protocol(config, heldout, checkpoint) | _counts(findings)
+def _named(block: Bootstrap) -> Bootstrap:
+    """The figures by names that a table can ask for: ``AP_short``."""
+    figures, samples = (
+        {name.replace(" ", "_"): value for name, value in values.items()}
+        for values in (block.figures, block.samples)
+    )
+    return replace(block, figures=figures, samples=samples)
 
 
 def _counts(findings: Findings) -> dict[str, int]:

@@ -92,6 +92,7 @@ def _measure(
     early: bool = False,
 ) -> bool:
     """Make the records that are missing; False: it was asked to stop before the last of them."""
+    scored: Inputs | None = None  # kept, so that predictions are read and matched once
     while (measurement := missing(run, failed, early=early)) is not None:
         if should_stop():
             return False
@@ -101,7 +102,11 @@ def _measure(
                 _predict(run, config)
                 continue
             logger.info("measuring: %s", name)
-            inputs = Inputs(run.signature, config, _checkpoint(run), run.predictions)
+            inputs = scored if measurement.needs_predictions else None
+            if inputs is None:
+                wanted = frozenset(run.measure()) - failed
+                inputs = Inputs(run.signature, config, _checkpoint(run), run.predictions, wanted)
+            scored = inputs if measurement.needs_predictions else None
             record = measurement.run(inputs)
         except Exception as error:
             if should_stop() or cause_of(error) == "disk full":

@@ -142,6 +142,19 @@ def test_no_results_score_zero():
     assert scored.per_class == {"thing": 0.0}
 
 
+def test_recall_of_a_class_is_that_of_its_tracks_alone():
+    ground_truth, results = random_case(3, videos=6, predictions=12)
+    recalls = evaluate(ground_truth, results).recall_per_class
+    assert len(set(recalls.values())) > 1
+    for category in ground_truth["categories"]:
+        annotations, found = (
+            [entry for entry in entries if entry["category_id"] == category["id"]]
+            for entries in (ground_truth["annotations"], results)
+        )
+        alone = evaluate(ground_truth | {"annotations": annotations}, found)
+        assert recalls[category["name"]] == alone.figures["AR100"]
+
+
 def test_without_annotated_tracks_every_figure_is_absent():
     ground_truth = one_video() | {"annotations": []}
     assert set(evaluate(ground_truth, [predicted([BOX])]).figures.values()) == {None}
@@ -151,6 +164,7 @@ def test_categories_without_annotated_tracks_are_absent():
     ground_truth = one_video(([BOX], {}), categories=("there", "absent"))
     scored = evaluate(ground_truth, [predicted([BOX]), predicted([BOX], category=2)])
     assert scored.per_class == {"there": pytest.approx(1.0), "absent": None}
+    assert scored.recall_per_class == {"there": pytest.approx(1.0), "absent": None}
     assert scored.figures["AP"] == pytest.approx(1.0)
 
 

@@ -42,7 +42,8 @@ def test_figures_and_classes_are_printed(files):
     assert [(row[0], row[2]) for row in rows[:12]] == [
         (name, shown(scored.figures[name])) for name in FIGURES
     ]
-    assert rows[12:] == [(name, shown(ap)) for name, ap in scored.per_class.items()]
+    recalls = scored.recall_per_class
+    assert rows[12:] == [(n, shown(ap), shown(recalls[n])) for n, ap in scored.per_class.items()]
     assert f"6 videos, {scored.instances} annotated instances" in done.output
 
 

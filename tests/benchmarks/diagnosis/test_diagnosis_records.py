@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from ablations.grid import build_grid
+from benchmarks.ap import evaluate as evaluation
 from benchmarks.ap.score import heldout_videos
 from benchmarks.diagnosis.errors import KINDS
 from benchmarks.diagnosis.tracking import FIGURES
@@ -35,8 +36,44 @@ def records(tmp_path_factory):
     results[0]["segmentations"][1:] = [None] * (len(results[0]["segmentations"]) - 1)
     torch.save({"meta": {"step": 7}, "state_dict": {}}, folder / "last.pt")
     (folder / "predictions.json").write_text(json.dumps(results))
-    inputs = Inputs("small", config, folder / "last.pt", folder / "predictions.json")
-    return {name: MEASUREMENTS[name].run(inputs) for name in ("ap", "tracking", "errors")}
+    files = (folder / "last.pt", folder / "predictions.json")
+    names = ("ap", "tracking", "errors")
+    inputs = Inputs("small", config, *files, frozenset(names))
+    with pytest.MonkeyPatch.context() as patch:
+        read = []
+        patch.setattr(
+            evaluation,
+            "read_json",
+            lambda path: (read.append(path), json.loads(path.read_text()))[1],
+        )
+        found = {name: MEASUREMENTS[name].run(inputs) for name in names}
+    return found | {
+        "read": len(read),
+        "alone": MEASUREMENTS["ap"].run(Inputs("small", config, *files)),
+    }
+
+
+def test_predictions_are_read_once_for_all_three(records):
+    assert records["read"] == 1
+    together, alone = (records[name] | {"created": None} for name in ("ap", "alone"))
+    assert together == alone
+
+
+def test_a_diagnosis_that_fails_costs_no_ap(monkeypatch, tmp_path):
+    config = small()
+    (tmp_path / "predictions.json").write_text("[]")
+    torch.save({"meta": {"step": 7}, "state_dict": {}}, tmp_path / "last.pt")
+
+    def fails(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr("benchmarks.diagnosis.examine.find_errors", fails)
+    inputs = Inputs(
+        "small", config, tmp_path / "last.pt", tmp_path / "predictions.json", frozenset({"errors"})
+    )
+    assert MEASUREMENTS["ap"].run(inputs)["figures"]["AP"] == 0
+    with pytest.raises(MemoryError):
+        MEASUREMENTS["errors"].run(inputs)
 
 
 def test_figures_intervals_and_protocol_are_recorded(records):
@@ -63,6 +100,17 @@ def test_what_is_missing_is_where_it_was_taken_away(records):
     assert ap < 1
     assert max(errors["counts"]["missed"]) == max(errors["counts"]["frames"]) == 1
     assert {"AP_short", "AR_long"} <= errors["slices"]["length"].keys()
+
+
+def test_slices_have_intervals(records):
+    errors = json.loads(json.dumps(records["errors"]))
+    drawn = errors["bootstrap"]["slices"]
+    assert drawn.keys() == errors["slices"].keys() == {"length", "speed", "occlusion", "instances"}
+    for name, figures in errors["slices"].items():
+        assert drawn[name]["resamples"] == 250
+        for figure, value in figures.items():
+            interval = drawn[name][figure]
+            assert interval is None if value is None else interval["low"] <= interval["high"]
 
 
 def test_tables_know_the_figures(records):

@@ -7,9 +7,8 @@ from hypothesis import strategies as st
 
 from benchmarks.ap.match import THRESHOLDS
 from benchmarks.diagnosis.errors import KINDS
-from benchmarks.diagnosis.gains import gains
 from tests.benchmarks.ap.ap_cases import random_case
-from tests.benchmarks.diagnosis.track_cases import BOX, OTHER, THIRD, found, track, truth_of
+from tests.benchmarks.diagnosis.track_cases import BOX, OTHER, THIRD, found, gains, track, truth_of
 
 FRAMES = 10
 ALL = [BOX] * FRAMES

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.ap.accumulate import accumulate
 from benchmarks.ap.evaluate import figures_of
-from benchmarks.diagnosis.diagnosis import ap_block, slice_block
+from benchmarks.diagnosis.diagnosis import diagnose
 from benchmarks.diagnosis.slices import (
     Slicing,
     read_slicings,
@@ -20,13 +20,21 @@ from benchmarks.diagnosis.slices import (
 )
 from core.errors import UserError
 from tests.benchmarks.ap.ap_cases import random_case, same
-from tests.benchmarks.diagnosis.track_cases import BOX, OTHER, THIRD, found, read, track, truth_of
+from tests.benchmarks.diagnosis.track_cases import (
+    BOX,
+    OTHER,
+    THIRD,
+    found,
+    read,
+    sliced_figures,
+    track,
+    truth_of,
+)
 
 
 def block(truth, results, slicing):
     """Figures of a slicing, without resamples."""
-    findings = found(truth, results)
-    return slice_block(findings, slicing, np.zeros((0, findings.ap.videos), int), 0).figures
+    return sliced_figures(found(truth, results), slicing)
 
 
 def tracks_of(*instances, **more):
@@ -123,7 +131,7 @@ def test_ranges_that_are_the_sizes_of_annotated_tracks_agree_with_recall_by_size
         t.id: float(np.mean([a for a in t.areas if a] or [0])) for t in findings.dataset.tracks
     }
     slicing = Slicing("size", ("s", "m", "l"), pixels, (128.0**2 - 1e-9, 256.0**2 - 1e-9))
-    figures = slice_block(findings, slicing, np.zeros((0, 6), int), 0).figures
+    figures = sliced_figures(findings, slicing)
     recalls = {f"AR{size}": figures[f"AR {size}"] for size in "sml"}
     assert same(recalls, {name: findings.ap.figures[name] for name in recalls})
 
@@ -134,7 +142,7 @@ def test_one_range_with_all_tracks_scores_the_ap():
     everything = Slicing(
         "all", ("a", "b", "c"), {t.id: 0.0 for t in findings.dataset.tracks}, (1, 2)
     )
-    figures = slice_block(findings, everything, np.zeros((0, 6), int), 0).figures
+    figures = sliced_figures(findings, everything)
     assert figures["AP a"] == pytest.approx(findings.ap.figures["AP"], abs=1e-12)
     assert figures["AR a"] == pytest.approx(findings.ap.figures["AR100"], abs=1e-12)
     assert figures["AP b"] is None
@@ -159,21 +167,18 @@ def test_where_videos_are_divided_each_range_has_its_own():
         ]
     )
     expected = figures_of(accumulate(findings.ap.matches, few))["AP"][0]
-    assert slice_block(findings, crowded, np.zeros((0, 8), int), 0).figures[
-        "AP few"
-    ] == pytest.approx(expected)
+    assert sliced_figures(findings, crowded)["AP few"] == pytest.approx(expected)
 
 
 def test_slices_are_resampled_with_the_same_videos():
     truth, results = random_case(5, videos=6, predictions=12)
     findings = found(truth, results)
-    draws = np.random.default_rng(0).multinomial(6, [1 / 6] * 6, size=20)
     everything = Slicing(
         "all", ("a", "b", "c"), {t.id: 0.0 for t in findings.dataset.tracks}, (1, 2)
     )
-    drawn = slice_block(findings, everything, draws, 0)
-    whole = ap_block(findings.ap.matches, draws, 0)
-    np.testing.assert_allclose(drawn.samples["AP a"], whole.samples["AP"])
+    blocks = diagnose(findings, [everything], 20).blocks
+    assert len(blocks["AP"].samples["AP"]) == 20
+    np.testing.assert_allclose(blocks["all"].samples["AP a"], blocks["AP"].samples["AP"])
     assert sliced(findings, everything).tracks.matched.shape[1] == 4
 
 

@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+from benchmarks.diagnosis.diagnosis import diagnose
+from benchmarks.diagnosis.errors import KINDS
 from benchmarks.diagnosis.examine import examine
+from benchmarks.diagnosis.gains import ap_once_mended
 from core.data.annotations import parse
 from tests.benchmarks.ap.ap_cases import box_mask, video_entry
 
@@ -35,3 +38,14 @@ def read(truth):
 def found(truth, results, **options):
     """The findings, in this process."""
     return examine(read(truth), results, workers=1, **options)
+
+
+def sliced_figures(findings, slicing):
+    """Figures of a slicing, without resamples."""
+    return diagnose(findings, [slicing], 0, blocks=()).blocks[slicing.name].figures
+
+
+def gains(errors, weights):
+    """(R, K) AP of each class, and by kind what mending it adds."""
+    before = ap_once_mended(errors, None, weights)
+    return before, {kind: ap_once_mended(errors, kind, weights) - before for kind in KINDS}

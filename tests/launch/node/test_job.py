@@ -8,7 +8,7 @@ import pytest
 
 from ablations.cell import Cell
 from ablations.grid import Grid
-from benchmarks.ap import score
+from benchmarks.ap import evaluate, protocol, score
 from benchmarks.measurement import Inputs
 from benchmarks.measurements import MEASUREMENTS
 from core import preset
@@ -267,9 +267,9 @@ def test_resamples_are_drawn_alike_for_all_cells(make_run, monkeypatch):
         return types.SimpleNamespace(to_dict=dict)
 
     monkeypatch.setattr(score, "heldout_videos", lambda config: None)
-    monkeypatch.setattr(score, "evaluate", lambda heldout, predictions: None)
+    monkeypatch.setattr(evaluate, "evaluate", lambda heldout, predictions: "scored")
     monkeypatch.setattr(score, "bootstrap", resampled)
-    monkeypatch.setattr(score, "ap_protocol", lambda *_: {"seed": 5})
+    monkeypatch.setattr(protocol, "ap_protocol", lambda *_: {"seed": 5})
     monkeypatch.setattr(score, "ap_record", lambda result, protocol, drawn: {"p": protocol})
     run = make_run()
     config = override(run.config(), {"seed": 5})
