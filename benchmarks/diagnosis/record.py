@@ -88,11 +88,11 @@ def diagnosis_record(
 
 def _named(block: Bootstrap) -> Bootstrap:
     """The figures by names that a table can ask for: ``AP_short``."""
-    figures, samples = (
-        {name.replace(" ", "_"): value for name, value in values.items()}
-        for values in (block.figures, block.samples)
+    return replace(
+        block,
+        figures={name.replace(" ", "_"): value for name, value in block.figures.items()},
+        samples={name.replace(" ", "_"): values for name, values in block.samples.items()},
     )
-    return replace(block, figures=figures, samples=samples)
 
 
 def _counts(findings: Findings) -> dict[str, int]:
