@@ -11,6 +11,7 @@ from typing import Any
 from ablations.grid_file import AT_FAULT, GridFault
 from core.config.overrides import fields, flatten, unknown_field
 from core.errors import UserError
+from core.files import kind_of
 
 _KEYS = {"label", "set", "value"}
 PATHS = ("backbone.pretrained", "data.root", "data.split_file", "train.init")
@@ -154,11 +155,11 @@ def missing_file(name: str, value: Any) -> str | None:
     """A message where field ``name`` points to a file or folder that is not there."""
     if name not in PATHS or not isinstance(value, str) or (name, value) == _SYNTHETIC:
         return None
-    path = Path(value).expanduser()
+    found = kind_of(Path(value).expanduser())
     if name == "data.root":
         hint = " (nor is it 'synthetic')"
-        return None if path.exists() else f"{name}={value!r}: no such folder{hint}"
-    return None if path.is_file() else f"{name}={value!r}: no such file"
+        return None if found else f"{name}={value!r}: no such folder{hint}"
+    return None if found == "file" else f"{name}={value!r}: no such file"
 
 
 def name_piece(axis: str, label: str) -> str:

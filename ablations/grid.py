@@ -25,6 +25,7 @@ from ablations.grid_file import GridError, GridFault, GridSpec, read_spec
 from ablations.table_spec import table_faults
 from core.config.overrides import unknown
 from core.config.yaml_file import read_yaml
+from core.files import kind_of
 
 SHIPPED = Path(__file__).parent / "grids"
 
@@ -107,8 +108,9 @@ def find_grid(name_or_path: str | Path) -> Path:
         GridError: neither a file nor a shipped grid.
     """
     path = Path(name_or_path).expanduser()
-    if path.suffix in (".yaml", ".yml") or path.is_file():
-        if path.is_file():
+    is_file = kind_of(path) == "file"
+    if path.suffix in (".yaml", ".yml") or is_file:
+        if is_file:
             return path
         raise GridError(str(path), [GridFault("(file)", "no such file")])
     if str(name_or_path) in shipped_grids():

@@ -27,6 +27,7 @@ from core.config.schema import (
 from core.data.locate import find_annotations
 from core.data.synthetic.dataset import GENERATOR_VERSION
 from core.errors import UserError
+from core.files import kind_of
 
 SCHEMA = 1
 """Raise it when the same config comes to mean something else; every signature changes."""
@@ -236,7 +237,7 @@ def dataset_fault(data: DataConfig) -> str | None:
     except UserError as error:
         return str(error)
     folder = (root if root.is_dir() else root.parent) / (data.images or "")
-    return None if folder.is_dir() else f"{folder}: no such image folder (data.images)"
+    return None if kind_of(folder) == "folder" else f"{folder}: no such image folder (data.images)"
 
 
 @functools.lru_cache(maxsize=1024)

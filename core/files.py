@@ -7,13 +7,14 @@ either the old file or the new one, also on a network file system.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from core.errors import UserError
 
@@ -109,6 +110,19 @@ def read_json_lines(path: Path) -> Iterator[Any]:
         with contextlib.suppress(ValueError, RecursionError):
             if line.strip():
                 yield json.loads(line)
+
+
+def kind_of(path: Path) -> Literal["file", "folder"] | None:
+    """What a path that a user wrote leads to; none: nothing is there.
+
+    A name that is longer than a file's may be leads nowhere; pathlib would raise.
+    """
+    try:
+        return "folder" if path.is_dir() else "file" if path.exists() else None
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return None
 
 
 def temporary_name(path: Path) -> Path:

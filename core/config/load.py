@@ -17,7 +17,7 @@ from core.config.overrides import (
 from core.config.presets import PRESETS, preset
 from core.config.schema import Config
 from core.config.yaml_file import read_yaml
-from core.files import read_json
+from core.files import kind_of, read_json
 
 DEFAULT = "tevit_msgshift"
 
@@ -51,11 +51,10 @@ def load_config(
 def _find(name: str | Path, folder: Path | None) -> Path:
     given = Path(name).expanduser()
     for path in (folder / given if folder else given, given):
-        if path.is_dir() and (path / "config.json").is_file():
-            return path / "config.json"
-        if path.is_file():
-            return path
-    if given.is_dir():
+        for file in (path / "config.json", path):
+            if kind_of(file) == "file":
+                return file
+    if kind_of(given):
         raise ConfigError(f"{given}: a folder without config.json is not a run")
     if given.suffix or len(given.parts) > 1:
         raise ConfigError(f"{given}: no such file")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from core.errors import UserError
+from core.files import kind_of
 
 log = logging.getLogger(__name__)
 
@@ -47,11 +48,11 @@ def find_annotations(root: Path, annotations: str | None = None) -> Path:
     Raises:
         UserError: none is there; the message lists what was looked for.
     """
-    if not root.exists():
+    if kind_of(root) is None:
         raise UserError(f"{root}: no such folder or file")
     if annotations is not None:
         path = root / annotations
-        if not path.is_file():
+        if kind_of(path) != "file":
             raise UserError(f"{path}: no such annotation file (data.annotations={annotations})")
         return path
     if root.is_file():
@@ -84,7 +85,7 @@ def find_images(
     """
     base = root if root.is_dir() else root.parent
     if images is not None:
-        if not (base / images).is_dir():
+        if kind_of(base / images) != "folder":
             raise UserError(f"{base / images}: no such image folder (data.images={images})")
         return base / images
     candidates = list(dict.fromkeys(_candidates(base, annotations)))

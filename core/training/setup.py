@@ -92,11 +92,14 @@ def check_same_config(config: Config, saved: Mapping[str, Any], path: Path) -> N
 def claim_folder(folder: Path, config: Config, name: str) -> None:
     """Make ``folder`` that of a run of ``config``, by its ``config.json``.
 
+    One whose run ended before its first step, for want of its data say, may become another's.
+
     Raises:
         UserError: it is already that of another config.
     """
     path = folder / "config.json"
-    if path.exists():
+    begun = folder.is_dir() and {p.name for p in folder.iterdir()} - {"config.json", "split.json"}
+    if path.exists() and begun:
         record = read_json(path)
         check_same_config(config, record.get("config", record), path)
     elif any((folder / "checkpoints").glob("*.pt")):

@@ -97,3 +97,30 @@ def test_a_number_of_seeds_that_no_memory_holds_is_refused(file, seeds):
     with pytest.raises(GridError, match="1000") as caught:
         load_grid(file)
     assert "seeds" in str(caught.value)
+
+
+LONG = "é" * 300  # longer than a file's name may be, at which pathlib raises
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"data.root": LONG},
+        {"data.root": ".", "data.annotations": LONG},
+        {"data.root": ".", "data.annotations": "mine.yaml", "data.images": LONG},
+        {"data.mix": [[LONG, 0.5]]},
+        {"data.split_file": LONG},
+        {"train.init": LONG},
+        {"backbone.pretrained": LONG},
+    ],
+)
+def test_names_that_no_file_can_have_are_not_found(file, values, monkeypatch):
+    monkeypatch.chdir(file.parent)
+    file.write_text(yaml.safe_dump(GRID | {"overrides": values}))
+    with pytest.raises(GridError, match="no such"):
+        load_grid(file)
+    file.write_text(yaml.safe_dump(GRID | {"base": LONG}))
+    with pytest.raises(GridError, match="unknown preset"):
+        load_grid(file)
+    with pytest.raises(GridError, match="unknown grid"):
+        load_grid(LONG)

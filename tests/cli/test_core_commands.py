@@ -86,6 +86,12 @@ def test_another_config_is_refused(trained, small_yaml):
         run("train", small_yaml, "train.lr=0.5", "--out", folder)
 
 
+def test_a_folder_whose_run_never_began_is_free(tmp_path, small_yaml):
+    with pytest.raises(UserError, match="nowhere: no such folder"):
+        run("train", small_yaml, "--data", tmp_path / "nowhere", "--out", tmp_path / "run")
+    assert "1 steps done" in run("train", small_yaml, "train.steps=1", "--out", tmp_path / "run")
+
+
 def test_checkpoints_without_a_config_are_not_touched(tmp_path, small_yaml):
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "last.pt").write_text("x")
