@@ -14,6 +14,7 @@ from rich.status import Status
 
 from benchmarks.machine.environment import environment
 from benchmarks.request import origin
+from benchmarks.roofline_table import roofline_tables
 from benchmarks.speed.curves import (
     curve_csv,
     measure_curve,
@@ -109,6 +110,16 @@ def run_regress(path: Path, tolerance: float) -> int:
         return 1
     lost = {record["name"] for record in then} - {one.name for one in found}
     return 3 if lost or "cannot tell" in words else 0
+
+
+def run_roofline(job: SpeedJob, outputs: Outputs) -> None:
+    """Measure what bounds the parts of the job's workloads, and print a table of each."""
+    console = Console()
+    what = f"measuring {', '.join(spec.name for spec in job.workloads)}"
+    with _working(console, what) as status:
+        records = _shown(status, what)(job)
+    outputs.write(records)
+    console.print(roofline_tables(records))
 
 
 def run_curve(job: SpeedJob, axis_and_values: str, outputs: Outputs) -> None:

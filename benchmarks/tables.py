@@ -100,13 +100,18 @@ def _precision(record: Record) -> str:
 
 def _fps_title(records: Sequence[Record]) -> str:
     protocol = records[0]["protocol"]
+    masks = f", masks at {protocol['video_width']}x{protocol['video_height']}"
+    return shape_title("Unique video frames a second", records, masks)
+
+
+def shape_title(what: str, records: Sequence[Record], further: str = "") -> str:
+    """``what`` was measured on which device, at which shape and, if it is one, which precision."""
+    protocol = records[0]["protocol"]
     precisions = {_precision(record) for record in records}
-    precision = f"{precisions.pop()}, " if len(precisions) == 1 else ""
+    precision = f", {precisions.pop()}" if len(precisions) == 1 else ""
     title = (
-        f"Unique video frames a second on {protocol['device']}: "
-        f"{protocol['width']}x{protocol['height']}, T={protocol['clip_length']}, "
-        f"batch {protocol['batch']}, {precision}"
-        f"masks at {protocol['video_width']}x{protocol['video_height']}"
+        f"{what} on {protocol['device']}: {protocol['width']}x{protocol['height']}, "
+        f"T={protocol['clip_length']}, batch {protocol['batch']}{precision}{further}"
     )
     return f"{title} ({NO_GPU})" if protocol["device_type"] == "cpu" else title
 
@@ -120,18 +125,24 @@ def _fps_caption(records: Sequence[Record]) -> str:
     lines += matmul_rates(records)
     why_not = dict.fromkeys((r.get("energy") or {}).get("why_not") for r in records)
     lines += [f"energy: not measurable here: {reason}" for reason in why_not if reason]
+    return "\n".join([*lines, *doubts(records)])
+
+
+def doubts(records: Sequence[Record]) -> list[str]:
+    """A line for each reason that makes the figures of a record suspect."""
     several = len(records) > 1
-    for record in records:
-        of = f"{record['name']}: " if several else ""
-        lines += [f"DRIFT: {of}{reason}" for reason in record["environment"].get("drift", [])]
-    return "\n".join(lines)
+    return [
+        f"DRIFT: {record['name']}: {reason}" if several else f"DRIFT: {reason}"
+        for record in records
+        for reason in record["environment"].get("drift", [])
+    ]
 
 
 def matmul_rates(records: Sequence[Record]) -> list[str]:
     """What this machine's matrix products reach, and by which library, a line a precision."""
     found = {}
     for record in records:
-        achieved = record.get("achieved") or {}
+        achieved = record.get("machine") or record.get("achieved") or {}
         if "matmul_library" in achieved:
             rate, library = achieved["matmul_rate"] / 1e9, achieved["matmul_library"]
             found[_precision(record)] = f"matmul rate: {rate:.3g} G a second by {library}"

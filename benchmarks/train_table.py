@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.tables import NO_GPU, matmul_rates, spread
+from benchmarks.tables import NO_GPU, doubts, matmul_rates, spread
 
 Record = dict[str, Any]
 
@@ -54,11 +54,7 @@ def _title(records: Sequence[Record]) -> str:
 def _caption(records: Sequence[Record]) -> str:
     counts = [scope["n"] for r in records for scope in r.get("scopes", {}).values()]
     lines = [f"median of {min(counts)} steps or more, 95% bootstrap interval"] if counts else []
-    lines += matmul_rates(records)
-    for record in records:
-        drift = record["environment"].get("drift", [])
-        lines += [f"DRIFT: {record['name']}: {reason}" for reason in drift]
-    return "\n".join(lines)
+    return "\n".join([*lines, *matmul_rates(records), *doubts(records)])
 
 
 def _interval(values: Record, name: str) -> str:

@@ -18,7 +18,9 @@ from cli.options import (
 from core.errors import UserError
 
 app = typer.Typer()
-bench = typer.Typer(help="Measure what training costs.", no_args_is_help=True)
+bench = typer.Typer(
+    help="Measure what training costs, and what bounds a model.", no_args_is_help=True
+)
 app.add_typer(bench, name="bench")
 
 Configs = Annotated[
@@ -267,6 +269,50 @@ def bench_train(
         run_fps(job, Outputs(json_file))
     else:
         run_batches(job, curve, Outputs(json_file))
+
+
+@bench.command("roofline")
+def bench_roofline(
+    configs: Configs = None,
+    mmdet: MmdetConfigs = None,
+    size: FrameSize = None,
+    clip: ClipLength = None,
+    batch: Batch = 1,
+    samples: Samples = 20,
+    seconds: Annotated[float, typer.Option(help="timed seconds, at least")] = 3.0,
+    warmup: Annotated[int, typer.Option(help="untimed calls of each config")] = 3,
+    device: Device = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads; none: torch's choice")] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="weights; none: initial ones")] = None,
+    tf32: Tf32 = None,
+    cudnn_benchmark: CudnnBenchmark = None,
+    json_file: JsonOut = None,
+) -> None:
+    """Say what bounds each part of a model: the machine's matrix products, its memory, or neither.
+
+    Multiply-adds, bytes and time of each part, beside the least time that this machine needs.
+
+    `tevit bench roofline tevit_msgshift --size 640x384 --json roofline.json`
+
+    `tevit plot roofline.json`
+    """
+    from benchmarks.commands import Outputs, run_roofline
+    from benchmarks.request import Request
+    from benchmarks.speed.isolated import SpeedJob
+    from benchmarks.speed.matmul_rate import Backends
+    from benchmarks.speed.measure import gpu_or_cpu
+    from benchmarks.speed.timing import Sampling
+
+    request = Request(configs or (), mmdet or (), size, clip, batch, checkpoint=checkpoint)
+    job = SpeedJob(
+        "roofline",
+        request.workloads(),
+        device or gpu_or_cpu(),
+        Sampling(warmup, samples, seconds),
+        threads=threads,
+        backends=Backends(tf32, cudnn_benchmark),
+    )
+    run_roofline(job, Outputs(json_file))
 
 
 @app.command("regress")

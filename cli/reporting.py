@@ -75,20 +75,24 @@ def report_grid(
 
 
 @app.command("plot")
-def plot_curve(
-    curve: Annotated[Path, typer.Argument(help="a record of `tevit fps --curve ... --json FILE`")],
+def plot_records(
+    records: Annotated[
+        Path, typer.Argument(help="what `fps --curve` or `bench roofline` wrote with --json")
+    ],
     out: Annotated[Path, typer.Option(help="folder to write to")] = Path(),
 ) -> None:
-    """Plot time and memory along a measured curve, as PDF, PNG and CSV.
+    """Plot a measured curve, or what bounds a model, as PDF, PNG, SVG and CSV.
 
     `tevit fps tevit_msgshift --curve clip_length=1,5,10,20,36 --json clips.json`
 
+    `tevit bench roofline tevit_msgshift --json roofline.json`
+
     `tevit plot clips.json --out paper/figures`
     """
-    from reports.plots.curve import read_curve
+    from reports.plots.recorded.read import read_plot
     from reports.plots.style import save
 
-    plot = read_curve(curve)
-    for path in save(plot, out):
+    plot = read_plot(records)
+    for path in save(plot, out, kinds=("pdf", "png", "svg")):
         print(path)
     print(*plot.notes, sep="\n")

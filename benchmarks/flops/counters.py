@@ -82,10 +82,10 @@ def count(
         UncountedOperatorError: an operator costs and nobody counts it.
         CounterDisagreementError: the counters differ by more than 0.5%, in total or in a part.
     """
-    with _evaluating(module), torch.no_grad(), plain_attention():
+    with evaluating(module), torch.no_grad(), plain_attention():
         traced = _by_fvcore(module, inputs)
         dispatched, executed = _by_torch(module, inputs)
-    _refuse_uncounted({**traced.unsupported_ops(), **executed.uncounted})
+    refuse_uncounted({**traced.unsupported_ops(), **executed.uncounted})
     by_part = _parts(traced, parts)
     _refuse_disagreement(by_part, _dispatched_parts(dispatched, module, parts))
     return FlopCount(
@@ -106,14 +106,14 @@ def count_once(module: nn.Module, inputs: tuple[Tensor, ...]) -> int:
     Raises:
         UncountedOperatorError: an operator costs and nobody counts it.
     """
-    with _evaluating(module), torch.no_grad(), plain_attention():
+    with evaluating(module), torch.no_grad(), plain_attention():
         dispatched, executed = _by_torch(module, inputs)
-    _refuse_uncounted(executed.uncounted)
+    refuse_uncounted(executed.uncounted)
     return dispatched.get_total_flops() // 2
 
 
 @contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
+def evaluating(module: nn.Module) -> Iterator[None]:
     """``module`` in eval mode and without gradients, left as it was afterwards.
 
     torch's counter follows gradients to know which module runs, and fails at parameters that
@@ -261,7 +261,12 @@ def _dispatched_parts(
     return counts
 
 
-def _refuse_uncounted(operators: Mapping[str, int]) -> None:
+def refuse_uncounted(operators: Mapping[str, int]) -> None:
+    """Refuse operators (name to times) that cost and are not counted.
+
+    Raises:
+        UncountedOperatorError: naming them.
+    """
     unknown = {name: times for name, times in operators.items() if not is_free(name)}
     if unknown:
         listed = ", ".join(f"{name} ({times}x)" for name, times in sorted(unknown.items()))

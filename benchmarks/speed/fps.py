@@ -51,7 +51,7 @@ def measure(
     """
     _check(workloads, scopes)
     report("matrix-product rate")
-    precisions = {_precision(workload) for workload in workloads}
+    precisions = {precision_of(workload) for workload in workloads}
     rates = {p: [matmul_rate(device, p)] for p in precisions}
     if device.type == "cuda":
         torch.cuda.empty_cache()  # the large matrices' memory is the model's again
@@ -67,7 +67,7 @@ def measure(
         known.append(matmul_rate(device, precision))
     report("energy")
     energies = [_energy(workload, scopes, device) for workload in workloads]
-    timed = [_timed(workload, samples, rates[_precision(workload)]) for workload in workloads]
+    timed = [_timed(workload, samples, rates[precision_of(workload)]) for workload in workloads]
     return [
         {
             **record_head("fps", workload.name),
@@ -113,19 +113,24 @@ def doubts(figures: Mapping[str, Any], device: torch.device) -> list[str]:
     Args:
         figures: ``scopes`` and ``achieved`` of a record.
     """
-    found = []
-    achieved = figures["achieved"]
-    before, after = achieved["matmul_rate_before"], achieved["matmul_rate_after"]
-    if abs(after / before - 1) > RATE_CHANGE:
-        found.append(
-            f"the matrix-product rate went from {before / 1e9:.3g} to {after / 1e9:.3g} G a second"
-        )
+    found = rate_doubts(figures["achieved"], device)
     for scope, values in figures["scopes"].items():
         if (values["matmul_share"] or 0) > 1:
             found.append(
                 f"{scope}: {values['matmul_share']:.0%} of the matrix-product rate, which no model "
                 "reaches: the rate was disturbed"
             )
+    return found
+
+
+def rate_doubts(achieved: Mapping[str, Any], device: torch.device) -> list[str]:
+    """Why the matrix-product rate itself (``rate_facts``) is suspect."""
+    found = []
+    before, after = achieved["matmul_rate_before"], achieved["matmul_rate_after"]
+    if abs(after / before - 1) > RATE_CHANGE:
+        found.append(
+            f"the matrix-product rate went from {before / 1e9:.3g} to {after / 1e9:.3g} G a second"
+        )
     threads, cores = torch.get_num_threads(), min(usable_cores(), cpu_quota() or math.inf)
     if device.type == "cpu" and threads > cores:
         found.append(f"{threads} threads on {cores:g} cores")
@@ -224,7 +229,8 @@ def out_of_memory_record(
     }
 
 
-def _precision(workload: Workload) -> str:
+def precision_of(workload: Workload) -> str:
+    """``fp32`` or ``bf16``."""
     return str(workload.facts.get("precision", "fp32"))
 
 

@@ -22,6 +22,7 @@ from benchmarks.flops.record import workload_record
 from benchmarks.machine.memory import OUT_OF_MEMORY, is_out_of_memory, limit_memory
 from benchmarks.speed.fps import SCOPES, measure, memory_of
 from benchmarks.speed.matmul_rate import Backends
+from benchmarks.speed.roofline import measure_rooflines
 from benchmarks.speed.timing import Sampling, unheard
 from benchmarks.speed.train_speed import measure_training, training_memory
 from benchmarks.workloads.workload import ClipShape, Workload
@@ -101,13 +102,14 @@ class SpeedJob:
     """What an isolated process does.
 
     Attributes:
-        kind: ``fps``, ``train`` and ``flops`` make records, ``memory`` and ``train_memory`` the
-            part of a record that tells of memory; ``fits`` only runs each workload once.
+        kind: ``fps``, ``train``, ``flops`` and ``roofline`` make records, ``memory`` and
+            ``train_memory`` the part of a record that tells of memory; ``fits`` only runs each
+            workload once.
         threads: of a CPU; none: torch's own choice.
         memory_limit: bytes that the process may use; none: all there is.
     """
 
-    kind: Literal["fps", "train", "flops", "memory", "train_memory", "fits"]
+    kind: Literal["fps", "train", "flops", "memory", "train_memory", "fits", "roofline"]
     workloads: tuple[WorkloadSpec, ...]
     device: str = "cpu"
     sampling: Sampling = field(default_factory=Sampling)
@@ -208,6 +210,8 @@ def do_job(job: SpeedJob, report: Callable[[str], None] = unheard) -> list[dict[
         return [workload_record(workload) for workload in workloads]
     if job.kind == "fps":
         return measure(workloads, device, job.sampling, job.scopes, report)
+    if job.kind == "roofline":
+        return measure_rooflines(workloads, device, job.sampling, report)
     if job.kind == "memory":
         return [memory_of(workload, job.scopes, device) for workload in workloads]
     for workload in workloads:

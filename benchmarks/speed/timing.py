@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import torch
 
@@ -73,6 +75,49 @@ def interleaved(
         for name, call in calls.items():
             clock.time(name, call)
     return clock.read()
+
+
+class PartClock:
+    """Where one part of a repeated piece of work ends and the next begins, on a device's clock."""
+
+    def __init__(self, device: torch.device) -> None:
+        """Nothing is marked yet."""
+        self.device = device
+        self._marks: list[list[tuple[str, Any]]] = []
+
+    def begin(self, part: str) -> None:
+        """A new round, of which ``part`` comes first."""
+        self._marks.append([])
+        self.mark(part)
+
+    def mark(self, part: str) -> None:
+        """``part`` begins now; what follows the last mark of a round is not timed."""
+        now: Any = time.perf_counter()
+        if self.device.type == "cuda":
+            now = torch.cuda.Event(enable_timing=True)
+            now.record()
+        self._marks[-1].append((part, now))
+
+    def forget(self) -> None:
+        """Begin anew with the rounds that count."""
+        self._marks = []
+
+    def milliseconds(self, parts: Sequence[str]) -> dict[str, list[float]]:
+        """Of each part, one value a round: the sum of its times in it."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        found: dict[str, list[float]] = {part: [] for part in parts}
+        for marks in self._marks:
+            spent = dict.fromkeys(parts, 0.0)
+            for (part, begin), (_, end) in pairwise(marks):
+                spent[part] += _between(begin, end)
+            for part, value in spent.items():
+                found[part].append(value)
+        return found
+
+
+def _between(begin: Any, end: Any) -> float:
+    return begin.elapsed_time(end) if hasattr(begin, "elapsed_time") else 1e3 * (end - begin)
 
 
 class _HostClock:

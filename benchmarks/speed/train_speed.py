@@ -14,7 +14,6 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ from benchmarks.records import record_head
 from benchmarks.speed.fps import doubts, ratios, scope_figures
 from benchmarks.speed.matmul_rate import MatmulRate, backends, matmul_rate, rate_facts
 from benchmarks.speed.statistics import median_interval, trend
-from benchmarks.speed.timing import Sampling, unheard
+from benchmarks.speed.timing import PartClock, Sampling, unheard
 from core.config.overrides import override
 from core.config.schema import Config
 from core.training.distributed import World
@@ -83,51 +82,34 @@ class TimedRun:
         self.run = TrainingRun(self.config, folder, _ONE)
         self.device = self.run.device
         self.pixels: list[int] = []
-        self._marks: list[list[tuple[str, Any]]] = []
+        self.clock = PartClock(self.device)
         self._batches = self.run.batches()
         self.run.model.register_forward_pre_hook(self._forward_begins)
-        self.run.model.register_forward_hook(lambda *_: self._mark("backward"))
-        self.run.optimizer.register_step_pre_hook(lambda *_: self._mark("optimiser"))
+        self.run.model.register_forward_hook(lambda *_: self.clock.mark("backward"))
+        self.run.optimizer.register_step_pre_hook(lambda *_: self.clock.mark("optimiser"))
 
     def _forward_begins(self, _: Any, inputs: tuple[Any, ...]) -> None:
         self.pixels[-1] += inputs[0].shape[0] * inputs[0].shape[-2] * inputs[0].shape[-1]
-        self._mark("forward")
-
-    def _mark(self, part: str) -> None:
-        """``part`` begins now, on the device's clock."""
-        now: Any = time.perf_counter()
-        if self.device.type == "cuda":
-            now = torch.cuda.Event(enable_timing=True)
-            now.record()
-        self._marks[-1].append((part, now))
+        self.clock.mark("forward")
 
     def step(self) -> None:
         """Take one step."""
         self.pixels.append(0)
-        self._marks.append([])
-        self._mark("data")
+        self.clock.begin("data")
         batches = next(self._batches)
         set_lr(self.run.optimizer, self.run.step, self.config.train)
         self.run.take_step(batches)
-        self._mark("end")
+        self.clock.mark("end")
 
     def forget(self) -> None:
         """Begin anew with the steps that count."""
-        self._marks, self.pixels = [], []
+        self.clock.forget()
+        self.pixels = []
 
     def milliseconds(self) -> dict[str, list[float]]:
         """Of each part, and of the whole ``step``, one value a step."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        found: dict[str, list[float]] = {part: [] for part in (*PARTS, "step")}
-        for marks in self._marks:
-            spent = dict.fromkeys(PARTS, 0.0)
-            for (part, begin), (_, end) in pairwise(marks):
-                spent[part] += _between(begin, end)
-            for part, value in spent.items():
-                found[part].append(value)
-            found["step"].append(sum(spent.values()))
-        return found
+        parts = self.clock.milliseconds(PARTS)
+        return {**parts, "step": [sum(of) for of in zip(*parts.values(), strict=True)]}
 
     def multiply_adds(self) -> tuple[float, int]:
         """Of one step, forward and backward, by torch's counter; and the pixels of its frames."""
@@ -139,10 +121,6 @@ class TimedRun:
         with torch.compiler.set_stance("force_eager"), counter:
             self.step()
         return counter.get_total_flops() / 2, self.pixels[-1]
-
-
-def _between(begin: Any, end: Any) -> float:
-    return begin.elapsed_time(end) if hasattr(begin, "elapsed_time") else 1e3 * (end - begin)
 
 
 def measure_training(

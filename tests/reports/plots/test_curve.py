@@ -7,7 +7,8 @@ from typer.testing import CliRunner
 
 import cli
 from core.errors import UserError
-from reports.plots.curve import curve_plot, read_curve
+from reports.plots.recorded.curve import curve_plot
+from reports.plots.recorded.read import read_plot
 
 
 def point(value, *, fps=50.0, clip_length=5, oom=None):
@@ -60,15 +61,17 @@ def test_command_writes_every_width(tmp_path):
     done = CliRunner().invoke(cli.app, ["plot", str(path), "--out", str(tmp_path / "figures")])
     assert done.exit_code == 0, done.output
     assert "Measured on NVIDIA H100." in done.output
-    assert len(list((tmp_path / "figures").iterdir())) == 5
+    assert len(list((tmp_path / "figures").iterdir())) == 7
     assert len(pd.read_csv(tmp_path / "figures" / "clips.csv")) == 3
 
 
 def test_other_files_are_refused(tmp_path):
     path = tmp_path / "ap.json"
     path.write_text('{"kind": "ap"}')
-    with pytest.raises(UserError, match=r"ap.json: not the record of a curve"):
-        read_curve(path)
+    with pytest.raises(
+        UserError, match=r"ap.json: no file that can be plotted; such are written by tevit fps"
+    ):
+        read_plot(path)
     with pytest.raises(UserError, match="has no points"):
         curve_plot(curve("size", []), "s")
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from benchmarks.speed.curves import curve_rows
 from core.errors import UserError
-from core.files import read_json
 from reports.plots.style import Plot
 from reports.plots.time_memory import draw_time_and_memory, memory_columns, notes_on
 
@@ -19,18 +17,6 @@ _LABELS = {
     "size": ("pixels", "pixels a frame"),
     "queries": ("queries", "queries"),
 }
-
-
-def read_curve(path: Path) -> Plot:
-    """The plot of a curve's record.
-
-    Raises:
-        UserError: the file is not the record of a curve.
-    """
-    record = read_json(path)
-    if not isinstance(record, dict) or record.get("kind") != "curve":
-        raise UserError(f"{path}: not the record of a curve (tevit fps --curve ... --json FILE)")
-    return curve_plot(record, path.stem)
 
 
 def curve_plot(curve: Mapping[str, Any], name: str) -> Plot:

@@ -1,0 +1,1 @@
+"""Plots of what one command measured, from the file that it wrote."""
