@@ -61,6 +61,7 @@ def diagnose_results(
     """
     from rich.console import Console
 
+    from benchmarks.ap.table import unpredicted_note
     from benchmarks.diagnosis.diagnosis import diagnose
     from benchmarks.diagnosis.examine import examine
     from benchmarks.diagnosis.record import diagnosis_record
@@ -86,6 +87,8 @@ def diagnose_results(
             record |= found.to_dict(other, str(against))
         write_json(json_file, record)
     print_diagnosis(found, Console(), other, str(against))
+    if note := unpredicted_note(findings.ap, results, split):
+        print(f"Note: {note}")
 
 
 @app.command("compare")

@@ -82,7 +82,7 @@ def average_precision(
 
     from benchmarks.ap.bootstrap import bootstrap, difference_record
     from benchmarks.ap.evaluate import ap_record, evaluate
-    from benchmarks.ap.table import print_ap, print_difference
+    from benchmarks.ap.table import print_ap, print_difference, unpredicted_note
     from core.data.annotations import read_annotations
     from core.data.split import heldout_part
     from core.files import write_json
@@ -109,6 +109,8 @@ def average_precision(
             record["against"] = difference_record(other, drawn, str(against))
         write_json(json_file, record)
     print_ap(result, drawn, Console())
+    if note := unpredicted_note(result, results, split):
+        print(f"Note: {note}")
     if drawn and other:
         print_difference(drawn, other, str(against), Console())
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -41,6 +44,27 @@ def print_ap(result: ApResult, bootstrap: Bootstrap | None, console: Console) ->
     console.print(_told(text, result))
     console.print(_figures(result, bootstrap))
     console.print(_classes(result))
+
+
+def unpredicted_note(result: ApResult, results: Path, split: Path | None) -> str | None:
+    """What to say where most videos have no prediction; none: most have.
+
+    Args:
+        results: the file that was scored; in a run folder its split lies beside it.
+        split: whose held-out videos were scored; none: the whole file.
+    """
+    without = result.videos - len(np.unique(result.matches.video))
+    if 2 * without <= result.videos:
+        return None
+    text = (
+        f"{without} of {result.videos} videos have no prediction: all of theirs counts as missed."
+    )
+    recorded = results.with_name("split.json")
+    if split is None and recorded.is_file():
+        text += f" To score the held-out videos alone: --split {recorded}"
+    elif split is None:
+        text += " If predictions are of a held-out part, name it: --split"
+    return text
 
 
 def print_difference(result: Bootstrap, other: Bootstrap, name: str, console: Console) -> None:

@@ -44,8 +44,11 @@ class HardTracks:
     best_per_frame: bool = False
 
     def __post_init__(self) -> None:
-        if not np.isfinite(self.min_score):
-            raise UserError(f"the least score of a track is a number, not {self.min_score}")
+        if not 0 <= self.min_score <= 1:
+            raise UserError(
+                "the least score of a track lies between 0 and 1, such as 0.3, "
+                f"not {self.min_score:g}"
+            )
 
     def protocol(self) -> dict[str, Any]:
         """For the record."""

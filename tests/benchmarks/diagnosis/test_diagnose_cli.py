@@ -133,6 +133,29 @@ def test_only_the_held_out_videos_of_a_split_are_looked_at(files):
     assert json.loads(out.read_text())["protocol"]["videos"] == 3
 
 
+@pytest.mark.parametrize("command", ["ap", "diagnose"])
+def test_videos_without_predictions_are_told(files, command):
+    def told(*more):
+        arguments = [command, files / "gt.json", files / "few.json", "--bootstrap", 0, *more]
+        done = CliRunner().invoke(cli.app, list(map(str, arguments)))
+        assert done.exit_code == 0, done.output
+        return [line for line in done.output.splitlines() if line.startswith("Note: ")]
+
+    results = json.loads((files / "a.json").read_text())
+    of_one = [r for r in results if r["video_id"] == results[0]["video_id"]]
+    (files / "few.json").write_text(json.dumps(of_one))
+    (note,) = told()
+    assert "5 of 6 videos have no prediction" in note
+    assert note.endswith("name it: --split")
+    split = files / "split.json"
+    video = of_one[0]["video_id"]
+    split.write_text(json.dumps({"train": [v for v in (3, 6) if v != video], "heldout": [video]}))
+    assert told()[0].endswith(f"--split {split}")
+    assert not told("--split", split)
+    (files / "few.json").write_text(json.dumps(results))
+    assert not told()
+
+
 @pytest.fixture
 def tevit(monkeypatch, capsys):
     def run_main(*arguments):
@@ -164,5 +187,6 @@ def test_bad_input_is_one_message(files, tevit):
     (files / "images.json").write_text(json.dumps(images))
     code, message = tevit(files / "images.json", files / "a.json")
     assert (code, "images.json: has images, and a diagnosis is of tracks" in message) == (2, True)
-    code, message = tevit(files / "gt.json", files / "a.json", "--min-score", "nan")
-    assert (code, "least score" in message) == (2, True)
+    for score in ("nan", "30", "-0.1"):
+        code, message = tevit(files / "gt.json", files / "a.json", "--min-score", score)
+        assert (code, "least score of a track lies between 0 and 1" in message) == (2, True)
