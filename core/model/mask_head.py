@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from core.config.schema import HeadConfig
 from core.model.dynamic_conv import DynamicConv
-from core.model.operators.linear import linear
+from core.model.operators.linear import linear, relu_then_one_row
 
 MASK_BINS = 14
 
@@ -63,13 +63,14 @@ class MaskHead(nn.Module):
         """
         corners = self.upsample.weight.permute(2, 3, 1, 0).flatten(0, 2)  # (2 * 2 * C, C)
         assert self.upsample.bias is not None
-        pixels = F.relu_(linear(x, corners, self.upsample.bias.repeat(4)))
-        pixels = pixels.unflatten(3, (2, 2, self.upsample.out_channels))
+        corner_bias = self.upsample.bias.repeat(4)
         weight, bias = self.conv_logits.weight.flatten(1), self.conv_logits.bias
         assert bias is not None
         if labels is not None:
-            own = pixels.flatten(1, 4) @ weight[labels][..., None] + bias[labels][:, None, None]
-            own = own.view(len(own), MASK_BINS, MASK_BINS, 2, 2)
+            own = relu_then_one_row(x.flatten(1, 2), corners, corner_bias, weight[labels])
+            own = (own + bias[labels][:, None]).view(len(x), MASK_BINS, MASK_BINS, 2, 2)
             return own.transpose(2, 3).flatten(3, 4).flatten(1, 2)
+        pixels = F.relu_(linear(x, corners, corner_bias))
+        pixels = pixels.unflatten(3, (2, 2, self.upsample.out_channels))
         logits = linear(pixels, weight, bias)
         return logits.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)

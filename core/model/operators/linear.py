@@ -21,9 +21,25 @@ AVAILABLE = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "
 """Whether this build of torch has oneDNN and its product, which torch does not document."""
 
 
-def multiply_by_onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """``F.linear`` by oneDNN, without gradients: (..., I) by a weight (O, I) to (..., O)."""
-    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+def multiply_by_onednn(
+    x: Tensor, weight: Tensor, bias: Tensor | None, then: str = "none"
+) -> Tensor:
+    """``F.linear`` by oneDNN, without gradients: (..., I) by a weight (O, I) to (..., O).
+
+    Args:
+        then: ``relu``: of the product; ``none``: the product itself.
+    """
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, then, [], "")
+
+
+def _weight_gradient(rows: Tensor, x: Tensor) -> Tensor:
+    """``rows.T @ x`` of ``rows`` (R, O), the gradient of a product, and ``x`` (R, I)."""
+    if len(rows) > MOST_SUMMED:
+        return rows.t() @ x
+    # oneDNN puts its left factor in order first: let that be the smaller one
+    if x.shape[1] < rows.shape[1]:
+        return multiply_by_onednn(x.t(), rows.t(), None).t()
+    return multiply_by_onednn(rows.t(), x.t(), None)
 
 
 class _Product(torch.autograd.Function):
@@ -43,12 +59,35 @@ class _Product(torch.autograd.Function):
         for_x, for_weight, for_bias = ctx.needs_input_grad
         rows = grad.flatten(0, -2)
         grad_x = multiply_by_onednn(grad, weight.t(), None) if for_x else None
-        grad_weight = None
-        if for_weight:
-            left, right = rows.t(), x.flatten(0, -2)
-            quick = len(rows) <= MOST_SUMMED
-            grad_weight = multiply_by_onednn(left, right.t(), None) if quick else left @ right
+        grad_weight = _weight_gradient(rows, x.flatten(0, -2)) if for_weight else None
         return grad_x, grad_weight, rows.sum(0) if for_bias else None
+
+
+def _by_group(hidden: Tensor, own: Tensor) -> Tensor:
+    """(R, P, G * O) as (R, P * G, O), which ``own`` (R, O) reads."""
+    return hidden.unflatten(2, (-1, own.shape[1])).flatten(1, 2)
+
+
+class _ReLUThenOneRow(torch.autograd.Function):
+    """:func:`relu_then_one_row` without a pass over memory for each of ReLU and its gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, own: Tensor) -> Tensor:
+        hidden = _by_group(multiply_by_onednn(x, weight, bias, "relu"), own)
+        ctx.save_for_backward(x, weight, own, hidden)
+        return torch.bmm(own[:, None], hidden.transpose(1, 2)).squeeze(1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        x, weight, own, hidden = ctx.saved_tensors
+        grad_own = torch.bmm(grad[:, None], hidden).squeeze(1)
+        passed = grad[..., None] * own[:, None]
+        torch.ops.aten.threshold_backward.grad_input(passed, hidden, 0, grad_input=passed)
+        rows = passed.view(-1, len(weight))
+        grad_weight = _weight_gradient(rows, x.flatten(0, 1))
+        grad_x = multiply_by_onednn(rows, weight.t(), None).view_as(x)
+        return grad_x, grad_weight, rows.sum(0), grad_own
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -59,6 +98,24 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         return multiply_by_onednn(x, weight, bias)
     product: Tensor = _Product.apply(x, weight, bias)
     return product
+
+
+def relu_then_one_row(x: Tensor, weight: Tensor, bias: Tensor, own: Tensor) -> Tensor:
+    """ReLU of a linear layer, of which each sample reads one number by a row of its own.
+
+    Args:
+        x: (R, P, I).
+        weight, bias: (G * O, I) and (G * O,), of G groups of O outputs.
+        own: (R, O).
+
+    Returns:
+        (R, P * G).
+    """
+    if _quicker_by_onednn(x, weight) and torch.is_grad_enabled():
+        numbers: Tensor = _ReLUThenOneRow.apply(x, weight, bias, own)
+        return numbers
+    hidden = _by_group(F.relu_(linear(x, weight, bias)), own)
+    return torch.bmm(hidden, own[..., None]).squeeze(2)
 
 
 def _quicker_by_onednn(x: Tensor, weight: Tensor) -> bool:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from core.model.operators import linear as module
-from core.model.operators.linear import Linear, linear
+from core.model.operators.linear import Linear, linear, relu_then_one_row
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +38,34 @@ def test_equal_to_torch_in_value_and_gradients(shape, bias, most_summed, monkeyp
         torch.testing.assert_close(one.grad, other.grad)
     with torch.inference_mode():
         torch.testing.assert_close(linear(*inputs), wanted)
+
+
+@pytest.mark.versions
+@pytest.mark.parametrize("samples", [0, 1, 5])
+@pytest.mark.parametrize("features", [7, 30])
+def test_relu_then_one_row_is_what_its_parts_are(samples, features, monkeypatch):
+    torch.manual_seed(0)
+    groups, hidden = 4, 6
+    inputs = [
+        torch.randn(samples, 9, features),
+        torch.randn(groups * hidden, features),
+        torch.randn(groups * hidden),
+        torch.randn(samples, hidden),
+    ]
+    ours, theirs = ([t.clone().requires_grad_() for t in inputs] for _ in range(2))
+    out = relu_then_one_row(*ours)
+    assert ("_ReLUThenOneRow" in out.grad_fn.name()) == bool(samples)
+    monkeypatch.setattr(module, "AVAILABLE", False)
+    wanted = relu_then_one_row(*theirs)
+    x, weight, bias, own = inputs
+    by_hand = torch.einsum("rpgo,ro->rpg", (x @ weight.T + bias).relu().unflatten(2, (4, -1)), own)
+    torch.testing.assert_close(wanted, by_hand.flatten(1))
+    torch.testing.assert_close(out, wanted)
+    weights = torch.randn_like(out)
+    (out * weights).sum().backward()
+    (wanted * weights).sum().backward()
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one.grad, other.grad)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
