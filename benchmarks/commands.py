@@ -15,13 +15,7 @@ from rich.status import Status
 from benchmarks.machine.environment import environment
 from benchmarks.request import origin
 from benchmarks.roofline_table import roofline_tables
-from benchmarks.speed.curves import (
-    curve_csv,
-    measure_curve,
-    parse_axis,
-    parse_batches,
-    with_clips,
-)
+from benchmarks.speed.curves import curve_csv, measure_curve, parse_axis
 from benchmarks.speed.fps import check_scopes
 from benchmarks.speed.isolated import SpeedJob, run_job
 from benchmarks.speed.max_clip import find_max_clip
@@ -63,25 +57,6 @@ def run_fps(job: SpeedJob, outputs: Outputs, console: Console | None = None) -> 
         records = fps_of_job(job, _shown(status, what))
     outputs.write(records, job)
     console.print(fps_table(records) if job.kind == "fps" else train_table(records))
-
-
-def run_batches(job: SpeedJob, values: str, outputs: Outputs) -> None:
-    """Measure training with several numbers of clips a step, an isolated process each.
-
-    Raises:
-        UserError: not ``batch=`` and whole numbers.
-    """
-    console = Console()
-    jobs = [
-        replace(job, workloads=(with_clips(spec, clips),))
-        for spec in job.workloads
-        for clips in parse_batches(values)
-    ]
-    what = f"measuring {len(jobs)} numbers of clips"
-    with _working(console, what) as status:
-        records = [fps_of_job(one, _shown(status, what))[0] for one in jobs]
-    outputs.write(records)
-    console.print(train_table(records))
 
 
 def run_regress(path: Path, tolerance: float) -> int:
@@ -126,7 +101,7 @@ def run_curve(job: SpeedJob, axis_and_values: str, outputs: Outputs) -> None:
     """Measure the job at every value of an axis and print each point as it comes."""
     console = Console()
     _check(job, outputs, csv=True)
-    axis, values = parse_axis(axis_and_values)
+    axis, values = parse_axis(axis_and_values, job.kind)
     what = f"measuring {len(values)} values of {axis}"
     with _working(console, what) as status:
         run = _shown(status, what)
@@ -138,6 +113,11 @@ def run_curve(job: SpeedJob, axis_and_values: str, outputs: Outputs) -> None:
             report=lambda value, record: console.print(point(value, record)),
         )
     outputs.write_curve(curve)
+    if job.kind == "train":
+        points = [(point["value"], point["record"]) for point in curve["points"]]
+        console.print(
+            train_table([r | {"name": f"{r['name']}, {axis} {value}"} for value, r in points])
+        )
 
 
 def run_search(job: SpeedJob, most: int, outputs: Outputs) -> None:

@@ -51,6 +51,7 @@ CudnnBenchmark = Annotated[
     ),
 ]
 JsonOut = Annotated[Path | None, typer.Option("--json", help="write the records to this file")]
+CurveOut = Annotated[Path | None, typer.Option("--csv", help="write a curve's points to this file")]
 Device = Annotated[
     str | None, typer.Option(help="cpu, cuda or cuda:1; none: the GPU if there is one")
 ]
@@ -175,12 +176,10 @@ def measure_fps(
     most: Annotated[int, typer.Option(help="longest clip that the search tries")] = 1024,
     curve: Annotated[
         str | None,
-        typer.Option(help="measure at several values: clip_length=1,5,10, size=..., queries=..."),
+        typer.Option(help="measure at several values of clip_length=1,5,10, size, queries, batch"),
     ] = None,
     json_file: JsonOut = None,
-    csv_file: Annotated[
-        Path | None, typer.Option("--csv", help="write a curve's points to this file")
-    ] = None,
+    csv_file: CurveOut = None,
 ) -> None:
     """Measure video frames a second in three scopes, and memory, in isolated processes.
 
@@ -241,6 +240,7 @@ def bench_train(
         str | None, typer.Option(help="measure several numbers of clips a step: batch=1,2,4,8")
     ] = None,
     json_file: JsonOut = None,
+    csv_file: CurveOut = None,
 ) -> None:
     """Measure training steps: data, forward, backward, optimiser; frames a second and memory.
 
@@ -249,9 +249,9 @@ def bench_train(
 
     `tevit bench train tiny tiny,train.precision=bf16 --json train.json`
 
-    `tevit bench train tevit_msgshift data.root=PATH --curve batch=1,2,4,8`
+    `tevit bench train tevit_msgshift data.root=PATH --curve batch=1,2,4,8 --json b.json`
     """
-    from benchmarks.commands import Outputs, run_batches, run_fps
+    from benchmarks.commands import Outputs, run_curve, run_fps
     from benchmarks.request import Request
     from benchmarks.speed.isolated import SpeedJob
     from benchmarks.speed.matmul_rate import Backends
@@ -267,10 +267,11 @@ def bench_train(
         memory_limit=None if memory_limit is None else int(memory_limit * 2**30),
         backends=Backends(tf32, cudnn_benchmark),
     )
+    outputs = Outputs(json_file, csv_file)
     if curve is None:
-        run_fps(job, Outputs(json_file))
+        run_fps(job, outputs)
     else:
-        run_batches(job, curve, Outputs(json_file))
+        run_curve(job, curve, outputs)
 
 
 @bench.command("roofline")

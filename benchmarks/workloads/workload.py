@@ -28,7 +28,7 @@ def parse_size(text: str) -> Size:
         UserError: it is not two whole numbers.
     """
     width, _, height = text.lower().partition("x")
-    if not (width.isdigit() and height.isdigit()):
+    if not (width.isdecimal() and height.isdecimal()):
         raise UserError(f"size {text!r}: expected WIDTHxHEIGHT, such as 640x384")
     return int(height), int(width)
 

@@ -1,4 +1,4 @@
-"""Time a frame and peak memory side by side, against whatever makes the input larger."""
+"""Time or speed, and peak memory side by side, against whatever makes the input larger."""
 
 from __future__ import annotations
 
@@ -10,21 +10,25 @@ from matplotlib.figure import Figure as Canvas
 from reports.plots.legend import legend_above
 from reports.plots.style import SeriesLook, looks
 
-COLUMNS = ("ms a frame", "peak memory (MiB)")
+TIME, SPEED, MEMORY = "ms a frame", "frames a second", "peak memory (MiB)"
 
 
-def draw_time_and_memory(data: pd.DataFrame, canvas: Canvas, x: str, label: str) -> None:
+def draw_time_and_memory(
+    data: pd.DataFrame, canvas: Canvas, x: str, label: str, first: str = TIME
+) -> None:
     """Two plots with a line a series.
 
     Args:
-        data: a row a measurement: ``series``, the column ``x``, :data:`COLUMNS` and ``oom``;
-            and the ends of the times' intervals, ``ms low`` and ``ms high``, where they are known.
+        data: a row a measurement: ``series``, the column ``x``, ``first``, :data:`MEMORY` and
+            ``oom``; and the ends of intervals, ``ms low`` and ``ms high`` (of a speed ``frames
+            low``, ``frames high``), where they are known.
         label: what ``x`` is called.
+        first: :data:`TIME` or :data:`SPEED`, which is the plot on the left.
     """
     styles = looks(list(data["series"]))
     places = _apart(sorted(int(place) for place in data[x].unique()))
     both = canvas.subplots(1, 2)
-    for axes, column in zip(both, COLUMNS, strict=True):
+    for axes, column in zip(both, (first, MEMORY), strict=True):
         for name, rows in data.groupby("series", sort=False):
             _line(axes, rows, x, column, styles[str(name)])
         axes.set_xlabel(label)
@@ -48,7 +52,7 @@ def memory_columns(allocated: float | None, host: float | None) -> dict[str, obj
     """Peak memory in MiB: what the GPU's allocator gave, or else what the process held."""
     memory = host if allocated is None else allocated
     kind = "resident memory of the process" if allocated is None else "allocated on the GPU"
-    return {"peak memory (MiB)": memory, "memory of": None if memory is None else kind}
+    return {MEMORY: memory, "memory of": None if memory is None else kind}
 
 
 def _apart(places: list[int]) -> list[int]:
@@ -65,9 +69,10 @@ def _line(axes: Axes, rows: pd.DataFrame, x: str, column: str, style: SeriesLook
     mean = known.groupby(x)[column].mean()
     axes.plot(mean.index, mean, color=style.colour, linestyle=style.line)
     axes.plot(known[x], known[column], style.marker, color=style.colour, markersize=3)
-    if column == COLUMNS[0] and "ms low" in known:
-        ends = known.dropna(subset=["ms low", "ms high"])
-        axes.vlines(ends[x], ends["ms low"], ends["ms high"], color=style.colour, linewidth=1)
+    low, high = (f"{column.split()[0]} {end}" for end in ("low", "high"))
+    if low in known:
+        ends = known.dropna(subset=[low, high])
+        axes.vlines(ends[x], ends[low], ends[high], color=style.colour, linewidth=1)
     missing = rows[rows["oom"].notna()][x].unique()
     at_the_bottom = axes.get_xaxis_transform()
     axes.plot(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 
 import pytest
@@ -10,7 +11,9 @@ from typer.testing import CliRunner
 import cli
 from benchmarks import commands
 from benchmarks.machine.environment import environment
+from benchmarks.speed.curves import TRAIN_COLUMNS
 from core.errors import UserError
+from reports.plots.recorded.read import read_plot
 from tests.benchmarks import costs
 
 
@@ -61,15 +64,41 @@ def test_options_reach_the_job_and_the_file_says_how_to_do_it_again(call, tmp_pa
     assert json.loads(out.read_text())["job"]["kind"] == "train"
 
 
-def test_a_curve_over_clips_has_a_column_each_and_want_of_memory_is_a_point(call):
-    shown = call("bench", "train", "tiny", "--curve", "batch=1,4,8")
+def test_a_curve_over_clips_has_a_column_each_and_want_of_memory_is_a_point(call, tmp_path):
+    out, table = tmp_path / "clips.json", tmp_path / "clips.csv"
+    shown = call(
+        *("bench", "train", "tiny", "--curve", "batch=1,4,8", "--json", out, "--csv", table)
+    )
     assert [job.workloads[0].config["train"]["clips"] for job in call.jobs] == [1, 4, 8]
     assert "4 x 3" in shown and "OOM with 8 clips" in " ".join(shown.split())
+    assert "tiny at 4: FPS step 60 ±1" in shown
+    rows = list(csv.DictReader(table.open()))
+    assert tuple(rows[0]) == TRAIN_COLUMNS
+    assert [row["frames"] for row in rows] == ["3", "12", "24"]
+    assert (rows[1]["fps"], rows[1]["low"], rows[1]["drift"]) == ("60.0", "59.0", "a fly")
+    assert (rows[2]["fps"], rows[2]["oom"]) == ("", "OOM with 8 clips")
+    plot = read_plot(out)
+    assert plot.data["batch"].tolist() == [1, 4, 8]
+    ends = plot.data[["frames a second", "frames low", "frames high"]].iloc[0]
+    assert ends.tolist() == [60.0, 59.0, 61.0] and plot.title == (
+        "Speed and memory by clips a training step"
+    )
+    assert plot.notes[1:] == (
+        "Memory: resident memory of the process.",
+        "Cross: out of memory.",
+        "Suspect: 2 of 3 points, such as: a fly.",
+    )
+
+
+def test_csv_without_a_curve_is_refused(call):
+    with pytest.raises(UserError, match="--csv holds a curve's points"):
+        call("bench", "train", "tiny", "--csv", "x.csv")
+    assert not call.jobs
 
 
 @pytest.mark.parametrize("curve", ["batch", "batch=", "batch=0", "batch=1,x", "clip_length=1"])
 def test_a_curve_that_is_none_is_refused(call, curve):
-    with pytest.raises(UserError, match="expected batch=1,2,4"):
+    with pytest.raises(UserError, match=r"expected batch=1,2,4|must be a whole number"):
         call("bench", "train", "tiny", "--curve", curve)
     assert not call.jobs
 

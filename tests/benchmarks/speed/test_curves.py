@@ -29,12 +29,16 @@ def test_each_axis_changes_what_it_says():
     sized = at(SPEC, "size", "96x32").shape
     assert (sized.height, sized.width) == (32, 96)
     assert at(SPEC, "queries", "3").config["head"]["queries"] == 3
+    assert at(SPEC, "batch", "3").shape.batch == 3
+    of_training = at(SPEC, "batch", "3", "train").config["train"]
+    assert (of_training["clips"], of_training["accumulate"]) == (3, 1)
     assert SPEC.config["head"]["queries"] == 10
 
 
 @pytest.mark.parametrize(
     ("axis", "value", "words"),
     [("clip_length", "0", "whole number"), ("queries", "many", "whole number"),
+     ("batch", "²", "whole number"), ("size", "²x32", "WIDTHxHEIGHT"),
      ("size", "96", "WIDTHxHEIGHT"), ("size", "95x32", "96x32")],
 )  # fmt: skip
 def test_values_that_do_not_fit(axis, value, words):

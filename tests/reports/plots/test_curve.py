@@ -55,6 +55,12 @@ def test_size_and_queries():
     assert curve_plot(curve("queries", [point("300")]), "q").data["queries"].tolist() == [300]
 
 
+def test_along_the_batch_it_is_frames_a_second():
+    plot = curve_plot(curve("batch", [point("1"), point("4", fps=80.0)]), "b")
+    assert plot.title == "Speed and memory by clips a call"
+    assert plot.data["frames a second"].tolist() == [50.0, 80.0]
+
+
 def test_command_writes_every_width(tmp_path):
     path = tmp_path / "clips.json"
     path.write_text(json.dumps(CLIPS))
