@@ -12,9 +12,9 @@ from benchmarks.measurements import NAMES
 from core.config.schema import Config
 
 if TYPE_CHECKING:
-    Measurement = str
+    MeasurementName = str
 else:
-    Measurement = Literal[NAMES]
+    MeasurementName = Literal[NAMES]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Cell:
     name: str
     config: Config
     axes: Mapping[str, str]
-    measure: tuple[Measurement | Literal["train"], ...]
+    measure: tuple[MeasurementName | Literal["train"], ...]
     start: Cell | None = None
     trains: bool = True
 

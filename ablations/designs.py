@@ -10,17 +10,17 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-Combination = tuple[int, ...]
+Levels = tuple[int, ...]
 
 _NODES = 20_000
 
 
-def crossed(sizes: Sequence[int]) -> list[Combination]:
+def crossed(sizes: Sequence[int]) -> list[Levels]:
     """Every combination, the last factor fastest."""
     return list(itertools.product(*map(range, sizes)))
 
 
-def around(sizes: Sequence[int], base: Combination) -> list[Combination]:
+def around(sizes: Sequence[int], base: Levels) -> list[Levels]:
     """The base and all that differs from it in one factor, in the order of the crossed design."""
     found = {base}
     for factor, size in enumerate(sizes):
@@ -28,7 +28,7 @@ def around(sizes: Sequence[int], base: Combination) -> list[Combination]:
     return sorted(found)
 
 
-def path(sizes: Sequence[int], base: Combination) -> list[Combination]:
+def path(sizes: Sequence[int], base: Levels) -> list[Levels]:
     """From the base on, factor by factor through its other values; the last of them stays."""
     rows = [base]
     for factor, size in enumerate(sizes):
@@ -39,7 +39,7 @@ def path(sizes: Sequence[int], base: Combination) -> list[Combination]:
 
 
 @dataclass(frozen=True)
-class Fraction:
+class FractionalDesign:
     """A regular two-level fraction.
 
     Attributes:
@@ -51,7 +51,7 @@ class Fraction:
 
     factors: int
     words: frozenset[int]
-    rows: tuple[Combination, ...]
+    rows: tuple[Levels, ...]
 
     @property
     def resolution(self) -> int | None:
@@ -68,7 +68,7 @@ class Fraction:
         return [group for group in groups.values() if len(group) > 1]
 
 
-def fractional(factors: int, resolution: int) -> Fraction:
+def fractional(factors: int, resolution: int) -> FractionalDesign:
     """The smallest regular fraction of at least this resolution.
 
     Resolution 3 keeps main effects apart from one another, 4 also from interactions of two
@@ -85,7 +85,7 @@ def fractional(factors: int, resolution: int) -> Fraction:
         zeros = sum(1 << factor for factor, level in enumerate(levels) if not level)
         # a product of -1 and +1 is +1 where an even number of them are -1
         rows.append((*levels, *(1 - (zeros & g).bit_count() % 2 for g in generators)))
-    return Fraction(factors, words, tuple(rows))
+    return FractionalDesign(factors, words, tuple(rows))
 
 
 def _words(factors: int, basic: int, resolution: int) -> frozenset[int] | None:

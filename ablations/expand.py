@@ -28,7 +28,7 @@ from ablations.axes import (
     read_axis,
     settable,
 )
-from ablations.cell import Cell, Measurement
+from ablations.cell import Cell, MeasurementName
 from ablations.grid_file import (
     DesignSpec,
     GridFault,
@@ -125,7 +125,7 @@ class StartDraft:
     origin: str
     follows: tuple[int, ...]
     seeds: int | Literal["same"]
-    measure: tuple[Measurement, ...]
+    measure: tuple[MeasurementName, ...]
 
     def seed(self, seed: int) -> int:
         """The start run's seed for a cell's."""
@@ -170,7 +170,7 @@ class GridDraft:
     start: StartDraft | None
     seeds: tuple[int, ...]
     limits: Limits | None
-    measure: tuple[Measurement, ...]
+    measure: tuple[MeasurementName, ...]
     table: Any
     table_origin: str
 
@@ -179,7 +179,7 @@ class GridDraft:
         """Whether every value of every axis is without fault."""
         return all(value.usable for axis in self.axes for value in axis.values)
 
-    def measured(self, seed: int) -> tuple[Measurement, ...]:
+    def measured(self, seed: int) -> tuple[MeasurementName, ...]:
         """What cells of ``seed`` measure: a speed is the config's, so one seed is enough."""
         seeded = tuple(name for name in self.measure if not MEASUREMENTS[name].seedless)
         return self.measure if seed == self.seeds[0] or not seeded else seeded

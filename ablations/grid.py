@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ablations.analysis.limits import Limits
-from ablations.cell import Cell, Measurement
+from ablations.cell import Cell, MeasurementName
 from ablations.expand import cells_of, draft
 from ablations.grid_file import GridError, GridFault, GridSpec, read_spec
 from ablations.table_spec import table_faults
@@ -27,7 +27,7 @@ from core.config.overrides import unknown
 from core.config.yaml_file import read_yaml
 from core.files import kind_of
 
-SHIPPED = Path(__file__).parent / "grids"
+SHIPPED_GRIDS = Path(__file__).parent / "grids"
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Grid:
     description: str
     cells: tuple[Cell, ...]
     axes: Mapping[str, tuple[str, ...]]
-    measure: tuple[Measurement, ...]
+    measure: tuple[MeasurementName, ...]
     table: Any
     source: Path | None = None
     scale: str | None = None
@@ -98,7 +98,7 @@ class Grid:
 
 def shipped_grids() -> list[str]:
     """Names of the grids that come with the package."""
-    return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
+    return sorted(path.stem for path in SHIPPED_GRIDS.glob("*.yaml"))
 
 
 def find_grid(name_or_path: str | Path) -> Path:
@@ -114,7 +114,7 @@ def find_grid(name_or_path: str | Path) -> Path:
             return path
         raise GridError(str(path), [GridFault("(file)", "no such file")])
     if str(name_or_path) in shipped_grids():
-        return SHIPPED / f"{name_or_path}.yaml"
+        return SHIPPED_GRIDS / f"{name_or_path}.yaml"
     message = f"{unknown('grid', str(name_or_path), shipped_grids())}, or a path ending in .yaml"
     raise GridError(str(name_or_path), [GridFault("(file)", message)])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -19,8 +19,8 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from ablations.analysis.limits import MOST_SEEDS, Limits
-from ablations.cell import Measurement
-from benchmarks.measurements import MEASUREMENTS
+from ablations.cell import MeasurementName
+from benchmarks.measurements import MEASUREMENTS, NAMES
 from core.config.overrides import unknown
 from core.config.strict import Strict, fault_text, root_faults
 from core.errors import UserError
@@ -88,9 +88,9 @@ SeedsOrLimits = Annotated[
     Discriminator(lambda value: "[limits]" if isinstance(value, Mapping | Limits) else "[list]"),
 ]
 Measure = Annotated[
-    tuple[Measurement, ...],
+    tuple[MeasurementName, ...],
     AfterValidator(lambda names: tuple(dict.fromkeys(names))),
-    Field(min_length=1, description="what each cell needs, of " + ", ".join(get_args(Measurement))),
+    Field(min_length=1, description=f"what each cell needs, of {', '.join(NAMES)}"),
 ]
 Values = Annotated[list[Any], Field(min_length=1)]
 Zip = Annotated[
@@ -129,7 +129,7 @@ class DesignSpec(Strict):
         return self
 
 
-Design = Annotated[
+DesignOrKind = Annotated[
     DesignSpec,
     BeforeValidator(lambda value: {"kind": value} if isinstance(value, str) else value),
     Field(
@@ -153,7 +153,7 @@ class StartSpec(Strict):
     seeds: Annotated[int | Literal["same"], BeforeValidator(_start_seeds)] = Field(
         default=1, description="how many, shared out among the cells' seeds; same: one a seed"
     )
-    measure: tuple[Measurement, ...] = Field(
+    measure: tuple[MeasurementName, ...] = Field(
         default=(), description="what is measured of the start run itself"
     )
 
@@ -167,7 +167,7 @@ class ScaleSpec(Strict):
     overrides: dict[str, Any] = Field(default={}, description="on top of the grid's overrides")
     axes: dict[str, Values] = Field(default={}, description="other values for axes of the grid")
     zip: Zip | None = None
-    design: Design | None = None
+    design: DesignOrKind | None = None
     start: StartSpec | None = None
     exclude: Exclude | None = None
     seeds: SeedsOrLimits | None = None
@@ -191,7 +191,7 @@ class GridSpec(Strict):
     )
     axes: dict[str, Values] = Field(default={}, description="what varies: see docs/grids.md")
     zip: Zip = Field(default=[])
-    design: Design = Field(default=DesignSpec())
+    design: DesignOrKind = Field(default=DesignSpec())
     start: StartSpec | None = Field(
         default=None, description="a run that is trained first, whose weights the cells begin with"
     )

@@ -20,7 +20,7 @@ from benchmarks.speed.fps import check_scopes
 from benchmarks.speed.isolated import SpeedJob, run_job
 from benchmarks.speed.max_clip import find_max_clip
 from benchmarks.speed.measure import RunJob, fps_of_job
-from benchmarks.speed.regress import check_machine, compare, read_record
+from benchmarks.speed.regress import check_machine, compare_speeds, read_record
 from benchmarks.tables import fps_table, spread
 from benchmarks.train_table import train_table
 from core.errors import UserError
@@ -74,7 +74,7 @@ def run_regress(path: Path, tolerance: float) -> int:
     what = f"measuring {', '.join(spec.name for spec in job.workloads)} again"
     with _working(console, what) as status:
         now = fps_of_job(job, _shown(status, what))
-    found = compare(then, now, tolerance)
+    found = compare_speeds(then, now, tolerance)
     for one in found:
         console.print(one.sentence(), soft_wrap=True, highlight=False)
     for record in now:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from core.config.schema import Config
 
 if TYPE_CHECKING:
-    from benchmarks.diagnosis.examine import Findings
+    from benchmarks.diagnosis.examine import DatasetFindings
     from core.data.dataset import VideoDataset
 
 
@@ -40,11 +40,11 @@ class Inputs:
         return heldout_videos(self.config)
 
     @cached_property
-    def findings(self) -> Findings:
+    def findings(self) -> DatasetFindings:
         """What is in the predictions: read and matched once for all that is made of it."""
-        from benchmarks.diagnosis.examine import examine
+        from benchmarks.diagnosis.examine import examine_results
 
-        return examine(self.heldout, self.predictions)
+        return examine_results(self.heldout, self.predictions)
 
     @cached_property
     def scored(self) -> Mapping[str, Any]:

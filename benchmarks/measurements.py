@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.measurement import Inputs, Measurement
 
-RESAMPLES = 1000
+_RESAMPLES = 1000
 BOOTSTRAP_SEED = 0
 """The same for all cells: two that met the same draws of videos can be compared in pairs."""
 
@@ -28,7 +28,7 @@ def _ap(inputs: Inputs) -> dict[str, Any]:
         with contextlib.suppress(Exception):
             result = inputs.findings.ap
     result = result or evaluate(inputs.heldout, inputs.predictions)
-    return score(result, inputs.scored, resamples=RESAMPLES, seed=BOOTSTRAP_SEED).record
+    return score(result, inputs.scored, resamples=_RESAMPLES, seed=BOOTSTRAP_SEED).record
 
 
 def _tracking(inputs: Inputs) -> dict[str, Any]:

@@ -9,15 +9,15 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.tables import doubts, matmul_rates, shape_title, spread
+from benchmarks.tables import doubt_lines, matmul_rates, shape_title, spread
 
-Record = dict[str, Any]
+_Record = dict[str, Any]
 MOST_OPERATORS = 6
-COLUMNS = ("MAdds\n(G)", "\nMB", "MAdds\na byte", "least\nms", "\nbound by")
+_COLUMNS = ("MAdds\n(G)", "\nMB", "MAdds\na byte", "least\nms", "\nbound by")
 TIMES = ("\nms", "\nreached")
 
 
-def roofline_tables(records: Sequence[Record]) -> Group:
+def roofline_tables(records: Sequence[_Record]) -> Group:
     """A table a record: parts, the whole, and the kinds of operators that need the most time.
 
     Everything is a frame's; the protocol stands above, and what makes it suspect below.
@@ -31,13 +31,13 @@ def roofline_tables(records: Sequence[Record]) -> Group:
         "least ms: what its multiply-adds or its bytes need at this machine's rates, whichever "
         "is longer; bound by: most of it. Where little of it is reached, neither bounds.",
         *matmul_rates(records),
-        *doubts(records),
+        *doubt_lines(records),
     ]
     return Group(*shown, Text("\n".join(["", *lines])))
 
 
-def _parts(record: Record) -> Table:
-    table = _table("", *COLUMNS, *TIMES)
+def _parts(record: _Record) -> Table:
+    table = _table("", *_COLUMNS, *TIMES)
     rows = {part.replace("_", " "): values for part, values in record["parts"].items()}
     for part, values in {**rows, "whole model": record["figures"]}.items():
         time = values["ms"]
@@ -46,9 +46,9 @@ def _parts(record: Record) -> Table:
     return table
 
 
-def _operators(record: Record) -> Table:
+def _operators(record: _Record) -> Table:
     """The kinds of operators that need the most time; what they took is not known."""
-    table = _table("\nby operator", *COLUMNS)
+    table = _table("\nby operator", *_COLUMNS)
     kinds = sorted(record["by_operator"].items(), key=lambda kind: -kind[1]["least_ms"])
     for kind, values in kinds[:MOST_OPERATORS]:
         table.add_row(kind.replace("_", " "), *_cells(values))
@@ -63,8 +63,8 @@ def _table(first: str, *others: str) -> Table:
     return table
 
 
-def _cells(values: Record) -> list[str]:
-    """Of :data:`COLUMNS`."""
+def _cells(values: _Record) -> list[str]:
+    """Of :data:`_COLUMNS`."""
     products, moved, least = values["multiply_adds"], values["bytes"], values["least_ms"]
     return [
         f"{products / 1e9:.3f}",
@@ -80,7 +80,7 @@ def bound_by(memory: float) -> str:
     return f"memory {memory:.0%}" if memory > 0.5 else f"products {1 - memory:.0%}"
 
 
-def _ridge(record: Record) -> str:
+def _ridge(record: _Record) -> str:
     machine = record["machine"]
     width = machine["bandwidth"]
     kind = max(machine["bandwidths"], key=machine["bandwidths"].__getitem__)

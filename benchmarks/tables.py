@@ -12,13 +12,13 @@ from rich.text import Text
 
 from benchmarks.speed.statistics import FEWEST, samples_for_quantile
 
-Record = dict[str, Any]
+_Record = dict[str, Any]
 NO_GPU = "measured on a CPU"
 WIDE, UNEVEN = 0.25, 1.5
 FEW_COLUMNS = 2
 
 
-def flops_table(records: Sequence[Record]) -> Table:
+def flops_table(records: Sequence[_Record]) -> Table:
     """Parameters and multiply-adds a frame, in total and by part, a column a record."""
     table = Table(title="Multiply-adds (G) a frame; FLOPs are twice as many", box=None)
     table.add_column("")
@@ -41,13 +41,13 @@ def flops_table(records: Sequence[Record]) -> Table:
     return table
 
 
-def _heading(record: Record, columns: int) -> str:
+def _heading(record: _Record, columns: int) -> str:
     """The name, a line an override; where columns are many, sections have lines of their own."""
     lines = record["name"].replace(",", ",\n")
     return str(lines if columns <= FEW_COLUMNS else re.sub(r"\.(?=[a-z])", ".\n", lines))
 
 
-def _row(table: Table, label: str, records: Sequence[Record], cell: Callable[..., str]) -> None:
+def _row(table: Table, label: str, records: Sequence[_Record], cell: Callable[..., str]) -> None:
     table.add_row(label, *(cell(record) for record in records))
 
 
@@ -58,7 +58,7 @@ SCOPE_LABELS = {
 }
 
 
-def fps_table(records: Sequence[Record]) -> Group:
+def fps_table(records: Sequence[_Record]) -> Group:
     """Speed in each scope, memory and share of the matrix-product rate, a column a record.
 
     The protocol stands above it, and below it whatever makes the figures suspect.
@@ -94,17 +94,17 @@ def fps_table(records: Sequence[Record]) -> Group:
     return Group(Text(_fps_title(records)), table, Text(_fps_caption(records)))
 
 
-def _precision(record: Record) -> str:
+def _precision(record: _Record) -> str:
     return str(record["protocol"].get("precision", "fp32"))
 
 
-def _fps_title(records: Sequence[Record]) -> str:
+def _fps_title(records: Sequence[_Record]) -> str:
     protocol = records[0]["protocol"]
     masks = f", masks at {protocol['video_width']}x{protocol['video_height']}"
     return shape_title("Unique video frames a second", records, masks)
 
 
-def shape_title(what: str, records: Sequence[Record], further: str = "") -> str:
+def shape_title(what: str, records: Sequence[_Record], further: str = "") -> str:
     """``what`` was measured on which device, at which shape and, if it is one, which precision."""
     protocol = records[0]["protocol"]
     precisions = {_precision(record) for record in records}
@@ -116,7 +116,7 @@ def shape_title(what: str, records: Sequence[Record], further: str = "") -> str:
     return f"{title} ({NO_GPU})" if protocol["device_type"] == "cpu" else title
 
 
-def _fps_caption(records: Sequence[Record]) -> str:
+def _fps_caption(records: Sequence[_Record]) -> str:
     """How many samples, and what makes which figures suspect."""
     counts = [scope["n"] for r in records for scope in r.get("scopes", {}).values()]
     lines = []
@@ -125,10 +125,10 @@ def _fps_caption(records: Sequence[Record]) -> str:
     lines += matmul_rates(records)
     why_not = dict.fromkeys((r.get("energy") or {}).get("why_not") for r in records)
     lines += [f"energy: not measurable here: {reason}" for reason in why_not if reason]
-    return "\n".join([*lines, *doubts(records)])
+    return "\n".join([*lines, *doubt_lines(records)])
 
 
-def doubts(records: Sequence[Record]) -> list[str]:
+def doubt_lines(records: Sequence[_Record]) -> list[str]:
     """A line for each reason that makes the figures of a record suspect."""
     several = len(records) > 1
     return [
@@ -138,7 +138,7 @@ def doubts(records: Sequence[Record]) -> list[str]:
     ]
 
 
-def matmul_rates(records: Sequence[Record]) -> list[str]:
+def matmul_rates(records: Sequence[_Record]) -> list[str]:
     """What this machine's matrix products reach, and by which library, a line a precision."""
     found = {}
     for record in records:
@@ -158,28 +158,28 @@ def _what_is_missing(calls: int) -> str:
     return f", 95% bootstrap interval{tail}"
 
 
-def _p99(record: Record) -> str:
+def _p99(record: _Record) -> str:
     model = record["scopes"].get("model")
     return f"{model['p99_ms']:.1f}" if model and model["p99_ms"] is not None else ""
 
 
-def _memory(record: Record) -> str:
+def _memory(record: _Record) -> str:
     memory = record["memory"] or {}
     used = memory.get("allocated") or memory.get("host_peak")
     return f"{used / 2**20:.0f}" if used else ""
 
 
-def _joules(record: Record) -> str:
+def _joules(record: _Record) -> str:
     joules = (record.get("energy") or {}).get("joules_per_frame")
     return "" if joules is None else f"{joules:.3g}"
 
 
-def _share(record: Record) -> str:
+def _share(record: _Record) -> str:
     share = record["figures"]["matmul_share"]
     return f"{share:.0%}" if share is not None else ""
 
 
-def _speed(scope: Record | None) -> str:
+def _speed(scope: _Record | None) -> str:
     return "" if scope is None else spread(scope["fps"], scope["low"], scope["high"])
 
 
@@ -198,7 +198,7 @@ def spread(value: float, low: float | None, high: float | None) -> str:
     return f"{value:.3g} ±{half:.1g}"
 
 
-def _ratio(record: Record, first: str, scope: str) -> str:
+def _ratio(record: _Record, first: str, scope: str) -> str:
     if record["name"] == first:
         return "1"
     ratio = record["ratios"].get(first, {}).get(scope)

@@ -10,12 +10,12 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.tables import NO_GPU, doubts, matmul_rates, spread
+from benchmarks.tables import NO_GPU, doubt_lines, matmul_rates, spread
 
-Record = dict[str, Any]
+_Record = dict[str, Any]
 
 
-def train_table(records: Sequence[Record]) -> Group:
+def train_table(records: Sequence[_Record]) -> Group:
     """Frames a second of training, a step's parts, memory and share of the matrix-product rate.
 
     A column a record; below it whatever makes the figures suspect.
@@ -25,7 +25,7 @@ def train_table(records: Sequence[Record]) -> Group:
     for record in records:
         table.add_column(record["name"], justify="right", overflow="fold")
 
-    def row(label: str, cell: Callable[[Record], str]) -> None:
+    def row(label: str, cell: Callable[[_Record], str]) -> None:
         """Empty for a record that ran out of memory."""
         table.add_row(label, *("" if r["figures"] is None else cell(r) for r in records))
 
@@ -44,35 +44,35 @@ def train_table(records: Sequence[Record]) -> Group:
     return Group(Text(_title(records)), table, Text(_caption(records)))
 
 
-def _title(records: Sequence[Record]) -> str:
+def _title(records: Sequence[_Record]) -> str:
     known = records[0]["protocol"]
     precisions = ", ".join(dict.fromkeys(r["protocol"]["precision"] for r in records))
     title = f"Training on {known['device']}: {known['sizes']}, {precisions}, data {known['data']}"
     return f"{title} ({NO_GPU})" if known["device_type"] == "cpu" else title
 
 
-def _caption(records: Sequence[Record]) -> str:
+def _caption(records: Sequence[_Record]) -> str:
     counts = [scope["n"] for r in records for scope in r.get("scopes", {}).values()]
     lines = [f"median of {min(counts)} steps or more, 95% bootstrap interval"] if counts else []
-    return "\n".join([*lines, *matmul_rates(records), *doubts(records)])
+    return "\n".join([*lines, *matmul_rates(records), *doubt_lines(records)])
 
 
-def _interval(values: Record, name: str) -> str:
+def _interval(values: _Record, name: str) -> str:
     return spread(values[name], values["low"], values["high"])
 
 
-def _part(part: str, record: Record) -> str:
+def _part(part: str, record: _Record) -> str:
     value = record["parts"][part]["median_ms"]
     return f"{value:.1f} ({value / record['figures']['step_ms']:.0%})"
 
 
-def _memory(record: Record) -> str:
+def _memory(record: _Record) -> str:
     memory = record["memory"] or {}
     used = memory.get("allocated") or memory.get("host_peak")
     return f"{used / 2**20:.0f}" if used else ""
 
 
-def _ratio(record: Record, first: str) -> str:
+def _ratio(record: _Record, first: str) -> str:
     if record["name"] == first:
         return "1"
     ratio = record["ratios"].get(first, {}).get("step")

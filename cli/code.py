@@ -6,11 +6,9 @@ from typing import Annotated
 
 import typer
 
-from cli.options import StoreOption
+from cli.options import RunName, StoreOption
 
 app = typer.Typer()
-
-RunName = Annotated[str, typer.Argument(help="signature, its beginning, or a run folder")]
 
 
 @app.command("diff")

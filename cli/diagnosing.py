@@ -14,6 +14,7 @@ from cli.options import (
     RecordedSplit,
     RecordOut,
     ResamplesSeed,
+    RunName,
     StoreOption,
 )
 
@@ -29,7 +30,6 @@ BestPerFrame = Annotated[
 Resamples = Annotated[
     int, typer.Option("--bootstrap", min=0, help="resamples over videos; 0: no intervals")
 ]
-RunName = Annotated[str, typer.Argument(help="signature, its beginning, or a run folder")]
 
 
 @app.command("diagnose")
@@ -63,7 +63,7 @@ def diagnose_results(
 
     from benchmarks.ap.table import unpredicted_note
     from benchmarks.diagnosis.diagnosis import diagnose
-    from benchmarks.diagnosis.examine import examine
+    from benchmarks.diagnosis.examine import examine_results
     from benchmarks.diagnosis.record import diagnosis_record
     from benchmarks.diagnosis.slices import read_slicings, slicings
     from benchmarks.diagnosis.table import print_diagnosis
@@ -76,10 +76,10 @@ def diagnose_results(
     whole = read_annotations(ground_truth)
     truth = whole if split is None else heldout_part(whole, split)
     chosen = slicings(truth) + (read_slicings(slice_by, truth, whole) if slice_by else [])
-    findings = examine(truth, results, hard)
+    findings = examine_results(truth, results, hard)
     other = None
     if against is not None:
-        other = diagnose(examine(truth, against, hard), chosen, resamples, seed=seed)
+        other = diagnose(examine_results(truth, against, hard), chosen, resamples, seed=seed)
     found = diagnose(findings, chosen, resamples, seed=seed)
     if json_file is not None:
         record = diagnosis_record(findings, found, chosen, str(results))

@@ -14,6 +14,7 @@ from cli.options import (
     Asked,
     LaunchedGrid,
     QueuedCells,
+    RunName,
     Scale,
     StoreOption,
     launched,
@@ -335,7 +336,7 @@ def grid_failures(grid: LaunchedGrid, scale: Scale = None, store: StoreOption = 
 
 @app.command("reproduce")
 def reproduce_run(
-    run: Annotated[str, typer.Argument(help="signature, its beginning, or a run folder")],
+    run: RunName,
     execute: Annotated[
         bool, typer.Option("--run", help="run it again now, in this process")
     ] = False,

@@ -38,8 +38,8 @@ FrameSize = Annotated[
     str | None, typer.Option("--size", help="padded frames, WIDTHxHEIGHT; none: the config's")
 ]
 ClipLength = Annotated[int | None, typer.Option("--clip", help="frames a clip; none: the config's")]
-Batch = Annotated[int, typer.Option(help="clips a call")]
-Samples = Annotated[int, typer.Option(help="timed calls or steps of each config, at least")]
+BatchOption = Annotated[int, typer.Option(help="clips a call")]
+SamplesOption = Annotated[int, typer.Option(help="timed calls or steps of each config, at least")]
 Tf32 = Annotated[
     bool | None,
     typer.Option("--tf32/--no-tf32", help="products and convolutions in TF32; none: torch's own"),
@@ -122,7 +122,7 @@ def count_flops(
     mmdet: MmdetConfigs = None,
     size: FrameSize = None,
     clip: ClipLength = None,
-    batch: Batch = 1,
+    batch: BatchOption = 1,
     device: Annotated[str, typer.Option(help="where the model runs while counted")] = "cpu",
     json_file: JsonOut = None,
 ) -> None:
@@ -151,7 +151,7 @@ def measure_fps(
     mmdet: MmdetConfigs = None,
     size: FrameSize = None,
     clip: ClipLength = None,
-    batch: Batch = 1,
+    batch: BatchOption = 1,
     video_size: Annotated[
         str | None, typer.Option(help="masks and image files, WIDTHxHEIGHT; default 1280x720")
     ] = None,
@@ -227,7 +227,7 @@ def measure_fps(
 @bench.command("train")
 def bench_train(
     configs: Configs = None,
-    samples: Samples = 20,
+    samples: SamplesOption = 20,
     seconds: Annotated[float, typer.Option(help="timed seconds, at least")] = 3.0,
     warmup: Annotated[int, typer.Option(help="untimed steps of each config")] = 3,
     threads: Annotated[int | None, typer.Option(help="CPU threads; none: torch's choice")] = None,
@@ -280,8 +280,8 @@ def bench_roofline(
     mmdet: MmdetConfigs = None,
     size: FrameSize = None,
     clip: ClipLength = None,
-    batch: Batch = 1,
-    samples: Samples = 20,
+    batch: BatchOption = 1,
+    samples: SamplesOption = 20,
     seconds: Annotated[float, typer.Option(help="timed seconds, at least")] = 3.0,
     warmup: Annotated[int, typer.Option(help="untimed calls of each config")] = 3,
     device: Device = None,

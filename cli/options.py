@@ -54,7 +54,8 @@ StoreOption = Annotated[
     Path | None, typer.Option("--store", help="folder of the runs; none: $TEVIT_RUNS, or ./runs")
 ]
 Scale = Annotated[str | None, typer.Option(help="a scale of the grid, such as tiny")]
-Seeds = Annotated[str | None, typer.Option(help="in place of the grid's: 3, or 0,3,4")]
+RunName = Annotated[str, typer.Argument(help="signature, its beginning, or a run folder")]
+SeedsOption = Annotated[str | None, typer.Option(help="in place of the grid's: 3, or 0,3,4")]
 GridName = Annotated[str | None, typer.Option("--name", help="in place of the grid's own")]
 ExecutorOption = Annotated[
     str | None, typer.Option(help="inline, local or slurm; none: slurm where it is, else local")
@@ -96,7 +97,7 @@ def ask_for(
     grid: GridToRun,
     overrides: Overrides = None,
     scale: Scale = None,
-    seeds: Seeds = None,
+    seeds: SeedsOption = None,
     name: GridName = None,
     executor: ExecutorOption = None,
     profile: ProfileOption = None,

@@ -54,7 +54,7 @@ def train_model(
 
 
 @app.command("predict")
-def predict_videos(
+def predict_paths(
     config: Annotated[str, typer.Argument(help="a preset, a YAML file or a run folder")],
     checkpoint: Annotated[Path, typer.Argument(help="ours (.pt) or a published .pth")],
     videos: Annotated[

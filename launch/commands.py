@@ -16,8 +16,8 @@ from core.errors import UserError
 from launch.code.snapshot import freeze, start_command
 from launch.costs import costs_of
 from launch.executors.base import Target
+from launch.executors.inline import Inline
 from launch.executors.profile import make_profile
-from launch.executors.table import EXECUTORS
 from launch.price.price import Budget, Price, price_of, under_way
 from launch.price.record import remember, spent_of
 from launch.price.text import price_lines, spent_lines
@@ -117,7 +117,7 @@ def run_launch(
     if options.wait:
         well = _wait(store, grid, target, rules, options, only, console)
         if options.report and late:
-            say(console, EXECUTORS["inline"].report(Journal(store), grid.name, target, 0, []))
+            say(console, Inline().report(Journal(store), grid.name, target, 0, []))
         return well
     if waiting:
         say(console, f"follow it: tevit status {grid.name} --watch")
@@ -198,7 +198,7 @@ def run_rounds(
     )
     if options.report:  # here, whatever the executor: all have ended
         then = replace(target, then=report_command(store, grid.name, target.code))
-        say(console, EXECUTORS["inline"].report(Journal(store), grid.name, then, 0, []))
+        say(console, Inline().report(Journal(store), grid.name, then, 0, []))
     return well
 
 
@@ -300,7 +300,7 @@ def run_again(run: RunFolder, into: Store) -> bool:
     if into.run(run.signature).path == run.path:
         raise UserError(f"{into.root} is the run's own store; give another one with --into")
     grid = grid_of_run(run)
-    target = Target(EXECUTORS["inline"], make_profile({"gpus": 0}))
+    target = Target(Inline(), make_profile({"gpus": 0}))
     well = run_launch(into, grid, target, RetryRules(), LaunchOptions())
     again = into.run(grid.cells[0].signature)
     print(f"AP then {_percent(recorded_ap(run))}, now {_percent(recorded_ap(again))}")

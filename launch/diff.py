@@ -13,7 +13,7 @@ from launch.code.snapshot import changed_files, mark_of
 from launch.node.provenance import code_text, different_code, same_code
 from launch.records.run_folder import RunFolder
 from launch.records.store import Store
-from launch.reproduce import FACTS, differences, latest_provenance, provenance
+from launch.reproduce import COMPARED_FACTS, differences, latest_provenance, provenance
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,9 @@ def diff_runs(a: RunFolder, b: RunFolder) -> RunDiff:
         same_code(first, second),
         _files(_folder(a, then), _folder(b, now)),
         tuple(differences("", a.config().to_dict(), b.config().to_dict())),
-        tuple(d for fact in FACTS for d in differences(fact, then.get(fact), now.get(fact))),
+        tuple(
+            d for fact in COMPARED_FACTS for d in differences(fact, then.get(fact), now.get(fact))
+        ),
     )
 
 

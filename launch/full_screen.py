@@ -21,7 +21,7 @@ from launch.records.store import Manifest, Store
 from launch.watch.logs import find_log
 from launch.watch.status import measures_by_signature, status_rows
 from launch.watch.survey import survey
-from launch.watch.view import View
+from launch.watch.view import StatusView
 
 TICK_SECONDS = 0.5
 _NAMES = {
@@ -86,7 +86,7 @@ def watch_full_screen(store: Store, manifest: Manifest, interval: float) -> None
         again.set()
 
 
-def _view(store: Store, manifest: Manifest) -> View:
+def _view(store: Store, manifest: Manifest) -> StatusView:
     signatures = {cell.name: cell.signature for cell in manifest.all_cells}
 
     def log(name: str) -> str:
@@ -105,7 +105,7 @@ def _view(store: Store, manifest: Manifest) -> View:
             return f"{name} will stop by itself, but SLURM was not told: {done.problem}"
         return f"{name}: cancelled" if done.cells else f"{name} is neither queued nor running"
 
-    return View(manifest.grid, log, take_back, chosen=next(iter(signatures), ""))
+    return StatusView(manifest.grid, log, take_back, chosen=next(iter(signatures), ""))
 
 
 class Keys:

@@ -20,7 +20,7 @@ from launch.records import lease
 from launch.records.run_folder import RunFolder
 from launch.records.store import Store
 
-FACTS = (
+COMPARED_FACTS = (
     "python",
     "packages",
     "cpu",
@@ -168,7 +168,7 @@ def cut_off(git: Mapping[str, Any]) -> bool:
 
 
 def _environment(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    for fact in FACTS:
+    for fact in COMPARED_FACTS:
         for name, was, is_ in differences(fact, then.get(fact), now.get(fact)):
             yield f"{name}: {was} then, {is_} now"
 

@@ -17,7 +17,7 @@ from launch.records.summary import recorded_ap
 
 
 @dataclass(frozen=True)
-class Comparison:
+class _Comparison:
     """A grid's cells, whatever their seeds, and the one that the others are set against.
 
     Attributes:
@@ -41,7 +41,7 @@ def without_seed(axes: Mapping[str, str]) -> str:
     return " ".join(f"{axis}={label}" for axis, label in axes.items()) or "base"
 
 
-def comparison(grid: Grid) -> Comparison:
+def comparison(grid: Grid) -> _Comparison:
     """What ``grid`` compares, by the first of its tables that has a baseline.
 
     Raises:
@@ -70,10 +70,10 @@ def comparison(grid: Grid) -> Comparison:
     if len(found) != 1:
         count = "no cell" if not found else f"{len(found)} cells"
         raise UserError(f"{grid.name}: the baseline {wanted} is {count}; cells: {', '.join(names)}")
-    return Comparison(grid, grid.limits, found[0])
+    return _Comparison(grid, grid.limits, found[0])
 
 
-def standing(store: Store, asked: Comparison, stuck: Sequence[str] = ()) -> Rounds:
+def standing(store: Store, asked: _Comparison, stuck: Sequence[str] = ()) -> Rounds:
     """Where the comparison stands by the AP of the runs on disk.
 
     Args:
@@ -120,7 +120,7 @@ def _by_name(grid: Grid) -> dict[str, dict[int, Cell]]:
     return found
 
 
-def next_round(asked: Comparison, now: Rounds) -> Grid:
+def next_round(asked: _Comparison, now: Rounds) -> Grid:
     """The grid of the next round: every cell with the seeds that it has got, or gets now."""
     first = asked.limits.first
     counts = {name: max(first, verdict.seeds) for name, verdict in now.verdicts.items()}
@@ -134,7 +134,7 @@ def next_round(asked: Comparison, now: Rounds) -> Grid:
 
 def until_decided(
     store: Store,
-    asked: Comparison,
+    asked: _Comparison,
     run: Callable[[Grid], bool],
     say: Callable[[str], None],
 ) -> bool:
@@ -170,7 +170,7 @@ def until_decided(
         run(next_round(asked, now))
 
 
-def _behind(store: Store, asked: Comparison, now: Rounds) -> list[str]:
+def _behind(store: Store, asked: _Comparison, now: Rounds) -> list[str]:
     """The cells of a round that still lack a seed that they, or the baseline, should have."""
     present = {name: set(_figures(store, cells)) for name, cells in asked.cells.items()}
     both = {name: present[name] & present[asked.baseline] for name in now.further}

@@ -1,10 +1,12 @@
-"""The house: rooms and wings import downwards only, and no folder is crowded."""
+"""The house: imports go downwards only, no folder is crowded, and a concept has one home."""
 
 import ast
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
+
+from launch.executors.table import EXECUTORS
 
 ROOT = Path(__file__).parents[1]
 # from the ground up; a room imports only those before it, a wing those before it in its room, and
@@ -22,6 +24,8 @@ WINGS = {
     ),
 }
 MOST_FILES = 15
+# what starts a program; and reports.load, which imports reports.notebook.load when it is called
+SAME_BY_PURPOSE = {"app", "main", "load"}
 
 
 def modules():
@@ -78,3 +82,83 @@ def test_no_folder_holds_more_files_than_one_can_overlook():
     folders += [path.parent for path in (ROOT / "tests").rglob("*.py")]
     crowded = {str(f): n for f, n in Counter(folders).items() if n > MOST_FILES}
     assert not crowded
+
+
+def definitions(tree):
+    """Public names that a module defines, each with what it is defined as."""
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name, node
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                if isinstance(target, ast.Name):
+                    yield target.id, node.value
+
+
+TREES = {path: ast.parse(path.read_text()) for path, _ in modules()}
+
+
+def test_no_public_name_means_two_things():
+    meanings = defaultdict(dict)
+    for path, tree in TREES.items():
+        for name, value in definitions(tree):
+            if not name.startswith("_") and name not in SAME_BY_PURPOSE:
+                meanings[name].setdefault(ast.unparse(value), []).append(path.stem)
+    assert "launched_name" in meanings
+    assert {n: [*m.values()] for n, m in meanings.items() if len(m) > 1} == {}
+
+
+def using(found):
+    """Files, from the project's root, that have a node of which ``found`` is true."""
+    paths = [path for path, tree in TREES.items() if any(map(found, ast.walk(tree)))]
+    return {str(path.relative_to(ROOT)) for path in paths}
+
+
+def compared(node):
+    """The strings that an expression compares with, or looks up by."""
+    parts = []
+    if isinstance(node, ast.Compare):
+        parts = [part for side in (node.left, *node.comparators) for part in ast.walk(side)]
+    elif isinstance(node, ast.Subscript):
+        parts = [node.slice]
+    elif isinstance(node, ast.MatchValue):
+        parts = [node.value]
+    return {part.value for part in parts if isinstance(part, ast.Constant)}
+
+
+def test_no_executor_is_known_by_its_name_outside_its_own_file():
+    named = using(lambda node: compared(node) & set(EXECUTORS))
+    # submitit's word for its own executor, in the environment of a rank
+    own = {f"launch/executors/{name}.py" for name in EXECUTORS} | {"core/training/distributed.py"}
+    assert named <= own
+
+
+def reads_key(node, key):
+    """Whether a node takes ``key`` out of a mapping."""
+    if isinstance(node, ast.Subscript):
+        return isinstance(node.ctx, ast.Load) and getattr(node.slice, "value", None) == key
+    get = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+    return get and node.func.attr == "get" and getattr(node.args[0], "value", None) == key
+
+
+def test_one_reader_of_annotation_files():
+    readers = using(lambda node: reads_key(node, "annotations"))
+    readers = {name for name in readers if not name.startswith("core/data/convert/")}
+    # and the check, which leaves out of a file what the reader finds faulty
+    assert readers == {"core/data/annotations.py", "core/data/check.py"}
+
+
+def test_one_file_knows_how_masks_are_encoded():
+    def imports_masks(node):
+        names = [alias.name for alias in getattr(node, "names", []) if isinstance(alias, ast.alias)]
+        return getattr(node, "module", None) == "pycocotools" and "mask" in names
+
+    assert using(imports_masks) == {"core/data/rle.py"}
+
+
+def test_one_printer_of_validation_faults():
+    def reads_faults(node):
+        called = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        return called and node.func.attr == "errors"
+
+    assert using(reads_faults) == {"core/config/strict.py"}

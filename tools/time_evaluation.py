@@ -24,7 +24,7 @@ from pycocotools import mask as coco
 from benchmarks.ap.bootstrap import bootstrap
 from benchmarks.ap.evaluate import evaluate
 from benchmarks.diagnosis.diagnosis import RESAMPLES, diagnose
-from benchmarks.diagnosis.examine import examine
+from benchmarks.diagnosis.examine import examine_results
 from benchmarks.diagnosis.slices import slicings
 from core.data.annotations import parse
 from core.data.dataset import VideoDataset
@@ -110,7 +110,7 @@ def works(truth: VideoDataset, results: Entries) -> dict[str, Callable[[], objec
     ap = evaluate(truth, results)
 
     def whole(draws: int) -> Callable[[], object]:
-        return lambda: diagnose(examine(truth, results), slicings(truth), draws)
+        return lambda: diagnose(examine_results(truth, results), slicings(truth), draws)
 
     return {
         "areas of all masks": lambda: [coco.area(of_track) for of_track in masks],

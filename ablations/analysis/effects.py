@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from itertools import combinations, product
 
 import numpy as np
-from numpy.typing import NDArray
+import numpy.typing as npt
 
 from ablations.analysis.intervals import Decision, Estimate, bonferroni, decide
+from ablations.analysis.limits import MOST_SEEDS
 from ablations.analysis.verdicts import (
-    MOST_SEEDS,
-    Kind,
     Verdict,
+    VerdictKind,
     interval_text,
     signed,
     size_text,
@@ -33,8 +33,8 @@ from ablations.analysis.verdicts import (
 from core.errors import UserError
 
 Term = tuple[str, ...]
-Floats = NDArray[np.float64]
-_KINDS: dict[Decision, Kind] = {
+Floats = npt.NDArray[np.float64]
+_KINDS: dict[Decision, VerdictKind] = {
     "higher": "better",
     "lower": "worse",
     "within": "no different",

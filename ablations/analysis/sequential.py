@@ -35,7 +35,7 @@ from ablations.analysis.intervals import decide, estimate_of
 from ablations.analysis.limits import Limits
 from ablations.analysis.verdicts import Verdict, verdict_of
 
-PATHS = 400_000
+_PATHS = 400_000
 """Draws of the statistics of all looks; the level 95% is met to about 0.1%."""
 
 
@@ -116,7 +116,7 @@ def nominal_levels(looks: tuple[int, ...], alpha: float) -> tuple[float, ...]:
     levels = []
     for k, n in enumerate(looks):
         spent = alpha * math.log1p((math.e - 1) * n / looks[-1])
-        extra = int(PATHS * spent) - (PATHS - paths.shape[1])
+        extra = int(_PATHS * spent) - (_PATHS - paths.shape[1])
         if k == 0:  # the first look needs no draws
             bound = -float(stdtrit(n - 1, spent / 2))
         elif extra > 0:
@@ -173,10 +173,10 @@ def _note(limits: Limits, look: int, cells: int) -> str:
 def _paths(looks: tuple[int, ...]) -> NDArray[np.float32]:
     """(looks, PATHS) sizes of the t statistics of the same normal values seen at each look."""
     generator = np.random.default_rng(0)
-    total, squares = np.zeros(PATHS), np.zeros(PATHS)
-    paths = np.empty((len(looks), PATHS), np.float32)
+    total, squares = np.zeros(_PATHS), np.zeros(_PATHS)
+    paths = np.empty((len(looks), _PATHS), np.float32)
     for n in range(1, looks[-1] + 1):
-        value = generator.standard_normal(PATHS)
+        value = generator.standard_normal(_PATHS)
         total += value
         squares += value**2
         if n in looks:

@@ -11,10 +11,9 @@ import numpy as np
 from scipy.special import ndtri, stdtrit
 
 from ablations.analysis.intervals import Decided, bonferroni, decide, estimate_of
+from ablations.analysis.limits import MOST_SEEDS
 
-Kind = Literal["better", "worse", "no different", "undecided", "none"]
-MOST_SEEDS = 1000
-"""Beyond these, how many seeds it would take is not said."""
+VerdictKind = Literal["better", "worse", "no different", "undecided", "none"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Verdict:
             more than 1,000 seeds would be needed.
     """
 
-    kind: Kind
+    kind: VerdictKind
     seeds: int
     mean: float | None
     low: float | None
@@ -92,7 +91,7 @@ def verdict_of(
     mean = float(np.mean(differences)) if n else None
     if decided.low is None:
         return Verdict("none", n, mean, None, None)
-    kind: Kind
+    kind: VerdictKind
     if decided.decision in ("higher", "lower"):
         kind = "better" if (decided.decision == "higher") == (better == "high") else "worse"
     else:

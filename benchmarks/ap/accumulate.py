@@ -1,6 +1,6 @@
 """From matches to precision and recall, for any number of weightings of the videos at once.
 
-The 12 figures are those of all videos, each counted once.  A bootstrap asks for the same figures
+The figures are those of all videos, each counted once.  A bootstrap asks for the same figures
 of a thousand resampled datasets in which a video occurs 0, 1, 2... times.  Matching never crosses
 videos, so only this last step is repeated, and its result is exactly that of scoring a dataset
 with the videos copied.

@@ -28,13 +28,41 @@ from core.data.results import entry_faults, mask_faults, raise_faults
 from core.errors import UserError
 from core.files import read_json
 
-RECALL_NAMES = ("AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
-FIGURES = ("AP", "AP50", "AP75", "APs", "APm", "APl", *RECALL_NAMES)
-BOX_FIGURES = tuple(f"box_{name}" for name in FIGURES)
 FEW_MASKS = 50_000
 """Fewer are scored in this process: starting others would take longer."""
 
 Found = TypeVar("Found")
+FigureOf = Callable[[Curves], Floats]
+
+
+def _precision(area: str = "all", iou: float | None = None) -> FigureOf:
+    """AP of tracks of a size, at one threshold or over all of them."""
+    a = list(AREAS).index(area)
+    at = slice(None) if iou is None else np.isclose(THRESHOLDS, iou).argmax()
+    return lambda curves: curves.precision[:, a, at]
+
+
+def _recall(limit: int, area: str = "all") -> FigureOf:
+    """AR of tracks of a size, of so many tracks a video."""
+    place = LIMITS.index((area, limit))
+    return lambda curves: curves.recall[:, place]
+
+
+AP_FIGURES: Mapping[str, FigureOf] = {
+    "AP": _precision(),
+    "AP50": _precision(iou=0.5),
+    "AP75": _precision(iou=0.75),
+    "APs": _precision("small"),
+    "APm": _precision("medium"),
+    "APl": _precision("large"),
+    "AR1": _recall(1),
+    "AR10": _recall(10),
+    "AR100": _recall(100),
+    "ARs": _recall(100, "small"),
+    "ARm": _recall(100, "medium"),
+    "ARl": _recall(100, "large"),
+}
+"""Name to the part of the curves whose mean it is; of images there are as many of boxes."""
 
 
 @dataclass(frozen=True)
@@ -42,14 +70,14 @@ class ApResult:
     """What one set of results scores.
 
     Attributes:
-        figures: the twelve figures as fractions; none where no annotated track has the size.
+        figures: of ``AP_FIGURES``, as fractions; none where no annotated track has the size.
         per_class: AP by category name; none where the category has no annotated track.
         recall_per_class: AR of 100 tracks, likewise.
         videos: videos scored.
         instances: annotated tracks, crowds not among them.
         tracks: predicted tracks.
         matches: what :func:`benchmarks.ap.bootstrap.bootstrap` resamples.
-        box_figures: the twelve figures of boxes, ``box_AP`` and so on; empty for videos.
+        box_figures: those of boxes, ``box_AP`` and so on; empty for videos.
     """
 
     figures: dict[str, float | None]
@@ -80,12 +108,11 @@ def evaluate(
         return ap_result(*for_each_video(match_video, dataset, results, workers=workers), dataset)
     entries, heading = _checked(dataset, results)
     raise_faults(mask_faults(entries, dataset), heading)
-    matched, stats = match_images(dataset, entries)
-    boxes = dict(zip(BOX_FIGURES, stats, strict=True))
-    return replace(
-        ap_result(matched, len(entries), dataset),
-        box_figures={name: None if value < 0 else value for name, value in boxes.items()},
+    masks, boxes = (
+        ap_result(matched, len(entries), dataset) for matched in match_images(dataset, entries)
     )
+    of_boxes = {f"box_{name}": value for name, value in boxes.figures.items()}
+    return replace(masks, box_figures=of_boxes)
 
 
 def for_each_video(
@@ -132,13 +159,8 @@ def _checked(dataset: VideoDataset, results: list[Any] | Path) -> tuple[list[Any
 
 
 def figures_of(curves: Curves) -> dict[str, Floats]:
-    """Each of the twelve figures, (R,) for R weightings; NaN where the size is absent."""
-    precision = {area: curves.precision[:, a] for a, area in enumerate(AREAS)}
-    at = {round(100 * float(t)): precision["all"][:, i] for i, t in enumerate(THRESHOLDS)}
-    values = [precision["all"], at[50], at[75]]
-    values += [precision[area] for area in ("small", "medium", "large")]
-    values += [curves.recall[:, i] for i in range(len(LIMITS))]
-    return {name: mean_of(value) for name, value in zip(FIGURES, values, strict=True)}
+    """Each of ``AP_FIGURES``, (R,) for R weightings; NaN where the size is absent."""
+    return {name: mean_of(part(curves)) for name, part in AP_FIGURES.items()}
 
 
 def ap_record(
@@ -184,11 +206,10 @@ def ap_result(parts: Sequence[VideoMatches], tracks: int, dataset: VideoDataset)
     """The figures of every video's matches, and of so many predicted tracks."""
     matches = gather(parts, list(dataset.categories))
     curves = accumulate(matches, np.ones((1, matches.videos), np.int64))
-    names = class_names(dataset.categories)
-    recall = curves.recall[0, RECALL_NAMES.index("AR100")]
+    names = distinct_names(dataset.categories)
     per_class, recall_per_class = (
         dict(zip(names, map(number_of, mean_of(values.T)), strict=True))
-        for values in (curves.precision[0, 0], recall)
+        for values in (AP_FIGURES[name](curves)[0] for name in ("AP", "AR100"))
     )
     return ApResult(
         figures={name: number_of(value[0]) for name, value in figures_of(curves).items()},
@@ -201,7 +222,7 @@ def ap_result(parts: Sequence[VideoMatches], tracks: int, dataset: VideoDataset)
     )
 
 
-def class_names(categories: Mapping[int, str]) -> list[str]:
+def distinct_names(categories: Mapping[int, str]) -> list[str]:
     """By rising id; a name that two categories share gets the id behind it."""
     names = list(categories.values())
     return [

@@ -26,31 +26,24 @@ _Evaluation: Any = COCOeval
 
 def match_images(
     dataset: VideoDataset, results: Sequence[Mapping[str, Any]]
-) -> tuple[list[VideoMatches], list[float]]:
-    """Matches of the masks, image by image in the order of their ids; figures of the boxes.
+) -> tuple[list[VideoMatches], list[VideoMatches]]:
+    """Matches of the masks, image by image in the order of their ids; and those of the boxes.
 
     Args:
         dataset: of images.
         results: without faults.  ``bboxes``, [[x, y, width, height]] in pixels, are the boxes; of
             a result that has none it is the one around the mask.
-
-    Returns:
-        The matches, and pycocotools' ``stats`` of the boxes: twelve numbers, -1 where absent.
     """
+    masks, boxes = _entries(dataset, results)
+    return _matches(dataset, masks, "segm"), _matches(dataset, boxes, "bbox")
+
+
+def _evaluated(dataset: VideoDataset, entries: list[dict[str, Any]], kind: str) -> Any:
     with contextlib.redirect_stdout(io.StringIO()):
-        masks, boxes = (
-            _evaluated(dataset, found, kind)
-            for kind, found in zip(("segm", "bbox"), _entries(dataset, results), strict=True)
-        )
-        boxes.accumulate()
-        boxes.summarize()
-    return _matches(masks), boxes.stats.tolist()
-
-
-def _evaluated(dataset: VideoDataset, found: list[dict[str, Any]], kind: str) -> Any:
-    truth = _coco(dataset, _truths(dataset))
-    evaluation = _Evaluation(truth, truth.loadRes(found) if found else _coco(dataset, []), kind)
-    evaluation.evaluate()
+        truth = _coco(dataset, _truths(dataset))
+        found = truth.loadRes(entries) if entries else _coco(dataset, [])
+        evaluation = _Evaluation(truth, found, kind)
+        evaluation.evaluate()
     return evaluation
 
 
@@ -101,8 +94,9 @@ def _entries(
     return masks, boxes
 
 
-def _matches(evaluation: Any) -> list[VideoMatches]:
+def _matches(dataset: VideoDataset, entries: list[dict[str, Any]], kind: str) -> list[VideoMatches]:
     """pycocotools' matches, image by image; an image without any is there, too."""
+    evaluation = _evaluated(dataset, entries, kind)
     areas = len(evaluation.params.areaRng)
     thresholds = len(evaluation.params.iouThrs)
     by_image: defaultdict[int, list[VideoMatches]] = defaultdict(list)

@@ -25,7 +25,7 @@ MEANINGS = {
     "ARm": "medium, 100 tracks",
     "ARl": "large, 100 tracks",
 }
-IN_IMAGES = {
+_IN_IMAGES = {
     "track": "detection",
     "a video": "an image",
     "video": "image",
@@ -93,7 +93,7 @@ def print_difference(result: Bootstrap, other: Bootstrap, name: str, console: Co
 
 def _told(text: str, result: ApResult) -> str:
     """A text about videos as it is, or about images."""
-    for word, other in IN_IMAGES.items() if result.box_figures else ():
+    for word, other in _IN_IMAGES.items() if result.box_figures else ():
         text = text.replace(word, other)
     return text
 

@@ -13,11 +13,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pycocotools import mask as coco
 
 from core.data.dataset import Track, Video
 from core.data.results import entry_name
-from core.data.rle import mask_areas
+from core.data.rle import coco, mask_areas
 
 AREAS = {
     "all": (0.0, 1e5**2),

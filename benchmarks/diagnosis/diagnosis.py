@@ -19,18 +19,18 @@ from benchmarks.ap.bootstrap import (
     resample,
     workers_for,
 )
-from benchmarks.ap.evaluate import class_names, figures_of, mean_of, number_of
+from benchmarks.ap.evaluate import distinct_names, figures_of, mean_of, number_of
 from benchmarks.ap.tracks import Floats, Ints
 from benchmarks.diagnosis.errors import KINDS
-from benchmarks.diagnosis.examine import Findings
+from benchmarks.diagnosis.examine import DatasetFindings
 from benchmarks.diagnosis.gains import Errors, ap_once_mended
 from benchmarks.diagnosis.slices import Slicing, sliced
 from benchmarks.diagnosis.tracking import tracking_figures
 
 RESAMPLES = 250
 """Enough for standard deviations and the bounds of intervals to a few percent of their width."""
-BLOCKS = ("AP", "tracking", "errors")
-COUNTS = ("IDSW",)
+_BLOCKS = ("AP", "tracking", "errors")
+_COUNTS = ("IDSW",)
 """Figures that are no shares."""
 _RANGES = ("s", "m", "l")
 
@@ -67,17 +67,17 @@ class Diagnosis:
 
 
 def diagnose(
-    findings: Findings,
+    findings: DatasetFindings,
     slicings: Sequence[Slicing],
     resamples: int = RESAMPLES,
     *,
     seed: int = 0,
-    blocks: Sequence[str] = BLOCKS,
+    blocks: Sequence[str] = _BLOCKS,
 ) -> Diagnosis:
     """Every block's figures and resamples.
 
     Args:
-        findings: of :func:`benchmarks.diagnosis.examine.examine`.
+        findings: of :func:`benchmarks.diagnosis.examine.examine_results`.
         slicings: to score by, a block each.
         resamples: over videos; 0: none, and no intervals.
         seed: of the resamples.
@@ -105,16 +105,16 @@ def diagnose(
         after = {k: values.get(f"AP without {k}", {"AP": before})["AP"] for k in KINDS}
         columns |= {"AP": before} | {f"lost to {k}": ap - before for k, ap in after.items()}
         values["errors"] = {kind: mean_of(ap - before) for kind, ap in after.items()}
-    named = [block for block in BLOCKS if block in blocks] + [s.name for s in slicings]
+    named = [block for block in _BLOCKS if block in blocks] + [s.name for s in slicings]
     return Diagnosis(
-        {name: of_values(values[name], seed=seed, videos=videos, counts=COUNTS) for name in named},
+        {name: of_values(values[name], seed=seed, videos=videos, counts=_COUNTS) for name in named},
         _of_classes(findings, columns),
         {slicing.name: slicing.told(findings.dataset) for slicing in slicings},
     )
 
 
 def tracking_of(
-    findings: Findings, weights: Ints | None = None
+    findings: DatasetFindings, weights: Ints | None = None
 ) -> tuple[dict[str, Floats], dict[str, Floats], dict[str, Floats]]:
     """:func:`benchmarks.diagnosis.tracking.tracking_figures`; no weights: each video once."""
     weights = np.ones((1, findings.ap.videos), np.int64) if weights is None else weights
@@ -127,7 +127,7 @@ def _mended(errors: Errors, kind: str | None) -> Compute:
     return lambda weights: {"AP": ap_once_mended(errors, kind, weights)}
 
 
-def _of_slices(findings: Findings, slicing: Slicing) -> Compute:
+def _of_slices(findings: DatasetFindings, slicing: Slicing) -> Compute:
     """What gives AP and AR of 100 tracks, of each range: ``AP short`` and so on."""
 
     def compute(weights: Ints) -> dict[str, Floats]:
@@ -142,10 +142,10 @@ def _of_slices(findings: Findings, slicing: Slicing) -> Compute:
 
 
 def _of_classes(
-    findings: Findings, columns: Mapping[str, Floats]
+    findings: DatasetFindings, columns: Mapping[str, Floats]
 ) -> dict[str, dict[str, float | None]]:
     """By class name, the values of (R, K) figures, of the first weighting."""
     return {
         name: {figure: number_of(values[0, k]) for figure, values in columns.items()}
-        for k, name in enumerate(class_names(findings.dataset.categories))
+        for k, name in enumerate(distinct_names(findings.dataset.categories))
     }

@@ -12,7 +12,7 @@ from benchmarks.ap.evaluate import ApResult, ap_result, for_each_video
 from benchmarks.ap.match import VideoMatches, match_tracks, ranked
 from benchmarks.ap.tracks import Floats, VideoTask, read_tracks
 from benchmarks.diagnosis.errors import VideoErrors, find_errors
-from benchmarks.diagnosis.followed import Followed, follow
+from benchmarks.diagnosis.followed import Followed, follow_tracks
 from benchmarks.diagnosis.gains import Errors, gather_errors
 from benchmarks.diagnosis.overlaps import find_overlaps
 from benchmarks.diagnosis.tracking import HardTracks, TrackingSums, track_sums
@@ -32,7 +32,7 @@ class VideoFindings:
 
 
 @dataclass(frozen=True)
-class Findings:
+class DatasetFindings:
     """Of all videos, in the order of their ids."""
 
     dataset: VideoDataset
@@ -42,13 +42,13 @@ class Findings:
     videos: Sequence[VideoFindings]
 
 
-def examine(
+def examine_results(
     dataset: VideoDataset,
     results: list[Any] | Path,
     hard: HardTracks | None = None,
     *,
     workers: int | None = None,
-) -> Findings:
+) -> DatasetFindings:
     """Everything about results that AP alone does not tell.
 
     Args:
@@ -69,7 +69,7 @@ def examine(
     )
     ap = ap_result([video.matches for video in videos], tracks, dataset)
     errors = gather_errors(ap.matches, [video.errors for video in videos])
-    return Findings(dataset, hard, ap, errors, videos)
+    return DatasetFindings(dataset, hard, ap, errors, videos)
 
 
 def examine_video(task: VideoTask, *, hard: HardTracks) -> VideoFindings | list[str]:
@@ -84,5 +84,5 @@ def examine_video(task: VideoTask, *, hard: HardTracks) -> VideoFindings | list[
         values,
         track_sums(overlaps, hard),
         find_errors(overlaps),
-        follow(overlaps, hard),
+        follow_tracks(overlaps, hard),
     )

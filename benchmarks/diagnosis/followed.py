@@ -34,7 +34,7 @@ class Followed:
     iou: Floats
 
 
-def follow(overlaps: Overlaps, hard: HardTracks) -> Followed:
+def follow_tracks(overlaps: Overlaps, hard: HardTracks) -> Followed:
     """Find the tracks of one video."""
     seen = hard.seen(overlaps)
     order = np.argsort(-overlaps.predicted.score, kind="stable")

@@ -11,16 +11,18 @@ from benchmarks.ap.evaluate import number_of
 from benchmarks.ap.match import THRESHOLDS
 from benchmarks.diagnosis.diagnosis import RESAMPLES, Diagnosis, diagnose, tracking_of
 from benchmarks.diagnosis.errors import FOLLOWS, KINDS, LOCATED, SHARED_FRAMES
-from benchmarks.diagnosis.examine import Findings
+from benchmarks.diagnosis.examine import DatasetFindings
 from benchmarks.diagnosis.slices import Slicing, slicings
-from benchmarks.diagnosis.tracking import FIGURES
+from benchmarks.diagnosis.tracking import TRACKING_FIGURES
 from benchmarks.records import record_head
 
 SEED = 0
 """Of the resamples, the same for all cells: they meet the same draws of videos."""
 
 
-def tracking_record(findings: Findings, protocol: Mapping[str, Any], name: str) -> dict[str, Any]:
+def tracking_record(
+    findings: DatasetFindings, protocol: Mapping[str, Any], name: str
+) -> dict[str, Any]:
     """The tracking figures of a cell's held-out videos.
 
     Args:
@@ -36,11 +38,13 @@ def tracking_record(findings: Findings, protocol: Mapping[str, Any], name: str) 
         "figures": drawn.figures,
         "all_classes": _together(findings),
         "per_class": found.per_class,
-        "bootstrap": drawn.to_dict(FIGURES),
+        "bootstrap": drawn.to_dict(TRACKING_FIGURES),
     }
 
 
-def errors_record(findings: Findings, protocol: Mapping[str, Any], name: str) -> dict[str, Any]:
+def errors_record(
+    findings: DatasetFindings, protocol: Mapping[str, Any], name: str
+) -> dict[str, Any]:
     """Where a cell's AP is lost, and its AP on parts of the annotated tracks.
 
     The arguments are those of :func:`tracking_record`.
@@ -62,7 +66,7 @@ def errors_record(findings: Findings, protocol: Mapping[str, Any], name: str) ->
 
 
 def diagnosis_record(
-    findings: Findings, found: Diagnosis, chosen: Sequence[Slicing], results: str
+    findings: DatasetFindings, found: Diagnosis, chosen: Sequence[Slicing], results: str
 ) -> dict[str, Any]:
     """The record of ``tevit diagnose``."""
     dataset = findings.dataset
@@ -95,7 +99,7 @@ def _named(block: Bootstrap) -> Bootstrap:
     )
 
 
-def _counts(findings: Findings) -> dict[str, int]:
+def _counts(findings: DatasetFindings) -> dict[str, int]:
     ap = findings.ap
     return {"videos": ap.videos, "instances": ap.instances, "tracks": ap.tracks}
 
@@ -104,5 +108,5 @@ def _thresholds() -> dict[str, float]:
     return {"located": LOCATED, "follows": FOLLOWS, "shared_frames": SHARED_FRAMES}
 
 
-def _together(findings: Findings) -> dict[str, float | None]:
+def _together(findings: DatasetFindings) -> dict[str, float | None]:
     return {name: number_of(value[0]) for name, value in tracking_of(findings)[1].items()}

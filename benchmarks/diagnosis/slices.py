@@ -20,7 +20,7 @@ from benchmarks.ap.accumulate import Matches, gather
 from benchmarks.ap.match import THRESHOLDS, VideoMatches
 from benchmarks.ap.tracks import Bools, Ints
 from benchmarks.diagnosis.errors import greedy
-from benchmarks.diagnosis.examine import Findings, VideoFindings
+from benchmarks.diagnosis.examine import DatasetFindings, VideoFindings
 from core.data.dataset import Track, VideoDataset
 from core.errors import UserError
 
@@ -168,7 +168,7 @@ def read_slicings(
     return [thirds(name, ("low", "middle", "high"), found[name]) for name in names]
 
 
-def sliced(findings: Findings, slicing: Slicing) -> Matches:
+def sliced(findings: DatasetFindings, slicing: Slicing) -> Matches:
     """The matches with the slicing's ranges in the place of the sizes of AP."""
     dataset = findings.dataset
     numbers = sorted(dataset.by_id)

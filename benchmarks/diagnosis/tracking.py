@@ -14,16 +14,16 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from pycocotools import mask as coco
 from scipy.optimize import linear_sum_assignment
 
 from benchmarks.ap.tracks import Bools, Floats, Indices, Ints
 from benchmarks.diagnosis.overlaps import Overlaps
+from core.data.rle import coco
 from core.errors import UserError
 
 ALPHAS = np.arange(1, 20) * 0.05
 """IoU thresholds that HOTA is averaged over."""
-FIGURES = ("HOTA", "DetA", "AssA", "LocA", "IDF1", "IDSW")
+TRACKING_FIGURES = ("HOTA", "DetA", "AssA", "LocA", "IDF1", "IDSW")
 SAME = 0.5
 """IoU in a frame from which IDF1 and switches take two masks as the same."""
 SUMS = 3 * len(ALPHAS) + 4

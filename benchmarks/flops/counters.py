@@ -29,7 +29,7 @@ from core.errors import UserError
 if TYPE_CHECKING:
     from fvcore.nn.flop_count import FlopCountAnalysis
 
-TOLERANCE = 0.005
+_TOLERANCE = 0.005
 POOLING_OPERATORS = ("embedding_bag", "roi_align")
 
 
@@ -285,9 +285,9 @@ def _refuse_disagreement(fvcore: Mapping[str, int], dispatched: Mapping[str, int
     apart = [
         f"{part}: fvcore {ours[part]:,}, torch {theirs[part]:,}"
         for part in ours
-        if abs(ours[part] - theirs[part]) > TOLERANCE * max(ours[part], theirs[part])
+        if abs(ours[part] - theirs[part]) > _TOLERANCE * max(ours[part], theirs[part])
     ]
     if apart:
         raise CounterDisagreementError(
-            f"the two counters differ by more than {TOLERANCE:.1%}: {'; '.join(apart)}"
+            f"the two counters differ by more than {_TOLERANCE:.1%}: {'; '.join(apart)}"
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
-Shape = Sequence[int]
+Dims = Sequence[int]
 # neighbours that one output value is interpolated from, an image axis
 TAPS_PER_AXIS: dict[str, int] = {"nearest": 0, "bilinear": 2, "bicubic": 4}
 
@@ -19,7 +19,7 @@ class FlopFormulaError(Exception):
     """The shapes or arguments of an operator do not say what it costs."""
 
 
-def matmul(a: Shape, b: Shape) -> int:
+def matmul(a: Dims, b: Dims) -> int:
     """``a @ b`` with the broadcasting of ``torch.matmul``: (..., M, K) by (..., K, N).
 
     A vector counts as one row on the left or one column on the right.
@@ -31,12 +31,12 @@ def matmul(a: Shape, b: Shape) -> int:
     return prod(broadcast(a[:-2], b[:-2])) * a[-2] * a[-1] * b[-1]
 
 
-def linear(x: Shape, weight: Shape) -> int:
+def linear_layer(x: Dims, weight: Dims) -> int:
     """(..., I) by a weight (O, I)."""
     return prod(x) * weight[0]
 
 
-def convolution(x: Shape, weight: Shape, out: Shape, transposed: bool) -> int:
+def convolution(x: Dims, weight: Dims, out: Dims, transposed: bool) -> int:
     """Convolution of (B, C, *size), also grouped or transposed; padding counts as data.
 
     A weight is (O, C / groups, *kernel), transposed (C, O / groups, *kernel).  Each is used once
@@ -46,13 +46,13 @@ def convolution(x: Shape, weight: Shape, out: Shape, transposed: bool) -> int:
     return places[0] * prod(weight) * prod(places[2:])
 
 
-def attention(query: Shape, key: Shape, value: Shape) -> int:
+def attention(query: Dims, key: Dims, value: Dims) -> int:
     """softmax(Q K') V of (..., L, E), (..., S, E) and (..., S, V), without the softmax."""
     batch = prod(broadcast(query[:-2], key[:-2]))
     return batch * query[-2] * key[-2] * (query[-1] + value[-1])
 
 
-def gru(x: Shape, weights: Sequence[Shape]) -> int:
+def gru(x: Dims, weights: Sequence[Dims]) -> int:
     """Recurrent layers over (B, T, I): each weight matrix is used once a clip and frame.
 
     Args:
@@ -61,7 +61,7 @@ def gru(x: Shape, weights: Sequence[Shape]) -> int:
     return x[0] * x[1] * sum(prod(weight) for weight in weights if len(weight) == 2)
 
 
-def einsum(equation: str, shapes: Sequence[Shape]) -> int:
+def einsum(equation: str, shapes: Sequence[Dims]) -> int:
     """Einstein sum of two operands: every combination of their indices is one multiply-add.
 
     A single operand is only permuted or summed, which is no multiply-add.
@@ -85,7 +85,7 @@ def einsum(equation: str, shapes: Sequence[Shape]) -> int:
     return prod(sizes.values())
 
 
-def interpolation(out: Shape, mode: str) -> int:
+def interpolation(out: Dims, mode: str) -> int:
     """Sampling an image (B, C, *size) into ``out``: as many multiply-adds a value as neighbours.
 
     Nearest-neighbour sampling copies, so it costs none.  The weights are not counted: they are
@@ -94,12 +94,12 @@ def interpolation(out: Shape, mode: str) -> int:
     return prod(out) * prod([TAPS_PER_AXIS[mode]] * (len(out) - 2))
 
 
-def embedding_bag(weight: Shape, indices: Shape) -> int:
+def embedding_bag(weight: Dims, indices: Dims) -> int:
     """Weighted sum of rows of ``weight`` (R, C): C multiply-adds for each index."""
     return prod(indices) * weight[-1]
 
 
-def roi_align(out: Shape, sampling_ratio: int) -> int:
+def roi_pooling(out: Dims, sampling_ratio: int) -> int:
     """RoIAlign into (K, C, h, w): bilinear, ``sampling_ratio`` squared samples a bin.
 
     Raises:
@@ -113,7 +113,7 @@ def roi_align(out: Shape, sampling_ratio: int) -> int:
     return interpolation(out, "bilinear") * sampling_ratio**2
 
 
-def broadcast(a: Shape, b: Shape) -> tuple[int, ...]:
+def broadcast(a: Dims, b: Dims) -> tuple[int, ...]:
     """Shape of two shapes broadcast against each other."""
     length = max(len(a), len(b))
     padded = [(1,) * (length - len(s)) + tuple(s) for s in (a, b)]

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from benchmarks.flops import formulas
-from benchmarks.flops.formulas import FlopFormulaError, Shape
+from benchmarks.flops.formulas import Dims, FlopFormulaError
 
 # inputs and outputs of a traced node (torch._C.Value) to its multiply-adds
 TraceHandle = Callable[[list[Any], list[Any]], int]
@@ -25,14 +25,14 @@ DispatchHandle = Callable[..., int]
 GRID_SAMPLE_MODES = ("bilinear", "nearest", "bicubic")
 
 
-def _shape(value: Any) -> Shape:
+def _shape(value: Any) -> Dims:
     if not value.isCompleteTensor():
         raise FlopFormulaError(f"the trace does not know the shape of {value.debugName()}")
     shape: list[int] = value.type().sizes()
     return shape
 
 
-def _shapes(values: Sequence[Any]) -> list[Shape]:
+def _shapes(values: Sequence[Any]) -> list[Dims]:
     return [_shape(value) for value in values]
 
 
@@ -46,7 +46,7 @@ def _matmul_added(inputs: list[Any], outputs: list[Any]) -> int:
 
 
 def _linear(inputs: list[Any], outputs: list[Any]) -> int:
-    return formulas.linear(*_shapes(inputs[:2]))
+    return formulas.linear_layer(*_shapes(inputs[:2]))
 
 
 def _convolution(inputs: list[Any], outputs: list[Any]) -> int:
@@ -80,7 +80,7 @@ def _embedding_bag(inputs: list[Any], outputs: list[Any]) -> int:
 
 
 def _roi_align(inputs: list[Any], outputs: list[Any]) -> int:
-    return formulas.roi_align(_shape(outputs[0]), inputs[5].toIValue())
+    return formulas.roi_pooling(_shape(outputs[0]), inputs[5].toIValue())
 
 
 TRACE_HANDLES: dict[str, TraceHandle] = {
@@ -130,7 +130,7 @@ def dispatch_handles() -> dict[Any, DispatchHandle]:
     table: list[tuple[Callable[..., int], tuple[str, ...]]] = [
         (lambda args, out: formulas.matmul(*args[:2]), ("aten::mv", "aten::dot")),
         (lambda args, out: formulas.matmul(*args[1:3]), ("aten::addmv",)),
-        (lambda args, out: formulas.linear(*args[:2]), ("mkldnn::_linear_pointwise",)),
+        (lambda args, out: formulas.linear_layer(*args[:2]), ("mkldnn::_linear_pointwise",)),
         (
             lambda args, out: formulas.embedding_bag(*args[:2]),
             ("aten::_embedding_bag", "aten::_embedding_bag_forward_only"),
@@ -147,6 +147,6 @@ def dispatch_handles() -> dict[Any, DispatchHandle]:
             lambda args, out: formulas.interpolation(out, "bicubic"),
             ("aten::upsample_bicubic2d",),
         ),
-        (lambda args, out: formulas.roi_align(out, args[5]), ("torchvision::roi_align",)),
+        (lambda args, out: formulas.roi_pooling(out, args[5]), ("torchvision::roi_align",)),
     ]
     return {packet: _flops(formula) for formula, names in table for packet in _packets(*names)}

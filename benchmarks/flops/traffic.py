@@ -60,7 +60,7 @@ def operators(workload: Workload) -> list[Operator]:
     precision = autocast(workload.frames.device, str(workload.facts.get("precision", "fp32")))
     with (
         evaluating(module), torch.no_grad(), plain_attention(), precision,
-        in_parts(module, parts_of(workload), stack.append, lambda _: stack.pop()),
+        in_parts(module, modules_of_parts(workload), stack.append, lambda _: stack.pop()),
         stream, _WholeAttention(stream),
     ):  # fmt: skip
         module(workload.frames)
@@ -68,7 +68,7 @@ def operators(workload: Workload) -> list[Operator]:
     return stream.found
 
 
-def parts_of(workload: Workload) -> dict[str, list[str]]:
+def modules_of_parts(workload: Workload) -> dict[str, list[str]]:
     """Parts of ``traceable``, the stages of a head taken together."""
     found: dict[str, list[str]] = {}
     for part, names in workload.parts.items():

@@ -32,7 +32,7 @@ def code_root() -> Path:
     return Path(__file__).resolve().parents[2]
 
 
-def kind_of(root: Path) -> str:
+def kind_of_code(root: Path) -> str:
     """ "snapshot" (a frozen copy), "installed" (from a wheel), "checkout" (git), or "folder"."""
     if (root / MARK).is_file():
         return "snapshot"
@@ -50,7 +50,7 @@ def code_files(root: Path, without: Path | None = None) -> Iterator[str]:
     Args:
         without: a folder whose files do not count.
     """
-    kind = kind_of(root)
+    kind = kind_of_code(root)
     if kind == "snapshot":
         yield from read_json(root / MARK)["files"]
         return
@@ -104,7 +104,7 @@ def _outside(link: Path, root: Path) -> bool:
     return not link.resolve().is_relative_to(root.resolve())
 
 
-def read_file(path: Path, root: Path) -> tuple[str, bytes]:
+def read_code_file(path: Path, root: Path) -> tuple[str, bytes]:
     """Kind ("file" or "link") and content of a file of the code in ``root``.
 
     A link to a file is that file; other links, such as one to a folder of data, stay links.
@@ -148,14 +148,14 @@ def code_identity() -> dict[str, Any]:
         :func:`kind_of`.
     """
     root = code_root()
-    kind = kind_of(root)
+    kind = kind_of_code(root)
     if kind == "snapshot":
         mark = read_json(root / MARK)
         return {"id": mark["id"], "modules": mark["modules"], "kind": kind}
     names = list(code_files(root))
     if much := too_much(file_sizes(root, names)):
         names = [name for name in names if is_module(name)]
-    files = {name: file_hash(*read_file(root / name, root)) for name in names}
+    files = {name: file_hash(*read_code_file(root / name, root)) for name in names}
     whole = None if much else code_id(kind, files)
     return {"id": whole, "modules": modules_hash(files), "kind": kind}
 
@@ -184,7 +184,7 @@ def git_provenance(folder: Path | None = None) -> dict[str, Any]:
         "diff": None,
         "untracked": [],
     }
-    if folder is None and (root := code_root()) and (kind := kind_of(root)) != "checkout":
+    if folder is None and (root := code_root()) and (kind := kind_of_code(root)) != "checkout":
         return dict(read_json(root / MARK)["git"]) if kind == "snapshot" else nothing
     git = ["git", "-C", str(folder or Path(__file__).resolve().parent)]
     commit = run_text([*git, "rev-parse", "HEAD"])

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 POWERCAP = Path("/sys/class/powercap")
-POLL_SECONDS = 30.0
+_POLL_SECONDS = 30.0
 """Between two looks at a counter: RAPL's wrap around after some ten minutes under load."""
 IDLE_SECONDS = 2.0
 INSTALL = "install nvidia-ml-py (pip install 'tevit-ablations[energy]')"
@@ -143,7 +143,7 @@ def _gpu(pynvml: Any, index: int) -> Counter:
 
 
 @contextlib.contextmanager
-def watched(meter: Meter, every: float = POLL_SECONDS) -> Iterator[None]:
+def watched(meter: Meter, every: float = _POLL_SECONDS) -> Iterator[None]:
     """Look at the counters now and then for the length of the block, so that no wrap is missed."""
     over = threading.Event()
 

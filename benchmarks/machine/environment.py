@@ -18,7 +18,7 @@ import torch
 from benchmarks.machine.code import code_identity, git_provenance, run_text
 from benchmarks.machine.cores import cpu_quota, usable_cores
 
-PACKAGES = (
+_PACKAGES = (
     "tevit-ablations",
     "torch",
     "torchvision",
@@ -67,7 +67,7 @@ def environment(*, with_diff: bool = True) -> dict[str, Any]:
 def package_versions() -> dict[str, str]:
     """Version of every package in :data:`PACKAGES` that is installed."""
     versions: dict[str, str] = {}
-    for name in PACKAGES:
+    for name in _PACKAGES:
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

@@ -22,7 +22,7 @@ from core.files import read_json
 
 Word = Literal["faster", "slower", "as fast", "cannot tell"]
 
-TOLERANCE = 0.05
+_TOLERANCE = 0.05
 """Of one process to the next on a quiet machine: less is no change of the code."""
 
 STEADY = 0.1
@@ -37,7 +37,7 @@ _MACHINE = {
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Change:
     """One config in one scope.
 
     Attributes:
@@ -106,11 +106,11 @@ def check_machine(
             raise UserError(f"{path}: made on another machine: {what} {old}, here {new}")
 
 
-def compare(
+def compare_speeds(
     then: Sequence[Mapping[str, Any]],
     now: Sequence[Mapping[str, Any]],
-    tolerance: float = TOLERANCE,
-) -> list[Comparison]:
+    tolerance: float = _TOLERANCE,
+) -> list[Change]:
     """Every config of both, in every scope of both."""
     today = {record["name"]: record for record in now if record["figures"] is not None}
     found = []
@@ -124,7 +124,7 @@ def compare(
             words = {_word(one, tolerance) for one in (speedup, by_rate)}
             unsteady = _unsteady("then", old) or _unsteady("now", new)
             word: Word = words.pop() if len(words) == 1 and not unsteady else "cannot tell"
-            found.append(Comparison(old["name"], scope, speedup, by_rate, word, unsteady))
+            found.append(Change(old["name"], scope, speedup, by_rate, word, unsteady))
     return found
 
 

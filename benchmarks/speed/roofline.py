@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.flops.traffic import REST, Operator, in_parts, operators, parts_of
+from benchmarks.flops.traffic import REST, Operator, in_parts, modules_of_parts, operators
 from benchmarks.machine.environment import environment
 from benchmarks.machine.state import drift, machine_state
 from benchmarks.records import record_head
@@ -59,7 +59,7 @@ def measure_rooflines(
     for workload in workloads:
         machine = {**rate_facts(rates[precision_of(workload)]), "bandwidth": max(memory.values())}
         clock, samples = clocks[workload.name], whole[workload.name]
-        times = clock.milliseconds([*parts_of(workload), REST])
+        times = clock.milliseconds([*modules_of_parts(workload), REST])
         timed = {part: of[sampling.warmup :] for part, of in times.items()}
         known = protocol(
             workload.shape,
@@ -90,7 +90,9 @@ def measure_rooflines(
 def _timed(workload: Workload, clock: PartClock, hooks: ExitStack) -> Callable[[], None]:
     """A call of the model that marks its parts."""
     hooks.enter_context(
-        in_parts(workload.traceable, parts_of(workload), clock.mark, lambda _: clock.mark(REST))
+        in_parts(
+            workload.traceable, modules_of_parts(workload), clock.mark, lambda _: clock.mark(REST)
+        )
     )
 
     def call() -> None:

@@ -25,7 +25,7 @@ from benchmarks.workloads.video_files import VideoFiles
 from benchmarks.workloads.workload import ClipShape, Workload, random_frames
 from core.errors import UserError
 
-INSTALL = (
+_INSTALL = (
     "`make mmdet` makes an environment that has it (run .venv-mmdet/bin/tevit then), "
     "tools/install_mmdet.sh PYTHON adds it to one of your own"
 )
@@ -62,7 +62,7 @@ def find_config(path: str) -> Path:
     if given.is_file():
         return given.resolve()
     if not mmdet_available():
-        raise UserError(f"mmdet {path}: mmdet is not installed; {INSTALL}")
+        raise UserError(f"mmdet {path}: mmdet is not installed; {_INSTALL}")
     shipped = shipped_configs()
     for candidate in (shipped / path, shipped / given.parent.name / given.name):
         if candidate.is_file():
@@ -96,7 +96,7 @@ def mmdet_workload(
         UserError: mmdet is missing, or the configuration has no mask head to measure.
     """
     if not mmdet_available():
-        raise UserError(f"{name}: mmdet is not installed; {INSTALL}")
+        raise UserError(f"{name}: mmdet is not installed; {_INSTALL}")
     config = read_config(path)
     model = build_detector(config, checkpoint).to(device).eval()
     weights = str(checkpoint) if checkpoint else "initial"

@@ -19,7 +19,7 @@ from core.config.schema import Config
 from core.config.yaml_file import read_yaml
 from core.files import kind_of, read_json
 
-DEFAULT = "tevit_msgshift"
+_DEFAULT = "tevit_msgshift"
 
 
 def load_config(
@@ -70,7 +70,7 @@ def _read(path: Path) -> Config:
         if recorded:
             return config_from_dict(_recorded(data))
         values = dict(data)
-        base = values.pop("preset", DEFAULT)
+        base = values.pop("preset", _DEFAULT)
         return preset(str(base), flatten(values))
     except ConfigError as error:
         raise ConfigError(

@@ -30,7 +30,7 @@ def _not_boolean(value: Any) -> Any:
 Integer = Annotated[int, BeforeValidator(_not_boolean)]
 Number = Annotated[float, BeforeValidator(_not_boolean)]
 Count = Annotated[Integer, Field(ge=1)]
-Fraction = Annotated[Number, Field(ge=0, le=1)]
+Proportion = Annotated[Number, Field(ge=0, le=1)]
 Weight = Annotated[Number, Field(ge=0)]
 ImageSize = tuple[Count, Count]
 
@@ -50,7 +50,7 @@ class BackboneConfig(Section):
     width: Annotated[Integer, Field(ge=8, multiple_of=8)] | None = Field(
         default=None, description="channels of the first stage; none: the variant's own"
     )
-    drop_path: Fraction = Field(
+    drop_path: Proportion = Field(
         default=0.1, description="largest stochastic-depth rate (last block)"
     )
     frozen_stages: Annotated[Integer, Field(ge=-1, le=4)] = Field(
@@ -164,7 +164,7 @@ class HeadConfig(Section):
     bce_weight: Weight = Field(
         default=0.0, description="weight of the masks' binary cross-entropy, beside Dice"
     )
-    focal_alpha: Fraction = Field(
+    focal_alpha: Proportion = Field(
         default=0.25, description="focal loss: weight of what is there, against what is not"
     )
     focal_gamma: Annotated[Number, Field(ge=0)] = Field(
@@ -205,12 +205,12 @@ class SyntheticConfig(Section):
         description="how far instances go round in a video, in gaps to the next one; well above 1 "
         "their places do not tell who is who",
     )
-    hidden: Fraction = Field(
+    hidden: Proportion = Field(
         default=0.0,
         description="share of an instance's frames in which its look, which tells its class and "
         "who it is, is painted over; at least one frame shows it",
     )
-    lookalikes: Fraction = Field(
+    lookalikes: Proportion = Field(
         default=0.0,
         description="share of videos whose instances share look and class: only motion tells "
         "who is who",
@@ -218,12 +218,12 @@ class SyntheticConfig(Section):
     motion_classes: bool = Field(
         default=False, description="classes are still, moving and pulsating; looks say nothing"
     )
-    blinking: Fraction = Field(
+    blinking: Proportion = Field(
         default=0.0,
         description="share of videos whose classes are steady red, steady blue and blinking "
         "between the two: no single frame tells blinking from steady",
     )
-    light: Fraction = Field(
+    light: Proportion = Field(
         default=0.0,
         description="share of videos whose class, of every instance, is the light of the scene: "
         "amber, green or alternating between the two",
@@ -259,10 +259,10 @@ class SyntheticConfig(Section):
 class AugmentConfig(Section):
     """What changes training clips beyond resizing and flip; as published, nothing."""
 
-    photometric: Fraction = Field(
+    photometric: Proportion = Field(
         default=0.0, description="share of clips in another light: brightness, contrast, colours"
     )
-    crop: Fraction = Field(
+    crop: Proportion = Field(
         default=0.0, description="share of clips of which a part is cropped, then resized"
     )
     crop_least: Annotated[Number, Field(gt=0, le=1)] = Field(
@@ -273,11 +273,11 @@ class AugmentConfig(Section):
         description="least and largest factor by which a clip's picture is scaled inside its frame "
         "(large-scale jitter: [0.1, 2])",
     )
-    reverse: Fraction = Field(
+    reverse: Proportion = Field(
         default=0.0,
         description="share of clips played backwards (data.clip_order=sorted)",
     )
-    copy_paste: Fraction = Field(
+    copy_paste: Proportion = Field(
         default=0.0, description="share of clips with instances of another video pasted in"
     )
 
@@ -290,7 +290,7 @@ class AugmentConfig(Section):
         return self
 
 
-Share = Annotated[Number, Field(gt=0, lt=1)]
+PartOfWhole = Annotated[Number, Field(gt=0, lt=1)]
 
 
 class DataConfig(Section):
@@ -327,7 +327,7 @@ class DataConfig(Section):
         description="clips of one frame, turned, moved and scaled anew each time: of images, or of "
         "all videos",
     )
-    mix: tuple[tuple[str, Share], ...] = Field(
+    mix: tuple[tuple[str, PartOfWhole], ...] = Field(
         default=(),
         description="other datasets to train on, each a folder or annotation file and its share of "
         "the clips; classes go by name",
@@ -344,7 +344,7 @@ class DataConfig(Section):
     test_size: ImageSize = Field(
         default=(640, 360), description="(long side, short side) when predicting"
     )
-    flip: Fraction = Field(
+    flip: Proportion = Field(
         default=0.5, description="share of training clips mirrored left to right"
     )
     workers: Annotated[Integer, Field(ge=0)] = Field(default=2, description="decoding processes")
@@ -403,7 +403,7 @@ class TrainConfig(Section):
     milestones: tuple[Count, ...] = Field(
         default=(6100, 8500), description="steps of the /10 drops"
     )
-    final_lr: Fraction = Field(
+    final_lr: Proportion = Field(
         default=0.0, description="cosine, wsd: share of the peak rate at the end"
     )
     cooldown: Annotated[Number, Field(gt=0, le=1)] = Field(
@@ -472,7 +472,7 @@ class InferenceConfig(Section):
     mask_threshold: Annotated[Number, Field(gt=0, lt=1)] = Field(
         default=0.5, description="mask probability from which a pixel belongs to the instance"
     )
-    match_threshold: Fraction = Field(
+    match_threshold: Proportion = Field(
         default=0.3, description="near_online: least mask overlap that joins two clips' tracks"
     )
     precision: Literal["fp32", "bf16"] = Field(

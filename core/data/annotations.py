@@ -23,7 +23,7 @@ T = TypeVar("T")
 OCCLUSION = {None: 0.0, "no_occlusion": 0.0, "slight_occlusion": 0.25, "severe_occlusion": 0.75}
 """OVIS's levels, with the degrees that its paper gives them."""
 
-IN_IMAGES = {
+_IN_IMAGES = {
     "video": "image",
     "file_names": "file_name",
     "segmentations": "segmentation",
@@ -197,7 +197,7 @@ class _Reader:
         number = {spoilt: ids["id"]} if spoilt and type(ids.get("id")) is int else {}
         for what in map(str, bad.args):
             if kind in ("image", "annotation"):
-                for word, other in IN_IMAGES.items():
+                for word, other in _IN_IMAGES.items():
                     what = what.replace(word, other)
             self.faults.append(Fault(self.path, where, what, **number))
 

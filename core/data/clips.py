@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 
 from core.config.schema import DataConfig
 from core.data.augment.colour import distorted
-from core.data.augment.copy_paste import pasted
+from core.data.augment.copy_paste import Sample, pasted
 from core.data.augment.view import (
     View,
     boxes_around,
@@ -44,8 +44,6 @@ from core.data.transforms import (
 )
 from core.errors import UserError
 from core.model.structures import ClipTargets
-
-Sample = tuple[Tensor, ClipTargets]
 
 TRIES = 10
 """Draws of views that show nothing before a clip is left as it is."""

@@ -15,8 +15,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from core.config.schema import DataConfig
+from core.data.augment.copy_paste import Sample
 from core.data.categories import same_classes
-from core.data.clips import ClipDataset, Sample
+from core.data.clips import ClipDataset
 from core.data.dataset import VideoDataset
 from core.data.transforms import pad, padded_size
 from core.data.youtube_vis import load_folder

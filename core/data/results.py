@@ -17,7 +17,7 @@ from core.data.dataset import Video, VideoDataset
 from core.data.rle import mask_areas
 from core.errors import UserError
 
-KEYS = ("video_id", "category_id", "score", "segmentations")
+_KEYS = ("video_id", "category_id", "score", "segmentations")
 SHOWN_FAULTS = 10
 SHOWN_CHOICES = 50
 
@@ -72,11 +72,11 @@ def raise_faults(faults: Sequence[str], heading: str) -> None:
 def _faults_of(entry: Any, dataset: VideoDataset) -> Iterator[tuple[str, str | None]]:
     """Each fault of an entry and, where an id is unknown, the known ones."""
     if not isinstance(entry, Mapping):
-        yield f"a track is an object with the keys {', '.join(KEYS)}, not {_kind(entry)}", None
+        yield f"a track is an object with the keys {', '.join(_KEYS)}, not {_kind(entry)}", None
         return
-    missing = [key for key in KEYS if key not in entry]
+    missing = [key for key in _KEYS if key not in entry]
     if missing:
-        yield f"has no {', '.join(missing)}; a track has {', '.join(KEYS)}", None
+        yield f"has no {', '.join(missing)}; a track has {', '.join(_KEYS)}", None
     if "category_id" in entry and not is_known(entry["category_id"], dataset.categories):
         named = [f"{i} ({name})" for i, name in sorted(dataset.categories.items())]
         yield f"unknown category_id {entry['category_id']!r}", _listed(named)

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
-from core.data.clips import Sample
+from core.data.augment.copy_paste import Sample
 from core.data.transforms import MEAN, STD
 from core.inference.draw import LEAST_SIDE, draw_frame
 

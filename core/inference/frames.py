@@ -227,7 +227,7 @@ def clips_of(frames: Frames, length: int | None, stride: int) -> Iterator[tuple[
         start += stride
 
 
-def prepare(images: list[Tensor], data: DataConfig) -> tuple[Tensor, Size]:
+def prepare_frames(images: list[Tensor], data: DataConfig) -> tuple[Tensor, Size]:
     """Frames (3, H, W) uint8 of one size as the model takes them.
 
     Returns:

@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from pycocotools import mask as coco
 from scipy.optimize import linear_sum_assignment
 
-from core.data.rle import Rle, areas_of
+from core.data.rle import Rle, areas_of, coco
 
 Array = npt.NDArray[np.float64]
 
@@ -107,7 +106,7 @@ class Stitcher:
     def add(self, clip: ClipTracks) -> None:
         """Continue tracks by those of ``clip``, or start new ones."""
         self._close(before=clip.start)
-        joined = {k: i for i, k in match_tracks(self._open, clip, self.match_threshold)}
+        joined = {k: i for i, k in match_clip(self._open, clip, self.match_threshold)}
         new: list[VideoTrack] = []
         for k, label in enumerate(clip.labels):
             if k in joined:
@@ -132,7 +131,7 @@ class Stitcher:
         self._closed = ranked[: self.top_k]
 
 
-def match_tracks(
+def match_clip(
     tracks: Sequence[VideoTrack], clip: ClipTracks, threshold: float
 ) -> list[tuple[int, int]]:
     """Pairs (track, track of the clip) that are the same object of the same class.

@@ -13,17 +13,16 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from pycocotools import mask as coco
 from rich.progress import track
 from torch import Tensor
 
 from core.config.schema import Config
 from core.data.dataset import VideoDataset
-from core.data.rle import Rle
+from core.data.rle import Rle, coco
 from core.data.transforms import Size
 from core.errors import UserError
 from core.inference.classes import Classes
-from core.inference.frames import FileFrames, Frames, clips_of, prepare
+from core.inference.frames import FileFrames, Frames, clips_of, prepare_frames
 from core.inference.near_online import ClipTracks, Stitcher
 from core.inference.results_writer import Result, ResultsWriter
 from core.model.masks import paste_masks
@@ -164,7 +163,7 @@ def _prepared(sources: Iterable[tuple[int, Frames]], config: Config) -> Iterator
     for video_id, frames in sources:
         with _memory_told(video_id, config):
             for start, images in clips_of(frames, length, inference.stride):
-                prepared, size = prepare(images, config.data)
+                prepared, size = prepare_frames(images, config.data)
                 yield _Clip(video_id, frames.size, start, prepared, size)
 
 

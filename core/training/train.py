@@ -59,7 +59,7 @@ from core.training.setup import (
 )
 from core.training.sync_batch_norm import synchronize_batch_norm
 
-Batch = tuple[Tensor, list[ClipTargets]]
+_Batch = tuple[Tensor, list[ClipTargets]]
 Evaluate = Callable[[TeViT, World, Callable[[], bool]], Mapping[str, float | None]]
 """Figures of a model in eval mode, or none at all where it is asked to stop meanwhile.
 
@@ -212,7 +212,7 @@ class TrainingRun:
             checkpoint = self._save()
         return TrainResult(self.step == steps, self.step, checkpoint)
 
-    def batches(self) -> Iterator[list[Batch]]:
+    def batches(self) -> Iterator[list[_Batch]]:
         """Of each step that is left, the batches of its forward passes."""
         train, world = self.config.train, self.world
         loader = make_loader(
@@ -236,7 +236,7 @@ class TrainingRun:
             yield [first, *rest]
             first = next(batches, None)
 
-    def take_step(self, batches: list[Batch]) -> tuple[dict[str, float], float]:
+    def take_step(self, batches: list[_Batch]) -> tuple[dict[str, float], float]:
         """One optimiser step; its losses (means over clips and ranks) and gradient norm."""
         sums: dict[str, Tensor] = {}
         for i, (frames, targets) in enumerate(batches):
@@ -294,7 +294,7 @@ class TrainingRun:
         set_rng_state(generators)
         return {name: dict(figures) for name, figures in found.items() if figures}
 
-    def _stop_on_non_finite(self, losses: dict[str, float], batches: list[Batch]) -> None:
+    def _stop_on_non_finite(self, losses: dict[str, float], batches: list[_Batch]) -> None:
         videos = [target.video_id for _, targets in batches for target in targets]
         everyones = sorted({video for ids in gather_objects(videos) for video in ids})
         guilty = [name for name, value in losses.items() if not math.isfinite(value)]

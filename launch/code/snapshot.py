@@ -26,9 +26,9 @@ from benchmarks.machine.code import (
     file_hash,
     file_sizes,
     git_provenance,
-    kind_of,
+    kind_of_code,
     modules_hash,
-    read_file,
+    read_code_file,
     too_much,
     tree_hash,
 )
@@ -57,11 +57,11 @@ def freeze(store: Store, root: Path | None = None, *, write: bool = True) -> str
             since, or a store that cannot be written.
     """
     root = root or code_root()
-    kind = kind_of(root)
+    kind = kind_of_code(root)
     names = list(code_files(root, store.root))
     _check_sizes(root, names)
     try:
-        contents = {name: read_file(root / name, root) for name in names}
+        contents = {name: read_code_file(root / name, root) for name in names}
     except OSError as error:
         raise UserError(f"{root}: the code cannot be read: {error}") from error
     files = {name: file_hash(*content) for name, content in contents.items()}
@@ -163,7 +163,7 @@ def _check(folder: Path, mark: Mapping[str, Any]) -> None:
         name
         for name, wanted in known["files"].items()
         if not os.path.lexists(folder / name)
-        or file_hash(*read_file(folder / name, folder)) != wanted
+        or file_hash(*read_code_file(folder / name, folder)) != wanted
     ]
     if changed or tree_hash(known["files"]) != folder.name:
         raise UserError(

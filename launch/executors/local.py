@@ -45,7 +45,7 @@ from launch.records.process import myself
 from launch.records.run_folder import RunFolder
 from launch.records.store import Store
 
-POLL_SECONDS = 0.1
+_POLL_SECONDS = 0.1
 FOREVER_MINUTES = 60 * 24 * 365
 STARTING_SECONDS = 60.0
 
@@ -179,7 +179,7 @@ def is_dispatched(journal: Journal, batch: str) -> bool | None:
     return None if claim is None else claim.alive(lease.server_time(folder))
 
 
-def dispatch(journal: Journal, batch: Batch, *, poll: float = POLL_SECONDS) -> None:
+def dispatch(journal: Journal, batch: Batch, *, poll: float = _POLL_SECONDS) -> None:
     """Run every cell of ``batch``, and what else of the grid waits; returns when all have ended.
 
     Told to stop (SIGTERM), it starts no further cell and waits for those that run.

@@ -9,7 +9,7 @@ from launch.executors.profile import Shape
 from launch.records.journal import Journal
 from launch.records.run_folder import RunFolder
 
-OUT_OF_MEMORY = "out of memory"
+_OUT_OF_MEMORY = "out of memory"
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -25,7 +25,7 @@ def grown_memory(journal: Journal, run: RunFolder, shape: Shape) -> str | None:
     wanted = 0.0
     for attempt in run.attempts():
         end = attempt.end or {}
-        if end.get("cause") == OUT_OF_MEMORY and end.get("memory") != "gpu":
+        if end.get("cause") == _OUT_OF_MEMORY and end.get("memory") != "gpu":
             wanted = max(wanted, rule.memory * _had(journal, attempt.holder.get("batch"), least))
     wanted = min(wanted, size(rule.most))
     if wanted <= size(least):
@@ -37,7 +37,7 @@ def grown_memory(journal: Journal, run: RunFolder, shape: Shape) -> str | None:
 def can_grow(journal: Journal, run: RunFolder, shape: Shape) -> bool:
     """Whether the run's latest attempt had less host memory than it would be given now."""
     attempts = run.attempts()
-    if not attempts or (attempts[-1].end or {}).get("cause") != OUT_OF_MEMORY:
+    if not attempts or (attempts[-1].end or {}).get("cause") != _OUT_OF_MEMORY:
         return False
     now = grown_memory(journal, run, shape)
     had = _had(journal, attempts[-1].holder.get("batch"), shape.memory or "0M")

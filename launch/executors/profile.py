@@ -27,7 +27,7 @@ from core.config.strict import Strict, fault_text, root_faults
 from core.config.yaml_file import read_yaml
 from core.errors import UserError
 
-SHIPPED = Path(__file__).parents[1] / "profiles"
+SHIPPED_PROFILES = Path(__file__).parents[1] / "profiles"
 DEFAULT = "default"
 
 SITE_FIELDS = ("partition", "account", "qos", "constraint")
@@ -204,7 +204,7 @@ def known_resources(values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-class Rule(Strict):
+class ProfileRule(Strict):
     """Other resources for the cells whose config matches."""
 
     when: dict[str, Any] = Field(description="config field to value, or to a list of values")
@@ -249,7 +249,7 @@ class Profile(Shape):
         120, description="seconds before the time limit at which a cell is warned"
     )
     python: str | None = Field(None, description="Python on the nodes; none: this one")
-    rules: tuple[Rule, ...] = Field((), description="other resources for some cells")
+    rules: tuple[ProfileRule, ...] = Field((), description="other resources for some cells")
     report: dict[str, Any] = Field({}, description="other resources for the report's job")
 
     @field_validator("report")
@@ -283,7 +283,7 @@ class Profile(Shape):
         """What a cell of this config asks for; of rules that disagree the last one counts."""
         return self._shape([rule for rule in self.rules if rule.matches(config)])
 
-    def _shape(self, rules: list[Rule]) -> Shape:
+    def _shape(self, rules: list[ProfileRule]) -> Shape:
         values = {name: getattr(self, name) for name in Shape.model_fields}
         for rule in rules:
             values |= rule.set
@@ -311,7 +311,7 @@ def minutes(text: str) -> int:
 
 def shipped_profiles() -> list[str]:
     """Names of the profiles that come with the package."""
-    return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
+    return sorted(path.stem for path in SHIPPED_PROFILES.glob("*.yaml"))
 
 
 def load_profile(name_or_path: str | Path) -> Profile:
@@ -326,7 +326,7 @@ def load_profile(name_or_path: str | Path) -> Profile:
         if str(name_or_path) not in shipped_profiles():
             message = unknown("profile", str(name_or_path), shipped_profiles())
             raise ProfileError(f"{message}, or a path to a YAML file")
-        path = SHIPPED / f"{name_or_path}.yaml"
+        path = SHIPPED_PROFILES / f"{name_or_path}.yaml"
     data = read_yaml(path)
     if not isinstance(data, Mapping):
         raise ProfileError(f"{path}: expected fields and values, not {data!r:.80}")
@@ -348,5 +348,5 @@ def make_profile(values: Mapping[str, Any], source: str = "profile") -> Profile:
 
 def _explain(fault: ErrorDetails) -> str:
     path = ".".join(map(str, fault["loc"]))
-    model = Rule if path.startswith("rules.") else Profile
+    model = ProfileRule if path.startswith("rules.") else Profile
     return fault_text(fault, unknown("field", path.rpartition(".")[2], model.model_fields), path)

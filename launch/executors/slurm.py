@@ -336,7 +336,7 @@ class Slurm(Executor):
                 )
         ids = list(dict.fromkeys(cell.job_id for cell in cells if cell.job_id))
         try:
-            queries.hold(ids, release=release)
+            queries.hold_jobs(ids, release=release)
         except queries.SlurmError as error:
             raise SubmissionError(str(error)) from error
 

@@ -213,7 +213,7 @@ def scancel(ids: Sequence[str], chunk: int = 500, *, only_pending: bool = False)
         run_slurm(["scancel", *which, *ids[start : start + chunk]], question=False)
 
 
-def hold(ids: Sequence[str], chunk: int = 500, *, release: bool = False) -> None:
+def hold_jobs(ids: Sequence[str], chunk: int = 500, *, release: bool = False) -> None:
     """Keep pending jobs, arrays or tasks of arrays from starting, or let them start again.
 
     Raises:

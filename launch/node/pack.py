@@ -41,7 +41,7 @@ from launch.records.run_folder import FATAL, RunFolder
 
 logger = logging.getLogger(__name__)
 
-POLL_SECONDS = 0.1
+_POLL_SECONDS = 0.1
 _GRACE_SECONDS = 10.0  # beyond a cell's own patience, for one that holds Python's lock
 _FULL = 0.98
 _NEARLY_FULL = 0.8
@@ -112,7 +112,7 @@ class _Worker:
                 return "nothing waits"
             if not self.running and self.signals.reason == "warned":
                 return self._leave()
-            time.sleep(POLL_SECONDS)
+            time.sleep(_POLL_SECONDS)
 
     # --- cells
 
@@ -219,9 +219,9 @@ class _Worker:
         """End the largest cell before the scheduler ends all of them, or the kernel any."""
         if not self.limit or not self.running:
             return
-        used = {pid: memory_of(pid) for pid in self.running}
+        used = {pid: process_memory(pid) for pid in self.running}
         if sum(used.values()) > _FULL * self.limit:  # or so it seems, shared pages counted often
-            used = {pid: memory_of(pid, shared_out=True) for pid in self.running}
+            used = {pid: process_memory(pid, shared_out=True) for pid in self.running}
         self.used = sum(used.values())
         if self.used > _FULL * self.limit:
             largest = max(used, key=lambda pid: used[pid])
@@ -273,7 +273,7 @@ def memory_limit(environment: Mapping[str, str] = os.environ) -> float:
     return 0.0
 
 
-def memory_of(pid: int, *, shared_out: bool = False) -> float:
+def process_memory(pid: int, *, shared_out: bool = False) -> float:
     """Bytes of a process and its descendants; 0 where it has ended.
 
     Args:
@@ -290,5 +290,5 @@ def memory_of(pid: int, *, shared_out: bool = False) -> float:
         for children in Path(f"/proc/{pid}/task").glob("*/children"):
             with contextlib.suppress(OSError):
                 below = children.read_text().split()
-                total += sum(memory_of(int(child), shared_out=shared_out) for child in below)
+                total += sum(process_memory(int(child), shared_out=shared_out) for child in below)
     return total

@@ -42,7 +42,7 @@ NOTHING = Range(0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
-class Sample:
+class Point:
     """A value, known or wanted.
 
     Attributes:
@@ -61,14 +61,14 @@ class Sample:
 class Rule:
     """Predicts values from known ones of one kind of device."""
 
-    def __init__(self, known: Sequence[Sample]) -> None:
+    def __init__(self, known: Sequence[Point]) -> None:
         """Of positive values; others are left out."""
         self.known = [sample for sample in known if sample.value > 0]
         self.fitted = _exponent(self.known)
         self.exponent = 1.0 if self.fitted is None else self.fitted
         self.factors = {kind: self._factor(kind) for kind in UNTRIED}
 
-    def predict(self, wanted: Sample) -> tuple[Range, str] | None:
+    def predict(self, wanted: Point) -> tuple[Range, str] | None:
         """The value's range, and whether it comes of the "same" kind of cell or is "scaled"."""
         found = self._expected(wanted, self.known)
         if found is None:
@@ -83,7 +83,7 @@ class Rule:
             low, high = min(low, *values), max(high, *values)
         return Range(low, mid, high), kind
 
-    def _expected(self, wanted: Sample, known: Sequence[Sample]) -> tuple[float, str] | None:
+    def _expected(self, wanted: Point, known: Sequence[Point]) -> tuple[float, str] | None:
         same = [sample.value for sample in known if sample.key == wanted.key]
         if same:
             return statistics.median(same), "same"
@@ -93,7 +93,7 @@ class Rule:
         scaled = [s.value * (wanted.work / (s.work or 1)) ** self.exponent for s in near]
         return statistics.geometric_mean(scaled), "scaled"
 
-    def _near(self, wanted: Sample, known: Sequence[Sample]) -> list[Sample]:
+    def _near(self, wanted: Point, known: Sequence[Point]) -> list[Point]:
         if not wanted.work:
             return []
         log_work = math.log(wanted.work)
@@ -120,7 +120,7 @@ class Rule:
         return math.exp(sorted(misses)[math.ceil(COVERED * len(misses)) - 1])
 
 
-def _exponent(known: Sequence[Sample]) -> float | None:
+def _exponent(known: Sequence[Point]) -> float | None:
     """Power of work that the values follow, from 0 to 1; None: they do not tell."""
     points = [(math.log(s.work), math.log(s.value)) for s in known if s.work]
     if len({round(x, 2) for x, _ in points}) < NEAREST:

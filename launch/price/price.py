@@ -13,7 +13,7 @@ from core.errors import UserError
 from launch.costs import Costs
 from launch.executors.base import BatchPlan, Executor, Share
 from launch.executors.table import EXECUTORS
-from launch.price.estimate import NOTHING, Range, Rule, Sample
+from launch.price.estimate import NOTHING, Point, Range, Rule
 from launch.price.observed import Load, Observed, load_of, observe, takes_steps
 from launch.records.store import Store
 from launch.records.summary import last_line
@@ -243,7 +243,7 @@ class _Desk:
             by = {"step_s": "step_work", "rest_s": "test_work"}.get(value, "pass_work")
             self._rules[which] = Rule(
                 [
-                    Sample(
+                    Point(
                         run.load.key,
                         run.load.family,
                         getattr(run.load, by),
@@ -252,7 +252,7 @@ class _Desk:
                     for run in equal or like
                 ]
             )
-        return self._rules[which].predict(Sample(load.key, load.family, work))
+        return self._rules[which].predict(Point(load.key, load.family, work))
 
 
 def _clock(batches: Sequence[BatchPlan], priced: Mapping[str, CellPrice], end: str) -> float:

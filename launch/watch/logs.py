@@ -11,7 +11,7 @@ from launch.executors.table import EXECUTORS
 from launch.records.journal import Journal
 from launch.records.store import Store
 
-POLL_SECONDS = 0.5
+_POLL_SECONDS = 0.5
 
 
 def find_log(store: Store, signature: str, *, scheduler: bool = False) -> Path:
@@ -49,7 +49,7 @@ def _scheduler_log(store: Store, signature: str) -> Path | None:
 
 
 def follow_log(
-    path: Path, over: Callable[[], bool], *, poll: float = POLL_SECONDS
+    path: Path, over: Callable[[], bool], *, poll: float = _POLL_SECONDS
 ) -> Iterator[str]:
     """What is in the file, and then what is appended to it.
 

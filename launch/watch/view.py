@@ -20,7 +20,7 @@ _RIGHT = ("step", "loss", "AP", "left")
 
 
 @dataclass
-class View:
+class StatusView:
     """What is on the screen, and what was typed.
 
     Attributes:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 from benchmarks.ap.match import ranked
 from benchmarks.ap.tracks import VideoTask, read_tracks
-from benchmarks.diagnosis.followed import follow
+from benchmarks.diagnosis.followed import follow_tracks
 from benchmarks.diagnosis.overlaps import find_overlaps
 from core.data.dataset import Video
 from core.data.transforms import read_frame
 from reports.compare.read import Comparison, Side
 from reports.page.media import Strip, film_strip, scaled_frame, shown_frames
-
-Masks = Sequence[Any]
+from reports.page.tracks import Masks
 
 
 def video_clips(comparison: Comparison, video: Video) -> list[Strip]:
@@ -46,7 +44,7 @@ def _tracks(
     if isinstance(read, list):  # was scored already, so nothing is wrong with it
         raise AssertionError(read)
     overlaps = find_overlaps(ranked(read[0]), read[1])
-    followed = follow(overlaps, side.findings.hard)
+    followed = follow_tracks(overlaps, side.findings.hard)
     places = max([len(read[1]), *(followed.place + 1).tolist()])
     drawn: list[Masks] = [[None] * video.length for _ in range(places)]
     said = [""] * places

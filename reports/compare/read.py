@@ -13,7 +13,7 @@ from benchmarks.ap.accumulate import accumulate
 from benchmarks.ap.evaluate import figures_of, number_of
 from benchmarks.ap.score import heldout_videos
 from benchmarks.diagnosis.diagnosis import Diagnosis, diagnose
-from benchmarks.diagnosis.examine import Findings, examine
+from benchmarks.diagnosis.examine import DatasetFindings, examine_results
 from benchmarks.diagnosis.slices import Slicing, slicings
 from benchmarks.diagnosis.tracking import HardTracks
 from core.data.dataset import VideoDataset
@@ -36,7 +36,7 @@ class Side:
 
     name: str
     run: RunFolder
-    findings: Findings
+    findings: DatasetFindings
     diagnosis: Diagnosis
     ap: Mapping[int, float | None]
 
@@ -103,14 +103,14 @@ def read_comparison(
     if names[0] == names[1]:
         names = (f"{base.name} ({base.signature})", f"{other.name} ({other.signature})")
     first_side, second_side = (
-        _side(name, run, examine(dataset, run.predictions, hard), chosen, resamples)
+        _side(name, run, examine_results(dataset, run.predictions, hard), chosen, resamples)
         for name, run in zip(names, (base, other), strict=True)
     )
     return Comparison(first_side, second_side, chosen)
 
 
 def _side(
-    name: str, run: RunFolder, findings: Findings, chosen: Sequence[Slicing], resamples: int
+    name: str, run: RunFolder, findings: DatasetFindings, chosen: Sequence[Slicing], resamples: int
 ) -> Side:
     alone = figures_of(accumulate(findings.ap.matches, np.eye(findings.ap.videos, dtype=int)))["AP"]
     ids = sorted(findings.dataset.by_id)

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from benchmarks.diagnosis.followed import LEAST_OVERLAP
 from core.data.rle import Rle, areas_of, coco
-
-LEAST_OVERLAP = 0.3
-"""Spatio-temporal IoU below which a prediction counts as none of the true tracks."""
 
 Masks = Sequence[Rle | None]
 

@@ -10,8 +10,7 @@ from typing import TypeVar
 
 import pandas as pd
 
-from ablations.analysis.limits import Limits
-from ablations.analysis.verdicts import MOST_SEEDS
+from ablations.analysis.limits import MOST_SEEDS, Limits
 from ablations.table_spec import ColumnSpec, TableSpec
 from benchmarks.figures import ABOVE, Better, Figure
 from reports.frame.cells import CellRows

@@ -11,7 +11,7 @@ import torch
 from typer.testing import CliRunner
 
 from ablations import Cell, Grid, load_grid, shipped_grids
-from ablations.grid import SHIPPED
+from ablations.grid import SHIPPED_GRIDS
 from ablations.signature import signature
 from ablations.table_spec import parse_specs
 from cli import app
@@ -229,7 +229,7 @@ def test_published_paper_sections_are_cited() -> None:
 
 
 def test_the_files_are_shipped_with_the_package() -> None:
-    listed = Path(SHIPPED.parents[1] / "setup.cfg").read_text()
+    listed = Path(SHIPPED_GRIDS.parents[1] / "setup.cfg").read_text()
     assert re.search(r"^ablations = grids/\*\.yaml$", listed, re.MULTILINE)
 
 

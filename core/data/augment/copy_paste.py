@@ -12,6 +12,7 @@ from core.data.augment.view import boxes_around
 from core.model.structures import ClipTargets
 
 Sample = tuple[Tensor, ClipTargets]
+"""Frames (T, 3, H, W) of a clip, and what they show."""
 
 
 def pasted(clip: Sample, other: Sample, rng: np.random.Generator) -> Sample:

@@ -16,7 +16,7 @@ from core.data.convert.vipseg import convert_vipseg
 from core.errors import UserError
 from core.files import write_json
 
-FORMATS: dict[str, Callable[[Path, Path | None, Path], Record | dict[str, Any]]] = {
+_FORMATS: dict[str, Callable[[Path, Path | None, Path], Record | dict[str, Any]]] = {
     "davis": convert_mask_folders,
     "mose": convert_mask_folders,
     "mots": convert_mots,
@@ -33,13 +33,13 @@ def convert(kind: str, source: Path, out: Path, images: Path | None = None) -> N
     Raises:
         UserError: no such format or source, ``out`` is no new .json file, or the source has faults.
     """
-    if kind not in FORMATS:
-        raise UserError(unknown("format", kind, FORMATS))
+    if kind not in _FORMATS:
+        raise UserError(unknown("format", kind, _FORMATS))
     if out.suffix != ".json" or out.exists():
         what = "exists already" if out.exists() else "an annotation file's name ends in .json"
         raise UserError(f"{out}: {what}")
     for path in (source, *([] if images is None else [images])):
         if not path.exists():
             raise UserError(f"{path}: no such folder or file")
-    made = FORMATS[kind](source, images, out)
+    made = _FORMATS[kind](source, images, out)
     write_json(out, made.content() if isinstance(made, Record) else made, indent=None)

@@ -13,7 +13,7 @@ CATEGORIES = {1: "car", 2: "pedestrian"}
 IGNORED = 10
 """Class of regions that are neither right nor wrong: crowds of both categories."""
 
-Masks = dict[tuple[int, int], dict[int, Rle]]
+_Masks = dict[tuple[int, int], dict[int, Rle]]
 """(class, instance) to frame number to mask."""
 
 
@@ -47,8 +47,8 @@ def convert_mots(source: Path, images: Path | None, out: Path) -> Record:
     return record
 
 
-def _read(path: Path, size: tuple[int, int], files: dict[int, Path]) -> Masks:
-    found: Masks = defaultdict(dict)
+def _read(path: Path, size: tuple[int, int], files: dict[int, Path]) -> _Masks:
+    found: _Masks = defaultdict(dict)
     for number, line in enumerate(path.read_text().splitlines(), 1):
         where = f"{path}, line {number}"
         parts = line.split()

@@ -32,7 +32,7 @@ from PIL import Image
 
 from core.config.schema import SyntheticConfig
 from core.data.rle import areas_of, boxes_of, encode
-from core.data.synthetic.paint import Masks, Painter
+from core.data.synthetic.paint import MaskStack, Painter
 from core.data.synthetic.scene import Scene, class_names, colours_shown, draw_scene, hidden_frames
 from core.errors import UserError
 from core.files import temporary_name, write_json
@@ -134,7 +134,7 @@ def _write_dataset(
     write_json(folder / "instances.json", record, indent=None)
 
 
-def _full_scene(config: SyntheticConfig, video: int) -> tuple[Painter, Masks]:
+def _full_scene(config: SyntheticConfig, video: int) -> tuple[Painter, MaskStack]:
     """A scene that shows each actor in two frames or more (or in all, if there are fewer)."""
     for attempt in range(ATTEMPTS):
         painter = Painter(draw_scene(config, video, attempt))
@@ -168,7 +168,7 @@ def _write_video(
     }
 
 
-def _track(scene: Scene, actor: int, masks: Masks, hidden: list[int]) -> dict[str, Any]:
+def _track(scene: Scene, actor: int, masks: MaskStack, hidden: list[int]) -> dict[str, Any]:
     """An annotation; "evident" says, beyond the format, which frames show the look.
 
     (And "colours", in videos with two, which of them each frame shows.)

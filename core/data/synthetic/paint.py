@@ -16,7 +16,7 @@ GREY = (0.74, 0.74, 0.74)  # of an instance whose look is hidden; no background 
 AMBER_GREEN = ((1.0, 0.6, 0.1), (0.2, 0.9, 0.3))  # of the scene's light
 TINT = 0.4  # share of the light's colour in every pixel
 
-Masks = npt.NDArray[np.bool_]
+MaskStack = npt.NDArray[np.bool_]
 
 
 class Painter:
@@ -30,7 +30,7 @@ class Painter:
             for frame in range(scene.frames)
         ]
 
-    def masks(self) -> Masks:
+    def masks(self) -> MaskStack:
         """(actors, F, H, W) bool: the pixels of each actor that no nearer one covers."""
         masks = np.zeros((len(self.scene.actors), self.scene.frames, *self.scene.size), np.bool_)
         for frame, actors in enumerate(self.drawn):
@@ -115,7 +115,7 @@ class _Drawn:
         body = body * np.where(self.ratio > 0.88, 0.7, 1.0)[..., None]  # a rim
         return _pixels(body * self.inside[..., None])
 
-    def pattern(self, kind: int) -> Masks:
+    def pattern(self, kind: int) -> MaskStack:
         """Where the mark is: coarse enough for the frames' few pixels, at any angle."""
         if LOOKS[kind] == "striped":
             return np.asarray(np.cos(2 * np.pi * self.v / 0.9) > 0)

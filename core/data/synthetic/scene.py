@@ -17,11 +17,11 @@ from core.config.schema import SyntheticConfig
 
 LOOKS = ("striped", "spotted", "ringed")  # reddish, greenish, bluish
 MOTIONS = ("still", "moving", "pulsating")
-COLOURS = ("steady red", "steady blue", "blinking")
+COLOUR_NAMES = ("steady red", "steady blue", "blinking")
 LIGHTS = ("amber light", "green light", "alternating light")
-ALTERNATING = 2  # the last of COLOURS and of LIGHTS: half of the frames each of the other two
+ALTERNATING = 2  # the last of COLOUR_NAMES and of LIGHTS: half of the frames each of the other two
 HUES = (0.945, 0.055, 0.28, 0.39, 0.61, 0.72)  # two for each of LOOKS: reds, greens, blues
-RED_BLUE = (0.0, 0.62)  # hues of COLOURS, whose pattern no red or blue one of LOOKS has
+RED_BLUE = (0.0, 0.62)  # hues of COLOUR_NAMES, whose pattern no red or blue one of LOOKS has
 COLOURED_PATTERN = LOOKS.index("spotted")
 INSTANCES = (2, len(HUES))
 LONGEST_TURN = 1.2 * math.pi  # farther, two instances would be hard to follow in few frames
@@ -97,7 +97,7 @@ def class_names(config: SyntheticConfig) -> tuple[str, ...]:
     if config.motion_classes:
         return MOTIONS
     looks = LOOKS if config.blinking + config.light < 1 else ()
-    return looks + COLOURS * (config.blinking > 0) + LIGHTS * (config.light > 0)
+    return looks + COLOUR_NAMES * (config.blinking > 0) + LIGHTS * (config.light > 0)
 
 
 def unit(size: tuple[int, int]) -> float:
@@ -127,7 +127,7 @@ def draw_scene(config: SyntheticConfig, video: int, attempt: int = 0) -> Scene:
         case _:
             drawn = np.random.default_rng((*key, _LABELS)).integers(3, size=count)
             alike = lookalikes or kind == "light"
-            first = class_names(config).index((COLOURS if kind == "blinking" else LIGHTS)[0])
+            first = class_names(config).index((COLOUR_NAMES if kind == "blinking" else LIGHTS)[0])
             labels = [first + int(drawn[0 if alike else i]) for i in range(count)]
     if kind == "blinking":
         all_looks = [replace(look, pattern=COLOURED_PATTERN) for look in all_looks]

@@ -39,7 +39,7 @@ VARIANTS = {
     "pvt_v2_b4": PVTVariant(64, (3, 8, 27, 3)),
     "pvt_v2_b5": PVTVariant(64, (3, 6, 40, 3), mlp_ratios=(4, 4, 4, 4)),
 }
-HEADS = (1, 2, 5, 8)
+_HEADS = (1, 2, 5, 8)
 REDUCTIONS = (8, 4, 2, 1)
 NORM_EPS = 1e-6
 
@@ -154,7 +154,7 @@ class PVTv2(nn.Module):
         super().__init__()
         variant = VARIANTS[config.name]
         width = config.width or variant.width
-        self.channels = tuple(width * heads for heads in HEADS)
+        self.channels = tuple(width * heads for heads in _HEADS)
         self.messenger = messenger
         if messenger.tokens:
             first = messenger.stages[0]
@@ -171,7 +171,7 @@ class PVTv2(nn.Module):
             )
             blocks = nn.ModuleList(
                 PVTBlock(
-                    self.channels[i], HEADS[i], REDUCTIONS[i], variant.mlp_ratios[i], next(rates)
+                    self.channels[i], _HEADS[i], REDUCTIONS[i], variant.mlp_ratios[i], next(rates)
                 )
                 for _ in range(depth)
             )

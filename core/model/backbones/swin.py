@@ -27,7 +27,7 @@ class SwinVariant:
     heads: tuple[int, int, int, int]
 
 
-VARIANTS = {
+_VARIANTS = {
     "swin_t": SwinVariant(96, (2, 2, 6, 2), (3, 6, 12, 24)),
     "swin_s": SwinVariant(96, (2, 2, 18, 2), (3, 6, 12, 24)),
     "swin_b": SwinVariant(128, (2, 2, 18, 2), (4, 8, 16, 32)),
@@ -211,7 +211,7 @@ class Swin(nn.Module):
 
     def __init__(self, config: BackboneConfig) -> None:
         super().__init__()
-        variant = VARIANTS[config.name]
+        variant = _VARIANTS[config.name]
         width = config.width or variant.width
         self.channels = tuple(width * 2**i for i in range(4))
         self.patch_embed = PatchEmbed(width)

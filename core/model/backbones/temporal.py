@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from core.model.attention import MultiheadAttention
 
 SHIFTED_SHARE = 8
-HEADS = 8
+_HEADS = 8
 LAST_STAGE = 4
 
 
@@ -57,7 +57,7 @@ class FrameMixer(nn.Module):
         self.clip_length = 1
         if kind == "attention":
             self.norm = nn.LayerNorm(channels)
-            self.attn = MultiheadAttention(channels, HEADS)
+            self.attn = MultiheadAttention(channels, _HEADS)
             nn.init.zeros_(self.attn.out_proj.weight)
 
     def enter(self, *branches: nn.Module) -> None:

@@ -12,11 +12,16 @@ from pycocotools import mask as coco
 from pycocotools.cocoeval import COCOeval
 
 from benchmarks.ap import evaluate as scoring
-from benchmarks.ap.evaluate import FIGURES, ApResult
+from benchmarks.ap.evaluate import ApResult
 from core.data.annotations import DatasetError, parse, read_annotations
 from core.data.rle import decode, encode
 
 HEIGHT, WIDTH = 330, 350
+SUMMARY = (
+    *("AP", "AP50", "AP75", "APs", "APm", "APl"),
+    *("AR1", "AR10", "AR100", "ARs", "ARm", "ARl"),
+)
+"""What COCOeval's summary holds, in its order."""
 RANGES = [[0, 1e10], [0, 128**2], [128**2, 256**2], [256**2, 1e10]]
 
 
@@ -166,7 +171,7 @@ def reference_scores(ground_truth, results):
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    figures = dict(zip(FIGURES, evaluation.stats, strict=True))
+    figures = dict(zip(SUMMARY, evaluation.stats, strict=True))
     precision = evaluation.eval["precision"][:, :, :, 0, 2]
     per_class = {
         category: precision[:, :, k].mean()
@@ -175,6 +180,11 @@ def reference_scores(ground_truth, results):
     return {k: none_if_absent(v) for k, v in figures.items()}, {
         k: none_if_absent(v) for k, v in per_class.items()
     }
+
+
+def summary(figures):
+    """Of all figures those that the reference has, too."""
+    return {name: figures[name] for name in SUMMARY}
 
 
 def none_if_absent(value):

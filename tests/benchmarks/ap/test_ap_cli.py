@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 import cli
-from benchmarks.ap.evaluate import FIGURES
+from benchmarks.ap.evaluate import AP_FIGURES
 from tests.benchmarks.ap.ap_cases import evaluate, random_case
 
 
@@ -40,7 +40,7 @@ def test_figures_and_classes_are_printed(files):
     assert done.exit_code == 0
     rows = cells(done.output)
     assert [(row[0], row[2]) for row in rows[:12]] == [
-        (name, shown(scored.figures[name])) for name in FIGURES
+        (name, shown(scored.figures[name])) for name in AP_FIGURES
     ]
     recalls = scored.recall_per_class
     assert rows[12:] == [(n, shown(ap), shown(recalls[n])) for n, ap in scored.per_class.items()]
@@ -86,9 +86,9 @@ def test_differences_to_other_results_come_with_intervals(files):
     assert record["bootstrap"]["resamples"] == 1000
     assert record["against"]["results"] == str(fewer)
     assert record["against"]["figures"] == other.figures
-    rows = {row[0]: row for row in cells(done.output)[-len(FIGURES) :]}
-    assert list(rows) == list(FIGURES)
-    for name in FIGURES:
+    rows = {row[0]: row for row in cells(done.output)[-len(AP_FIGURES) :]}
+    assert list(rows) == list(AP_FIGURES)
+    for name in AP_FIGURES:
         gain = first.figures[name] - other.figures[name]
         interval = record["against"]["difference"][name]
         assert rows[name] == (
@@ -142,7 +142,7 @@ def test_an_absent_figure_has_no_difference(files):
     (files / "small.json").write_text(json.dumps(truth))
     paths = (files / "small.json", files / "results.json", "--against", files / "results.json")
     done = run("ap", *paths, "--bootstrap", 20)
-    rows = {row[0]: row for row in cells(done.output)[-len(FIGURES) :]}
+    rows = {row[0]: row for row in cells(done.output)[-len(AP_FIGURES) :]}
     assert rows["APl"] == ("APl", "-", "-", "-")
     assert rows["AP"][2:] == ("+0.00", "+0.00 to +0.00")
 

@@ -11,11 +11,12 @@ from pycocotools.cocoeval import COCOeval
 from rich.console import Console
 
 from benchmarks.ap.bootstrap import bootstrap
-from benchmarks.ap.evaluate import BOX_FIGURES, FIGURES, ap_record, evaluate
+from benchmarks.ap.evaluate import ap_record, evaluate
 from benchmarks.ap.table import print_ap
 from core.data.annotations import read_annotations
 from core.data.rle import boxes_of, encode
 from core.errors import UserError
+from tests.benchmarks.ap.ap_cases import SUMMARY
 
 
 def rectangle(x, y, width, height, size=(200, 240)):
@@ -104,8 +105,8 @@ def dataset_of(tmp_path, raw):
 def test_the_figures_are_pycocotools_own(tmp_path, seed):
     raw, results = random_case(seed)
     result = evaluate(dataset_of(tmp_path, raw), results)
-    assert [result.figures[name] for name in FIGURES] == by_pycocotools(raw, results, "segm")
-    boxes = [result.box_figures[name] for name in BOX_FIGURES]
+    assert [result.figures[name] for name in SUMMARY] == by_pycocotools(raw, results, "segm")
+    boxes = [result.box_figures[f"box_{name}"] for name in SUMMARY]
     assert boxes == by_pycocotools(raw, results, "bbox")
     assert 0 < result.figures["AP"] < 1 and result.figures["AP"] != boxes[0]
     assert result.instances == sum(not entry["iscrowd"] for entry in raw["annotations"])
@@ -132,7 +133,7 @@ def test_boxes_are_those_of_the_masks_where_results_have_none(tmp_path):
     result = evaluate(dataset_of(tmp_path, raw), results)
     for entry in results:
         entry["bboxes"] = [list(boxes_of(entry["segmentations"])[0])]
-    boxes = [result.box_figures[name] for name in BOX_FIGURES]
+    boxes = [result.box_figures[f"box_{name}"] for name in SUMMARY]
     assert boxes == by_pycocotools(raw, results, "bbox")
 
 

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 import cli
 from benchmarks.diagnosis.errors import KINDS
-from benchmarks.diagnosis.tracking import FIGURES
+from benchmarks.diagnosis.tracking import TRACKING_FIGURES
 from tests.benchmarks.ap.ap_cases import evaluate, random_case
 
 
@@ -36,7 +36,7 @@ def test_every_block_is_printed_and_recorded(files):
     assert done.exit_code == 0, done.output
     record = json.loads((files / "d.json").read_text())
     assert record["AP"]["figures"] == evaluate(files / "gt.json", files / "a.json").figures
-    assert list(record["tracking"]["figures"]) == list(FIGURES)
+    assert list(record["tracking"]["figures"]) == list(TRACKING_FIGURES)
     assert list(record["errors"]["figures"]) == list(KINDS)
     assert record["protocol"]["tracking"] == {"min_score": 0.3, "best_per_frame": False}
     assert record["protocol"]["slices"]["occlusion"]["bounds"] == [0.25, 0.5]

@@ -9,7 +9,7 @@ from ablations.grid import build_grid
 from benchmarks.ap import evaluate as evaluation
 from benchmarks.ap.score import heldout_videos
 from benchmarks.diagnosis.errors import KINDS
-from benchmarks.diagnosis.tracking import FIGURES
+from benchmarks.diagnosis.tracking import TRACKING_FIGURES
 from benchmarks.figures import FIGURES as ALL
 from benchmarks.figures import GROUPS
 from benchmarks.measurement import Inputs
@@ -79,7 +79,7 @@ def test_a_diagnosis_that_fails_costs_no_ap(monkeypatch, tmp_path):
 def test_figures_intervals_and_protocol_are_recorded(records):
     records = json.loads(json.dumps(records))
     tracking, errors = records["tracking"], records["errors"]
-    assert list(tracking["figures"]) == list(FIGURES)
+    assert list(tracking["figures"]) == list(TRACKING_FIGURES)
     assert list(errors["figures"]) == list(KINDS)
     for record in (tracking, errors):
         assert record["protocol"]["checkpoint"] == "last, step 7"

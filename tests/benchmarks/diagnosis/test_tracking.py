@@ -9,7 +9,7 @@ from benchmarks.ap.evaluate import for_each_video
 from benchmarks.ap.match import ranked
 from benchmarks.ap.tracks import read_tracks
 from benchmarks.diagnosis.overlaps import find_overlaps
-from benchmarks.diagnosis.tracking import FIGURES, HardTracks, track_sums, tracking_figures
+from benchmarks.diagnosis.tracking import TRACKING_FIGURES, HardTracks, track_sums, tracking_figures
 from core.errors import UserError
 from tests.benchmarks.ap.ap_cases import random_case
 from tests.benchmarks.diagnosis.track_cases import BOX, OTHER, read, track, truth_of
@@ -120,7 +120,7 @@ def one_instance(*predictions, crowd=None, frames=4):
 def test_the_truth_itself_scores_one():
     mean, together, by_class = scored(*one_instance(track(None, [BOX] * 4, score=0.9)))
     assert mean == together == by_class["one"]
-    assert mean == dict.fromkeys(FIGURES, 1.0) | {"IDSW": 0.0}
+    assert mean == dict.fromkeys(TRACKING_FIGURES, 1.0) | {"IDSW": 0.0}
 
 
 def test_a_track_that_is_broken_in_two_keeps_its_detections_and_loses_half_of_its_identity():
@@ -160,7 +160,7 @@ def test_masks_inside_a_crowd_are_no_false_ones():
 
 def test_nothing_predicted_scores_nothing():
     mean, together, _ = scored(*one_instance())
-    assert mean == together == dict.fromkeys(FIGURES, 0.0) | {"LocA": 1.0}
+    assert mean == together == dict.fromkeys(TRACKING_FIGURES, 0.0) | {"LocA": 1.0}
 
 
 def test_resampled_videos_are_datasets_with_copies():
@@ -176,7 +176,7 @@ def test_resampled_videos_are_datasets_with_copies():
     drawn = tracking_figures(parts, categories, np.array([[2, 0, 1]]))
     copied = tracking_figures([parts[0], parts[0], parts[2]], categories, np.ones((1, 3), int))
     for one, other in zip(drawn, copied, strict=True):
-        for name in FIGURES:
+        for name in TRACKING_FIGURES:
             np.testing.assert_allclose(one[name], other[name])
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from benchmarks.diagnosis.diagnosis import diagnose
 from benchmarks.diagnosis.errors import KINDS
-from benchmarks.diagnosis.examine import examine
+from benchmarks.diagnosis.examine import examine_results
 from benchmarks.diagnosis.gains import ap_once_mended
 from core.data.annotations import parse
 from tests.benchmarks.ap.ap_cases import box_mask, video_entry
@@ -37,7 +37,7 @@ def read(truth):
 
 def found(truth, results, **options):
     """The findings, in this process."""
-    return examine(read(truth), results, workers=1, **options)
+    return examine_results(read(truth), results, workers=1, **options)
 
 
 def sliced_figures(findings, slicing):

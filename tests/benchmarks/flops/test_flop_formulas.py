@@ -17,7 +17,7 @@ small = st.integers(1, 5)
 
 @given(small, small, small, small)
 def test_linear_is_rows_by_inputs_by_outputs(batch, tokens, inputs, outputs):
-    assert formulas.linear((batch, tokens, inputs), (outputs, inputs)) == (
+    assert formulas.linear_layer((batch, tokens, inputs), (outputs, inputs)) == (
         batch * tokens * inputs * outputs
     )
 
@@ -123,16 +123,16 @@ def test_embedding_bag_adds_one_row_an_index():
 
 
 def test_roi_align_is_four_neighbours_of_each_sample():
-    assert formulas.roi_align((5, 256, 7, 7), 2) == 5 * 256 * 49 * 4 * 4
+    assert formulas.roi_pooling((5, 256, 7, 7), 2) == 5 * 256 * 49 * 4 * 4
 
 
 def test_both_ways_of_roi_align_cost_the_same():
     boxes, bins, channels = 5, 49, 256
     by_table = formulas.embedding_bag((1000, channels), (boxes * bins, 16))
-    assert formulas.roi_align((boxes, channels, 7, 7), 2) == by_table
+    assert formulas.roi_pooling((boxes, channels, 7, 7), 2) == by_table
 
 
 @pytest.mark.parametrize("ratio", [0, -1])
 def test_adaptive_roi_align_has_no_count(ratio):
     with pytest.raises(FlopFormulaError, match="sampling_ratio"):
-        formulas.roi_align((5, 256, 7, 7), ratio)
+        formulas.roi_pooling((5, 256, 7, 7), ratio)

@@ -9,7 +9,7 @@ from torch import nn
 
 from benchmarks.flops.counters import UncountedOperatorError
 from benchmarks.flops.record import count_workload
-from benchmarks.flops.traffic import operators, parts_of
+from benchmarks.flops.traffic import modules_of_parts, operators
 from benchmarks.workloads.tevit import tevit_workload
 from benchmarks.workloads.workload import ClipShape, Workload
 from core import preset
@@ -75,7 +75,7 @@ def test_multiply_adds_are_those_of_the_counters_part_by_part(precision):
     for part in ("backbone", "neck", "box_head", "mask_head"):
         of_part = sum(v for k, v in counted.by_part.items() if k.partition(".")[0] == part)
         assert sum(one.multiply_adds for one in found if one.part == part) == of_part
-    assert list(parts_of(tiny)) == ["backbone", "neck", "box_head", "mask_head"]
+    assert list(modules_of_parts(tiny)) == ["backbone", "neck", "box_head", "mask_head"]
     products = [one for one in found if one.name == "convolution"]
     half = 2 if precision == "bf16" else 1
     neck = sum(one.bytes for one in products if one.part == "neck")

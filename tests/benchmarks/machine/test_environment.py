@@ -37,7 +37,7 @@ def test_environment_is_json_and_names_what_counts():
 
 
 def test_packages_that_are_absent_are_left_out(monkeypatch):
-    monkeypatch.setattr(env, "PACKAGES", ("torch", "no-such-package"))
+    monkeypatch.setattr(env, "_PACKAGES", ("torch", "no-such-package"))
     assert list(env.package_versions()) == ["torch"]
 
 

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from benchmarks.machine.environment import environment
-from benchmarks.speed.regress import check_machine, compare, read_record
+from benchmarks.speed.regress import check_machine, compare_speeds, read_record
 from core.errors import UserError
 from core.files import write_json
 
@@ -47,7 +47,7 @@ def record(ms, rate=1e9, noise=0.005, n=20, name="a", scope="step", after=None, 
     ],
 )
 def test_what_is_said_of_a_difference(now, word):
-    (found,) = compare([record(100)], [now])
+    (found,) = compare_speeds([record(100)], [now])
     assert found.word == word
     assert f"a, step: {word}: " in found.sentence()
 
@@ -55,35 +55,35 @@ def test_what_is_said_of_a_difference(now, word):
 def test_a_record_without_libraries_is_compared_by_the_one_that_it_was_measured_with():
     old, new = record(100, rate=1e9), record(100, rate=2e9)
     new["achieved"]["matmul_rates"] = {"torch.mm": 1e9, "oneDNN": 2e9}
-    (found,) = compare([old], [new])
+    (found,) = compare_speeds([old], [new])
     assert (found.word, found.by_rate.value) == ("as fast", pytest.approx(1))
-    (found,) = compare([new], [old])
+    (found,) = compare_speeds([new], [old])
     assert found.word == "as fast"
     quicker = record(100, rate=4e9)
     quicker["achieved"]["matmul_rates"] = {"torch.mm": 1e9, "oneDNN": 4e9}
-    (found,) = compare([new], [quicker])
+    (found,) = compare_speeds([new], [quicker])
     assert (found.word, found.by_rate.value) == ("cannot tell", pytest.approx(0.5))
 
 
 def test_why_neither_number_counts_is_said():
-    (found,) = compare([record(100, busy=1.5)], [record(125)])
+    (found,) = compare_speeds([record(100, busy=1.5)], [record(125)])
     assert found.sentence().endswith("(then other processes computed on 1.5 cores)")
-    (found,) = compare([record(100)], [record(125, after=5e8)])
+    (found,) = compare_speeds([record(100)], [record(125, after=5e8)])
     assert found.sentence().endswith("(now the matrix-product rate changed: 1 to 0.5 G/s)")
 
 
 def test_numbers_and_tolerance():
-    (found,) = compare([record(100)], [record(80)], tolerance=0.3)
+    (found,) = compare_speeds([record(100)], [record(80)], tolerance=0.3)
     assert found.word == "as fast" and found.speedup.value == pytest.approx(1.25)
-    (found,) = compare([record(100)], [record(80, rate=2e9)])
+    (found,) = compare_speeds([record(100)], [record(80, rate=2e9)])
     assert found.by_rate.value == pytest.approx(0.625)
 
 
 def test_only_what_both_have_is_compared():
     lost = {**record(100), "figures": None}
-    assert compare([record(100)], [lost]) == []
-    assert compare([record(100)], [record(100, scope="model")]) == []
-    assert compare([record(100)], [record(100, name="b")]) == []
+    assert compare_speeds([record(100)], [lost]) == []
+    assert compare_speeds([record(100)], [record(100, scope="model")]) == []
+    assert compare_speeds([record(100)], [record(100, name="b")]) == []
 
 
 def test_speeds_of_two_machines_are_not_compared(tmp_path):

@@ -16,7 +16,7 @@ from core.data.rle import decode
 from core.data.transforms import MEAN, STD
 from core.data.youtube_vis import load_folder
 from core.errors import UserError
-from core.inference.frames import FileFrames, prepare
+from core.inference.frames import FileFrames, prepare_frames
 from tests.core.data.folders import annotation_file, square, track_entry, video_entry, write_folder
 
 DATA = DataConfig(
@@ -325,11 +325,11 @@ def test_whole_videos_to_predict_on(tmp_path):
     video = picture_folder(tmp_path).videos[0]
     data = switched(test_size=(60, 40))
     images = list(FileFrames(video))
-    frames, size = prepare(images, data)
+    frames, size = prepare_frames(images, data)
     assert size == (40, 53)
     assert frames.shape == (4, 3, 64, 64)
     assert frames[:, :, 40:].abs().sum() == frames[..., 53:].abs().sum() == 0
-    some, _ = prepare([images[2], images[0]], data)
+    some, _ = prepare_frames([images[2], images[0]], data)
     assert torch.equal(some, frames[[2, 0]])
 
 
@@ -344,7 +344,7 @@ def test_real_video_gives_clips(shared):
         assert clip.isfinite().all()
         # the video is neither black nor white, and normalised
         assert 0.1 < clip[:, :, :180].std() < 3
-    whole, size = prepare(list(FileFrames(dataset.videos[0])), data)
+    whole, size = prepare_frames(list(FileFrames(dataset.videos[0])), data)
     assert (len(whole), size) == (13, (180, 320))
 
 
@@ -360,5 +360,5 @@ def test_decoding_keeps_up(tmp_path):
     video = Video(1, raw["file_names"][0], 1280, 720, (Path(path),) * 60)
     torch.set_num_threads(1)
     start = time.process_time()
-    prepare(list(FileFrames(video)), DataConfig(workers=0))
+    prepare_frames(list(FileFrames(video)), DataConfig(workers=0))
     assert 60 / (time.process_time() - start) > 30

@@ -22,7 +22,7 @@ from core.inference.frames import (
     clips_of,
     folder_video,
     open_video,
-    prepare,
+    prepare_frames,
 )
 
 
@@ -174,7 +174,7 @@ def test_prepared_as_for_training(tmp_path, size):
     video = folder_video(write_images(tmp_path, ["0.png", "1.png"], size))
     sizes = {"train_sizes": [(96, 64)], "test_size": (96, 64)}
     data = DataConfig(**sizes, clip_length=2, clip_order="sorted", flip=0)
-    frames, frame_size = prepare(list(FileFrames(video)), data)
+    frames, frame_size = prepare_frames(list(FileFrames(video)), data)
     mask = encode(np.ones((video.height, video.width), bool))
     track = Track(1, 1, 1, (mask,) * 2, ((0.0, 0.0, *map(float, size)),) * 2, (1.0,) * 2)
     dataset = VideoDataset("d", (video,), (track,), {1: "a"}, tmp_path)

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.data.rle import encode
-from core.inference.near_online import ClipTracks, Stitcher, match_tracks, shared_iou
+from core.inference.near_online import ClipTracks, Stitcher, match_clip, shared_iou
 
 SIZE = (20, 40)
 
@@ -155,7 +155,7 @@ def test_empty_masks_and_no_tracks():
     assert stitched([clip(0, []), clip(2, [])]) == []
     tracks = stitched([clip(0, [(0, 0.5, nothing)]), clip(2, [(0, 0.5, nothing)])])
     assert len(tracks) == 2, "empty masks overlap nothing"
-    assert match_tracks([], clip(0, [(0, 0.5, nothing)]), 0.3) == []
+    assert match_clip([], clip(0, [(0, 0.5, nothing)]), 0.3) == []
 
 
 @settings(max_examples=30)

@@ -15,7 +15,7 @@ from core.data.rle import decode, encode
 from core.data.youtube_vis import load_folder
 from core.errors import UserError
 from core.inference.classes import Classes
-from core.inference.frames import FileFrames, prepare
+from core.inference.frames import FileFrames, prepare_frames
 from core.inference.predict import (
     ahead,
     encode_masks,
@@ -84,7 +84,7 @@ def test_one_clip_gives_identical_results_in_both_modes(model, clip_length):
 def test_offline_is_the_models_own_output(model):
     """Same scores, classes and pixels as ``model(frames)``."""
     results = predict_video(model, Noise(3), TINY)
-    frames, size = prepare(list(Noise(3)), TINY.data)
+    frames, size = prepare_frames(list(Noise(3)), TINY.data)
     with torch.no_grad():
         (instances,) = model(frames[None], frame_sizes=[size], video_sizes=[Noise.size])
     assert [r["score"] for r in results] == instances.scores.tolist()

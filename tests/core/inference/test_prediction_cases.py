@@ -308,7 +308,7 @@ def test_a_video_too_long_for_memory_names_the_mode_that_needs_less(monkeypatch,
     if where == "model":
         monkeypatch.setattr(model, "detect", full)
     else:
-        monkeypatch.setattr("core.inference.predict.prepare", full)
+        monkeypatch.setattr("core.inference.predict.prepare_frames", full)
     message = (
         r"video 3 as one clip does not fit into memory: inference\.mode=near_online needs less"
     )

@@ -29,17 +29,17 @@ def test_shipped_profiles_are_valid(name):
 
 
 def test_the_default_profile_shows_every_field():
-    from launch.executors.profile import SHIPPED
+    from launch.executors.profile import SHIPPED_PROFILES
 
-    text = (SHIPPED / "default.yaml").read_text()
+    text = (SHIPPED_PROFILES / "default.yaml").read_text()
     for field in Profile.model_fields:
         assert f"{field}:" in text, field
 
 
 def test_the_commented_fields_of_the_default_profile_are_valid():
-    from launch.executors.profile import SHIPPED
+    from launch.executors.profile import SHIPPED_PROFILES
 
-    lines = (SHIPPED / "default.yaml").read_text().splitlines()
+    lines = (SHIPPED_PROFILES / "default.yaml").read_text().splitlines()
     start = next(k for k, line in enumerate(lines) if line.startswith("# partition"))
     text = "\n".join(line.removeprefix("# ") for line in lines[start:])
     profile = make_profile({"memory": "32G", **yaml.safe_load(text)})

@@ -253,9 +253,9 @@ def test_a_cell_that_is_too_large_fails_before_it_trains(cell, monkeypatch):
 def test_every_measurement_of_a_grid_is_known():
     from typing import get_args
 
-    from ablations.cell import Measurement
+    from ablations.cell import MeasurementName
 
-    assert set(MEASUREMENTS) == set(get_args(Measurement))
+    assert set(MEASUREMENTS) == set(get_args(MeasurementName))
 
 
 def test_resamples_are_drawn_alike_for_all_cells(make_run, monkeypatch):

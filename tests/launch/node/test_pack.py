@@ -18,7 +18,7 @@ from launch.cancel import cancel
 from launch.executors.base import Target
 from launch.executors.local import Local
 from launch.executors.profile import Pack, ProfileError, make_profile
-from launch.node.pack import PackTask, job_of_batch, memory_limit, memory_of
+from launch.node.pack import PackTask, job_of_batch, memory_limit, process_memory
 from launch.node.task import CellTask
 from launch.node.worker import make_pickle
 from launch.records import lease
@@ -200,9 +200,9 @@ def test_memory_is_measured_and_limited_per_node_or_per_core():
     assert memory_limit({"SLURM_MEM_PER_NODE": "2"}) == 2 * 2**20
     assert memory_limit({"SLURM_MEM_PER_CPU": "2", "SLURM_CPUS_ON_NODE": "3"}) == 6 * 2**20
     assert memory_limit({"SLURM_MEM_PER_NODE": "0"}) == memory_limit({}) == 0
-    mine = memory_of(os.getpid())
-    assert 10e6 < memory_of(os.getpid(), shared_out=True) <= 1.1 * mine
-    assert memory_of(2**22 + 1) == 0
+    mine = process_memory(os.getpid())
+    assert 10e6 < process_memory(os.getpid(), shared_out=True) <= 1.1 * mine
+    assert process_memory(2**22 + 1) == 0
 
 
 def test_a_run_that_others_start_from_has_a_job_of_its_own(store, fake_slurm):

@@ -7,51 +7,51 @@ import random
 
 import pytest
 
-from launch.price.estimate import UNTRIED, Range, Rule, Sample
+from launch.price.estimate import UNTRIED, Point, Range, Rule
 
 
 def power_law(works, exponent, family="a"):
-    return [Sample(f"{family}{w}", family, w, 3 * w**exponent) for w in works]
+    return [Point(f"{family}{w}", family, w, 3 * w**exponent) for w in works]
 
 
 def test_the_same_kind_of_cell_counts_before_any_other():
-    known = [Sample("a", "f", 1.0, v) for v in (1.0, 2.0, 9.0)] + [Sample("b", "f", 1.0, 50.0)]
-    found, kind = Rule(known).predict(Sample("a", "f", 1.0))
+    known = [Point("a", "f", 1.0, v) for v in (1.0, 2.0, 9.0)] + [Point("b", "f", 1.0, 50.0)]
+    found, kind = Rule(known).predict(Point("a", "f", 1.0))
     assert (found.mid, kind) == (2.0, "same")
 
 
 @pytest.mark.parametrize("exponent", [0.3, 0.6, 1.0])
 def test_work_is_followed_as_the_known_values_follow_it(exponent):
-    found, kind = Rule(power_law([1, 2, 4, 8], exponent)).predict(Sample("new", "a", 32.0))
+    found, kind = Rule(power_law([1, 2, 4, 8], exponent)).predict(Point("new", "a", 32.0))
     assert found.mid == pytest.approx(3 * 32**exponent)
     assert kind == "scaled"
 
 
 def test_one_known_value_bounds_another_between_no_change_and_proportion():
-    (found, _) = Rule([Sample("a", "f", 1.0, 2.0)]).predict(Sample("b", "f", 10.0))
+    (found, _) = Rule([Point("a", "f", 1.0, 2.0)]).predict(Point("b", "f", 10.0))
     assert (found.low, found.mid) == (2.0, pytest.approx(20))
     assert found.high == pytest.approx(20 * UNTRIED["scaled"])
 
 
 def test_cells_of_the_same_backbone_are_nearer():
-    known = [Sample(f"o{k}", "other", 10.0, 99.0) for k in range(3)] + power_law([5, 6, 7], 1.0)
-    assert Rule(known)._near(Sample("n", "a", 10.0), known) == known[:-4:-1]
+    known = [Point(f"o{k}", "other", 10.0, 99.0) for k in range(3)] + power_law([5, 6, 7], 1.0)
+    assert Rule(known)._near(Point("n", "a", 10.0), known) == known[:-4:-1]
 
 
 def test_a_range_is_as_wide_as_the_rule_misses_what_is_known():
     draw = random.Random(0)
     noise = [math.exp(draw.gauss(0, 0.2)) for _ in range(200)]
-    rule = Rule([Sample("a", "f", 1.0, value) for value in noise])
-    found, _ = rule.predict(Sample("a", "f", 1.0))
+    rule = Rule([Point("a", "f", 1.0, value) for value in noise])
+    found, _ = rule.predict(Point("a", "f", 1.0))
     inside = sum(found.low <= value <= found.high for value in noise)
     assert 0.85 <= inside / len(noise) <= 0.95
 
 
 def test_nothing_is_told_of_nothing():
-    assert Rule([]).predict(Sample("a", "f", 1.0)) is None
-    assert Rule([Sample("b", "f", 1.0, 0.0)]).predict(Sample("a", "f", 1.0)) is None
-    known = [Sample("b", "f", None, 1.0), Sample("c", "f", 2.0, 1.0)]
-    assert Rule(known).predict(Sample("a", "f", None)) is None
+    assert Rule([]).predict(Point("a", "f", 1.0)) is None
+    assert Rule([Point("b", "f", 1.0, 0.0)]).predict(Point("a", "f", 1.0)) is None
+    known = [Point("b", "f", None, 1.0), Point("c", "f", 2.0, 1.0)]
+    assert Rule(known).predict(Point("a", "f", None)) is None
 
 
 def test_ranges_add_up():

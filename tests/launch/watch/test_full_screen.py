@@ -23,7 +23,7 @@ from launch.records.journal import Batch, Journal
 from launch.records.process import myself
 from launch.submit.launcher import manifest_of
 from launch.watch.status import StatusRow
-from launch.watch.view import KEYS, View
+from launch.watch.view import KEYS, StatusView
 
 
 def row(name, state="queued", cause="", step=None):
@@ -34,7 +34,9 @@ def row(name, state="queued", cause="", step=None):
 def view():
     cells = [row("stqi,s0", "running", step=4), row("stqi,s1"), row("per_frame,s0", "done")]
     cells += [row("per_frame,s1", "failed", "out of memory")]
-    return View("heads", lambda name: f"log line of {name}\n", lambda name: f"{name}: gone", cells)
+    return StatusView(
+        "heads", lambda name: f"log line of {name}\n", lambda name: f"{name}: gone", cells
+    )
 
 
 def press(view, *keys):
