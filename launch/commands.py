@@ -33,7 +33,13 @@ from launch.submit.launcher import Launched, launch, manifest_of
 from launch.submit.plan import LaunchPlan
 from launch.submit.retry import RetryRules
 from launch.watch.display import live_status, say, status_lines, status_table
-from launch.watch.status import exit_status, measures_by_signature, status_json, status_rows
+from launch.watch.status import (
+    GOING_ON,
+    exit_status,
+    measures_by_signature,
+    status_json,
+    status_rows,
+)
 from launch.watch.survey import Survey, survey
 
 
@@ -267,7 +273,7 @@ def watch_status(store: Store, manifest: Manifest, interval: float, limit: int) 
             found = survey(store, measures_by_signature(manifest), record=True)
             rows = status_rows(store, manifest.all_cells, found)
             display(rows, _problems(found))
-            if not any(row.state in ("queued", "running") for row in rows):
+            if exit_status(rows) != GOING_ON:
                 break
             time.sleep(interval)
     console.print(status_table(manifest.grid, rows, limit, _problems(found)))

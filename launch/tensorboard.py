@@ -65,7 +65,8 @@ def export_tensorboard(
 
 def _goes_on(store: Store, manifest: Manifest) -> bool:
     found = survey(store, measures_by_signature(manifest))
-    return any(status.state.name in ("queued", "running") for status in found.cells.values())
+    cells = [status for status in found.cells.values() if not status.hopeless]
+    return any(status.state.name in ("queued", "running") for status in cells)
 
 
 def _folder(out: Path, name: str) -> Path:

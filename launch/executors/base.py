@@ -157,6 +157,8 @@ class CellStatus:
         note: what else there is to say, such as why a job is waiting.
         certain: False: its scheduler could not be asked, so a job may exist.
         batch: the batch that it was last submitted with, if that is on record.
+        waits: why its job does not start in its turn, in the scheduler's words; empty: it will.
+        hopeless: whether it never will, as it was asked for and as the site is.
     """
 
     state: RunState
@@ -164,6 +166,8 @@ class CellStatus:
     note: str = ""
     certain: bool = True
     batch: Batch | None = None
+    waits: str = ""
+    hopeless: bool = False
 
 
 @dataclass(frozen=True)

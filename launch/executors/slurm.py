@@ -354,8 +354,7 @@ def _live(state: RunState, job: Job) -> CellStatus:
     if queries.LIVE.get(job.state) == "queued":
         if state.name == "running":
             return CellStatus(state, job.id, "requeued, but the former copy still works")
-        note = "" if job.reason == "None" else job.reason
-        return CellStatus(replace(state, name="queued"), job.id, note)
+        return _pending(replace(state, name="queued"), job, job.id)
     if state.name == "running":
         return CellStatus(state, job.id)
     if not state.certain and job.state != "COMPLETING":
@@ -370,10 +369,16 @@ def _packed(run: RunFolder, state: RunState, job: Job) -> CellStatus | None:
         return _live(state, job)
     if run.cancelled():  # no worker will take it
         return None
-    note = "" if job.reason == "None" else job.reason
     if queries.LIVE.get(job.state) != "queued":
-        note = "packed: waits for its turn"
-    return CellStatus(state, job.array, note)
+        return CellStatus(state, job.array, "packed: waits for its turn")
+    return _pending(state, job, job.array)
+
+
+def _pending(state: RunState, job: Job, job_id: str) -> CellStatus:
+    reason = queries.reason_of(job)
+    waits = "" if queries.is_usual(reason) else reason
+    hopeless = queries.NEVER_STARTS.fullmatch(reason) is not None
+    return CellStatus(state, job_id, reason, waits=waits, hopeless=hopeless)
 
 
 def _runs_of_jobs(journal: Journal, batch: Batch) -> Iterator[RunFolder]:

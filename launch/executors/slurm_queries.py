@@ -52,6 +52,14 @@ ENDED = {
 }
 """Final states, and the cause that each one is of a cell's not having finished."""
 
+NEVER_STARTS = re.compile(
+    r"BadConstraints|PartitionConfig|PartitionTimeLimit|DependencyNeverSatisfied|DeadLine"
+    r"|Invalid(Account|QOS)|\w*Max\w*PerJob\w*|QOSMin\w*"
+)
+"""Why a job is pending: what the site does not have, or does not allow a job of this user."""
+
+_USUAL = ("", "None", "Priority", "Resources", "Dependency", "BeginTime", "JobArrayTaskLimit")
+
 _ID = re.compile(r"(\d+)(?:_(?:(\d+)|\[([\d,\-]+)(?:%\d+)?\]))?")
 
 
@@ -147,6 +155,16 @@ def _job(
         comment=comment,
         live=state not in ENDED,
     )
+
+
+def reason_of(job: Job) -> str:
+    """Why a pending job does not start, in SLURM's words; empty: it has only just been put in."""
+    return "" if job.reason == "None" else job.reason
+
+
+def is_usual(reason: str) -> bool:
+    """Whether a job that is pending for it will start in its turn."""
+    return reason in _USUAL or "Held" in reason or "held" in reason
 
 
 def is_refused(job: Job) -> bool:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from ablations.grid import Grid
-from launch.executors.base import SubmissionError, Target
+from core.errors import UserError
+from launch.executors.base import CellStatus, SubmissionError, Target
 from launch.records.store import Store
 from launch.submit.launcher import Launched, launch
 from launch.submit.plan import SUBMITTED, plan_launch
@@ -17,6 +18,9 @@ from launch.watch.survey import Survey, survey
 
 REFUSALS = 3
 """In a row, with nothing queued or running, after which following gives up."""
+
+HOPELESS_LOOKS = 2
+"""In a row, at which nothing was left but cells that will never start, until it gives up."""
 
 LONGEST_PAUSE_SECONDS = 600.0
 
@@ -46,16 +50,19 @@ def follow(
 
     Raises:
         SubmissionError: a retry was refused time and again, and nothing else goes on.
+        UserError: nothing is left but cells that will never start as they were asked for.
     """
     # whoever cancels a cell while we wait means it; a measurement just failed would fail again
     rules = replace(rules, causes=rules.causes - {"cancelled"}, measurements=False)
     needed = {s: m for s, m in grid.measures().items() if only is None or s in only}
     retries: Counter[str] = Counter()
-    pause, refusals, no_room = interval, 0, ""
+    pause, refusals, no_room, hopeless = interval, 0, "", 0
     while True:
         found = survey(store, needed, record=True)
         show(replace(found, problems=[*found.problems, no_room]) if no_room else found)
-        active = any(s.state.name in ("queued", "running") for s in found.cells.values())
+        going = [s for s in found.cells.values() if s.state.name in ("queued", "running")]
+        active = bool(going)
+        hopeless = hopeless + 1 if _is_hopeless(going) else 0
         try:
             done = _retry(store, grid, target, rules, retries, needed)
             again, no_room = done is not None, (done and done.no_room) or ""
@@ -66,8 +73,17 @@ def follow(
                 raise
         if not active and not again:
             return found
+        if hopeless >= HOPELESS_LOOKS and not again:
+            raise UserError("nothing is left that could start: " + "; ".join(found.problems))
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS) if again else interval
+
+
+def _is_hopeless(going: Collection[CellStatus]) -> bool:
+    """Whether none of the cells will start, those that wait for such a one included."""
+    return any(cell.hopeless for cell in going) and all(
+        cell.hopeless or cell.note.startswith("Dependency") for cell in going
+    )
 
 
 def _retry(

@@ -156,7 +156,9 @@ def only_launcher(
             logger.info("waiting for another launcher (%s)", held)
             time.sleep(0.2)
         except OSError as error:
-            raise UserError(f"the store {store.root} cannot be written: {error}") from error
+            raise UserError(
+                f"the store {store.root} cannot be written: {error.strerror}"
+            ) from error
     try:
         with lease.beating(claim):
             yield claim, launcher

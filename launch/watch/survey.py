@@ -7,6 +7,7 @@ or fell silent, the scheduler knows whether a job still exists, and how it ended
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -81,8 +82,22 @@ def survey(store: Store, cells: Mapping[str, Iterable[str]], *, record: bool = F
             if record:
                 with _best_effort(problems):
                     write_down(evidence, statuses[signature])
+    problems += _waiting_for(statuses.values())
     jobs = [job for answer in answers.values() for job in answer.jobs.values()]
     return Survey(statuses, _orphans(journal, jobs), tuple(problems))
+
+
+def _waiting_for(statuses: Iterable[CellStatus]) -> Iterator[str]:
+    """What keeps cells from starting, other than that others come first."""
+    for (reason, hopeless), count in Counter((s.waits, s.hopeless) for s in statuses).items():
+        cells = "1 cell" if count == 1 else f"{count} cells"
+        if hopeless:
+            yield (
+                f"{cells} will never start as asked for: SLURM says {reason}. tevit cancel takes "
+                "them back; or mend the profile and launch with --replace-queued"
+            )
+        elif reason:
+            yield f"{cells} cannot start for now: SLURM says {reason}"
 
 
 @contextmanager

@@ -8,13 +8,17 @@ import pytest
 from slurm_cluster import wait_for
 from test_real_slurm import Study
 from toy_cells import expected_ap, write_toy
+from toy_grids import slurm_target, toy_grid
 
 from ablations.cell import Cell
 from core import preset
+from core.errors import UserError
 from launch.cancel import cancel
+from launch.commands import LaunchOptions, run_launch
 from launch.executors.base import SubmissionError
 from launch.records import lease
 from launch.records.journal import Journal
+from launch.submit.retry import RetryRules
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.usefixtures("real_slurm")]
 
@@ -89,3 +93,11 @@ def test_followers_wait_for_a_start_run_whose_node_dies(study, real_slurm):
     grid.wait(["done"] * 2)
     assert run.done_path.stat().st_mtime < grid.run().checkpoint.stat().st_mtime
     assert grid.ap() == expected_ap(3)
+
+
+def test_waiting_for_what_no_node_has_ends_with_slurms_reason(store, toys):
+    grid = toys(toy_grid(1))
+    target = slurm_target(cpus=99)
+    with pytest.raises(UserError, match="will never start as asked for: SLURM says PartitionConf"):
+        run_launch(store, grid, target, RetryRules(), LaunchOptions(wait=True, interval=2))
+    assert len(cancel(store, store.manifest("toys").cells).cells) == 1

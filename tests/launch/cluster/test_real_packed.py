@@ -75,7 +75,7 @@ def test_a_packed_cell_is_cancelled_alone_and_a_lost_worker_loses_none(study, re
 
 def test_a_job_goes_on_with_what_waits_for_others_and_its_time_limit_loses_nothing(study):
     """Three jobs of a cell each, for a node that takes one of them at a time."""
-    one = {"extra": {"nodelist": "n3"}, "cpus": 4, "max_array_size": 1}
+    one = {"extra": {"nodelist": "n3"}, "cpus": 8, "max_array_size": 1}
     grid = study(3, 1, time=1, signal_delay=30, **one)
     for k in range(3):
         grid.toy(k, steps=60 if k else 3, sleep=0.5, checkpoint_every=10**6)
