@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.options import DataRoot, Overrides
+from cli.options import DataRoot, Overrides, a_file, a_folder
 from core.errors import UserError
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ def data_check(
     annotations: Annotated[str | None, typer.Option(help="annotation file, from PATH")] = None,
     images: Annotated[str | None, typer.Option(help="image folder, from PATH")] = None,
     sound_part: Annotated[
-        Path | None, typer.Option(help="write an annotation file without what is faulty")
+        Path | None,
+        typer.Option(help="write an annotation file without what is faulty", callback=a_file),
     ] = None,
 ) -> None:
     """List everything that is wrong with a dataset; exit status 1 if anything is.
@@ -65,7 +66,9 @@ def data_check(
 @data_app.command("split")
 def data_split(
     path: Annotated[Path, typer.Argument(help="folder in YouTube-VIS format, or its JSON file")],
-    out: Annotated[Path, typer.Option(help="the split's file (JSON)")] = Path("split.json"),
+    out: Annotated[Path, typer.Option(help="the split's file (JSON)", callback=a_file)] = Path(
+        "split.json"
+    ),
     holdout: Annotated[float, typer.Option(help="share of the videos held out")] = 0.2,
     seed: Annotated[int, typer.Option(help="another seed, another split")] = 0,
 ) -> None:
@@ -93,7 +96,9 @@ def data_split(
 
 @make_app.command("synthetic")
 def data_make_synthetic(
-    out: Annotated[Path, typer.Argument(help="folder to write, which must not exist")],
+    out: Annotated[
+        Path, typer.Argument(help="folder to write, which must not exist", callback=a_folder)
+    ],
     dials: Annotated[
         list[str] | None, typer.Argument(help="fields of data.synthetic: hidden=0.5 videos=40")
     ] = None,
@@ -121,9 +126,9 @@ def data_show(
     config: Annotated[str, typer.Argument(help="a preset, a YAML file or a run folder")] = "tiny",
     overrides: Overrides = None,
     data: DataRoot = None,
-    out: Annotated[Path, typer.Option("--out", help="picture to write (.png, .jpg)")] = Path(
-        "clips.png"
-    ),
+    out: Annotated[
+        Path, typer.Option("--out", help="picture to write (.png, .jpg)", callback=a_file)
+    ] = Path("clips.png"),
     clips: Annotated[int, typer.Option(min=1, help="rows")] = 6,
     first: Annotated[int, typer.Option(min=0, help="number of the first clip")] = 0,
 ) -> None:
@@ -157,7 +162,7 @@ def data_show(
 def data_convert(
     kind: Annotated[str, typer.Argument(help="davis, mose, mots, burst, vipseg or frames")],
     source: Annotated[Path, typer.Argument(help="its folder; of burst, its JSON file")],
-    out: Annotated[Path, typer.Argument(help="annotation file to write (.json)")],
+    out: Annotated[Path, typer.Argument(help="annotation file to write (.json)", callback=a_file)],
     images: Annotated[
         Path | None, typer.Option(help="folder of the images; none: where the format has them")
     ] = None,
@@ -190,7 +195,7 @@ def data_convert(
 def data_export(
     annotations: Annotated[Path, typer.Argument(help="valid.json or test.json of the dataset")],
     results: Annotated[Path, typer.Argument(help="predictions, as `tevit predict` writes them")],
-    out: Annotated[Path, typer.Argument(help="the zip to write")],
+    out: Annotated[Path, typer.Argument(help="the zip to write", callback=a_file)],
     allow_missing: Annotated[
         bool, typer.Option(help="write also if videos have no track (they count as missed)")
     ] = False,

@@ -16,6 +16,7 @@ from cli.options import (
     ResamplesSeed,
     RunName,
     StoreOption,
+    a_file,
 )
 
 app = typer.Typer()
@@ -96,7 +97,8 @@ def compare_runs(
     run: RunName,
     other: RunName,
     out: Annotated[
-        Path | None, typer.Option(help="the page; none: STORE/reports/compare/RUN_OTHER.html")
+        Path | None,
+        typer.Option(help="the page; none: STORE/reports/compare/RUN_OTHER.html", callback=a_file),
     ] = None,
     clips: Annotated[int, typer.Option(min=0, help="videos that have clips")] = 12,
     min_score: MinScore = 0.3,
@@ -111,7 +113,7 @@ def compare_runs(
     `tevit compare runs/runs/0123abcd runs/runs/4567cdef --clips 30 --out stqi.html`
     """
     from benchmarks.diagnosis.tracking import HardTracks
-    from core.files import write_atomic
+    from core.files import check_writable, write_atomic
     from launch.records.store import Store
     from reports.compare.links import page_of
     from reports.compare.page import make_comparison
@@ -119,8 +121,9 @@ def compare_runs(
 
     where = Store.default(store)
     runs = where.find_run(run), where.find_run(other)
+    path = out or page_of(where, *runs)
+    check_writable(path)
     hard = HardTracks(min_score, best_per_frame)
     page = make_comparison(read_comparison(*runs, resamples, hard), clips)
-    path = out or page_of(where, *runs)
     write_atomic(path, page)
     print(path)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.options import LaunchedGrid, Scale, StoreOption, launched
+from cli.options import LaunchedGrid, Scale, StoreOption, a_folder, launched
 
 app = typer.Typer()
 export = typer.Typer(no_args_is_help=True)
@@ -29,7 +29,8 @@ def export_to_tensorboard(
         float, typer.Option(min=0.1, help="seconds between two looks, with --follow")
     ] = 10.0,
     out: Annotated[
-        Path | None, typer.Option(help="folder to write to; none: STORE/tensorboard/GRID")
+        Path | None,
+        typer.Option(help="folder to write to; none: STORE/tensorboard/GRID", callback=a_folder),
     ] = None,
     scale: Scale = None,
     store: StoreOption = None,
@@ -41,10 +42,12 @@ def export_to_tensorboard(
 
     `tevit export tensorboard components --follow`
     """
+    from core.files import check_writable
     from launch.tensorboard import export_tensorboard
 
     where, manifest = launched(grid, scale, store)
     folder = out or where.root / "tensorboard" / manifest.grid
+    check_writable(folder, folder=True)
     print(f"tensorboard --logdir {folder}", flush=True)
     count = export_tensorboard(where, manifest, folder, follow=interval if follow else None)
     print(f"{count} of {len(manifest.all_cells)} cells have trained")

@@ -14,6 +14,7 @@ from cli.options import (
     RecordedSplit,
     RecordOut,
     ResamplesSeed,
+    a_file,
 )
 from core.errors import UserError
 
@@ -50,8 +51,12 @@ CudnnBenchmark = Annotated[
         "--cudnn-benchmark/--no-cudnn-benchmark", help="let cuDNN try its algorithms; none: no"
     ),
 ]
-JsonOut = Annotated[Path | None, typer.Option("--json", help="write the records to this file")]
-CurveOut = Annotated[Path | None, typer.Option("--csv", help="write a curve's points to this file")]
+JsonOut = Annotated[
+    Path | None, typer.Option("--json", help="write the records to this file", callback=a_file)
+]
+CurveOut = Annotated[
+    Path | None, typer.Option("--csv", help="write a curve's points to this file", callback=a_file)
+]
 Device = Annotated[
     str | None, typer.Option(help="cpu, cuda or cuda:1; none: the GPU if there is one")
 ]

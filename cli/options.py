@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from core.errors import UserError
+from core.files import check_writable
 
 if TYPE_CHECKING:
     from ablations.grid import Grid
@@ -19,6 +20,21 @@ if TYPE_CHECKING:
     from launch.price.price import Budget
     from launch.records.store import Manifest, Store
     from launch.submit.retry import RetryRules
+
+
+def a_file(path: Path | None) -> Path | None:
+    """An option's callback: a file that the command will write, refused before it begins."""
+    if path is not None:
+        check_writable(path)
+    return path
+
+
+def a_folder(path: Path | None) -> Path | None:
+    """The same of a folder for the files that it will write."""
+    if path is not None:
+        check_writable(path, folder=True)
+    return path
+
 
 Overrides = Annotated[
     list[str] | None,
@@ -32,7 +48,9 @@ DataRoot = Annotated[
 
 GroundTruth = Annotated[Path, typer.Argument(help="annotations in YouTube-VIS format")]
 Predictions = Annotated[Path, typer.Argument(help="predictions, as `tevit predict` writes them")]
-RecordOut = Annotated[Path | None, typer.Option("--json", help="write the record to this file")]
+RecordOut = Annotated[
+    Path | None, typer.Option("--json", help="write the record to this file", callback=a_file)
+]
 RecordedSplit = Annotated[
     Path | None,
     typer.Option(help="recorded split: score its held-out videos (a run folder's split.json)"),

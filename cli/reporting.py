@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from cli.options import a_folder
+
 app = typer.Typer()
 
 
@@ -21,7 +23,8 @@ def report_grid(
         str, typer.Option("--format", help="of the tables, with commas between them")
     ] = "md,latex,csv,html",
     out: Annotated[
-        Path | None, typer.Option(help="folder to write to; default: STORE/reports/GRID")
+        Path | None,
+        typer.Option(help="folder to write to; default: STORE/reports/GRID", callback=a_folder),
     ] = None,
     table: Annotated[
         Path | None, typer.Option(help="table specification (YAML) in place of the grid's own")
@@ -37,7 +40,10 @@ def report_grid(
     ] = "STIXGeneral",
     paper: Annotated[
         Path | None,
-        typer.Option(help="folder for what a submission needs: tables, figures, main.tex, BibTeX"),
+        typer.Option(
+            help="folder for what a submission needs: tables, figures, main.tex, BibTeX",
+            callback=a_folder,
+        ),
     ] = None,
 ) -> None:
     """Make tables, plots and a page from the runs of a grid, whatever their state.
@@ -79,7 +85,7 @@ def plot_records(
     records: Annotated[
         Path, typer.Argument(help="what `fps --curve` or `bench roofline` wrote with --json")
     ],
-    out: Annotated[Path, typer.Option(help="folder to write to")] = Path(),
+    out: Annotated[Path, typer.Option(help="folder to write to", callback=a_folder)] = Path(),
 ) -> None:
     """Plot a measured curve, or what bounds a model, as PDF, PNG, SVG and CSV.
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.options import DataRoot, Overrides, log_to_stderr
+from cli.options import DataRoot, Overrides, a_file, a_folder, log_to_stderr
 from core.errors import UserError
 
 app = typer.Typer()
@@ -31,6 +31,7 @@ def train_model(
     """
     from benchmarks.ap.score import score_while_training
     from core.config.load import load_config
+    from core.files import check_writable
     from core.interrupt import stop_on_signals
     from core.training.distributed import world_from_environment
     from core.training.setup import claim_folder
@@ -40,7 +41,8 @@ def train_model(
     log_to_stderr(main_process)
     chosen = load_config(config, [*(overrides or []), *([f"data.root={data}"] if data else [])])
     folder = out or Path("trained") / Path(config).stem
-    if main_process:
+    if main_process:  # of several, one looks
+        check_writable(folder, folder=True)
         claim_folder(folder, chosen, name=Path(config).stem)
     with stop_on_signals() as should_stop:
         result = train(
@@ -64,9 +66,14 @@ def predict_paths(
             help="folders of frames, annotation files (.json), GIFs or video files; then switches",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", help="results, as JSON")] = Path("results.json"),
+    out: Annotated[Path, typer.Option("--out", help="results, as JSON", callback=a_file)] = Path(
+        "results.json"
+    ),
     draw: Annotated[
-        Path | None, typer.Option("--draw", help="folder for videos with the tracks drawn in")
+        Path | None,
+        typer.Option(
+            "--draw", help="folder for videos with the tracks drawn in", callback=a_folder
+        ),
     ] = None,
     min_score: Annotated[float, typer.Option(help="of the tracks that are drawn")] = 0.3,
     fps: Annotated[float, typer.Option(min=0.1, help="of the drawn videos")] = 6.0,
@@ -103,7 +110,8 @@ def evaluate_model(
     overrides: Overrides = None,
     data: DataRoot = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="folder for predictions.json and ap.json")
+        Path | None,
+        typer.Option("--out", help="folder for predictions.json and ap.json", callback=a_folder),
     ] = None,
     resamples: Annotated[
         int, typer.Option("--bootstrap", min=0, help="resamples over videos; 0: no intervals")

@@ -41,6 +41,37 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     sync_folder(path.parent)
 
 
+def check_writable(path: Path, *, folder: bool = False) -> None:
+    """Refuse a place before the work whose results are to go there; leaves nothing behind.
+
+    Args:
+        folder: files are to go into ``path``; else it is the file.
+
+    Raises:
+        OSError: what writing would raise, and which place refuses: no right, no room, ...
+        UserError: no folder can be made there.
+    """
+    parent = path if folder else path.parent
+    probe, missing = temporary_name(parent / "probe"), []
+    try:
+        if not folder and path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        missing = [p for p in (parent, *parent.parents) if not p.exists()]
+        parent.mkdir(parents=True, exist_ok=True)
+        with probe.open("xb") as stream:
+            stream.write(b"\0" * 4096)
+            os.fsync(stream.fileno())
+    except FileNotFoundError as error:  # as below /proc
+        raise UserError(f"{path}: no folder can be made there; choose another place") from error
+    except OSError as error:
+        where = error.filename if error.filename != str(probe) else None
+        raise OSError(error.errno, error.strerror, where or str(path)) from error
+    finally:
+        for undo in (probe.unlink, *(p.rmdir for p in missing)):
+            with contextlib.suppress(OSError):
+                undo()
+
+
 def write_json(path: Path, value: Any, *, indent: int | None = 1) -> None:
     """Write ``value`` as JSON, atomically.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ablations.table_spec import TableError
 from core.errors import UserError
-from core.files import write_atomic
+from core.files import check_writable, write_atomic
 from launch.records.store import Store
 from reports.compare.links import comparison_links
 from reports.frame.collect import save_frame
@@ -92,6 +92,7 @@ def make_report(
     made = make(store, name, table_file)
     grid, frame, names = made.grid, made.frame, made.names
     report = Report(out or store.root / "reports" / name, list(made.tables))
+    check_writable(report.folder, folder=True)
     if show is not None:
         for table in report.tables:
             if not table.appendix:

@@ -23,7 +23,7 @@ def test_a_folder_below_a_file_is_named(monkeypatch, capsys, tmp_path):
     code, said = command(monkeypatch, capsys, "data", "make", "synthetic", out, "videos=2")
     assert code == 2
     assert said.strip().count("\n") == 0
-    assert str(tmp_path / "taken") in said and "choose another" in said
+    assert str(tmp_path / "taken") in said and "one of its folders is a file" in said
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO])

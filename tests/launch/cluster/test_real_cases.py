@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from slurm_cluster import wait_for
@@ -15,6 +18,7 @@ from core import preset
 from core.errors import UserError
 from launch.cancel import cancel
 from launch.commands import LaunchOptions, run_launch
+from launch.executors import slurm_queries as slurm
 from launch.executors.base import SubmissionError
 from launch.records import lease
 from launch.records.journal import Journal
@@ -101,3 +105,48 @@ def test_waiting_for_what_no_node_has_ends_with_slurms_reason(store, toys):
     with pytest.raises(UserError, match="will never start as asked for: SLURM says PartitionConf"):
         run_launch(store, grid, target, RetryRules(), LaunchOptions(wait=True, interval=2))
     assert len(cancel(store, store.manifest("toys").cells).cells) == 1
+
+
+LAGS = """#!/usr/bin/env python3
+# what ended is not in the queue any more, and what was put in within a minute not yet in sacct
+import subprocess, sys, time
+name, *words = sys.argv[0].rpartition("/")[2], *sys.argv[1:]
+if name == "squeue" and "all" in words:
+    at = words.index("all")
+    del words[at - 1 : at + 1]
+done = subprocess.run([f"{REAL}/{name}", *words], capture_output=True, text=True)
+lines = done.stdout.splitlines(keepends=True)
+if name == "sacct":
+    ids = words[words.index("-j") + 1]
+    ask = ["-X", "-n", "-P", "-j", ids, "-o", "JobID,Submit"]
+    put_in = subprocess.run([f"{REAL}/sacct", *ask], capture_output=True, text=True).stdout
+    limit = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(time.time() - 60))
+    known = {line.split("|")[0] for line in put_in.split() if line.split("|")[1] < limit}
+    lines = [line for line in lines if line.split("|")[0] in known]
+sys.stdout.write("".join(lines))
+sys.stderr.write(done.stderr)
+sys.exit(done.returncode)
+"""
+
+
+def test_where_the_accounting_lags_by_a_minute_no_cell_runs_twice_and_none_is_lost(
+    study, tmp_path, monkeypatch
+):
+    grid = study(3)
+    grid.toy(0)
+    grid.toy(1, steps=9, wait_at=4)
+    grid.toy(2, kill_at=2)
+    real = str(Path(shutil.which("squeue")).parent)
+    for name in ("squeue", "sacct"):
+        (tmp_path / name).write_text(LAGS.replace("{REAL}", real))
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    array = grid.launch().batches[0][1]
+    grid.started(1)
+    grid.wait(["done", "running", ("interrupted", "died")])
+    assert slurm.accounting([array]) == [], "nobody can have told it yet"
+    again = grid.launch()
+    assert again.submitted == {grid.run(2).signature}
+    grid.go(1)
+    grid.wait(["done"] * 3)
+    assert [len(grid.run(k).attempts()) for k in range(3)] == [1, 1, 2]
