@@ -174,7 +174,7 @@ def data_convert(
 
     `tevit data convert davis ~/data/DAVIS ~/data/DAVIS/instances.json`
 
-    `tevit data convert burst burst/train.json burst/instances.json --images burst/frames/train`
+    `tevit data convert burst burst/train.json burst/instances.json --images burst/frames`
 
     `tevit data convert frames ~/data/ytvis_2019 ~/data/ytvis_2019_frames.json`
     """

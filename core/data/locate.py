@@ -28,6 +28,8 @@ ANNOTATION_FILES = (
     "annotations/instances_train.json",
     "ytvis_hq-train.json",
     "train_instances.json",
+    "train/train_instances.json",
+    "annotations/train_instances.json",
     "annotations/instances_train2017.json",
     "lvis_v1_train.json",
     "annotations/lvis_v1_train.json",
@@ -107,5 +109,6 @@ def _candidates(base: Path, annotations: Path) -> Iterator[Path]:
     for parent in (annotations.parent, base, annotations.parent.parent):
         for split in (*splits, "."):
             for name in IMAGE_FOLDERS:
-                if (folder := parent / split / name).is_dir():
-                    yield folder
+                for folder in (parent / split / name, parent / name / split):
+                    if folder.is_dir():
+                        yield folder

@@ -15,7 +15,8 @@ def convert_burst(source: Path, images: Path | None, out: Path) -> Record:
 
     Args:
         source: the file.
-        images: the folder with a folder for each of BURST's sources; none: that of the file.
+        images: the folder with a folder for each of BURST's sources, or for each split with these
+            inside; none: that of the file.
         out: the annotation file to come.
 
     Raises:
@@ -30,9 +31,12 @@ def convert_burst(source: Path, images: Path | None, out: Path) -> Record:
             f"{source}: not a BURST file: no lists 'sequences' and 'categories'"
         ) from error
     record = Record(out, categories)
+    folder = images or source.parent
+    if (folder / str(raw.get("split"))).is_dir():
+        folder /= str(raw["split"])
     for place, sequence in enumerate(sequences):
         try:
-            _add(record, sequence, images or source.parent, f"{source}: sequence {place}")
+            _add(record, sequence, folder, f"{source}: sequence {place}")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             what = f"lacks {error}" if isinstance(error, KeyError) else str(error)
             raise UserError(f"{source}: sequence {place}: {what}") from error

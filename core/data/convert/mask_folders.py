@@ -36,7 +36,7 @@ def convert_mask_folders(source: Path, images: Path | None, out: Path) -> Record
         if not files:
             raise UserError(f"{folder}: no mask belongs to a frame of {frames / folder.name}")
         size = frame_size(files[0])
-        ids = [_ids(pngs[file.stem], size) for file in files]
+        ids = [read_ids(pngs[file.stem], size) for file in files]
         record.add(folder.name, files, size, _tracks(ids))
     if not record.videos:
         raise UserError(f"{masks}: has no folder of masks")
@@ -54,7 +54,12 @@ def _files(folder: Path) -> list[Path]:
     return sorted(f for f in folder.iterdir() if f.suffix.lower() in IMAGE_ENDINGS)
 
 
-def _ids(path: Path, size: tuple[int, int]) -> npt.NDArray[np.int64]:
+def read_ids(path: Path, size: tuple[int, int]) -> npt.NDArray[np.int64]:
+    """(H, W) numbers of instances of a PNG with a palette, or of 1, 8 or 16 bits.
+
+    Raises:
+        UserError: it is missing, broken, in colour, or of another size than its frame.
+    """
     with opened(path) as image:
         if image.mode not in ("P", "L", "1", "I;16", "I"):
             raise UserError(f"{path}: holds colours ({image.mode}), not the numbers of instances")
@@ -70,8 +75,9 @@ def _tracks(ids: list[npt.NDArray[np.int64]]) -> Iterator[NewTrack]:
     if numbers != [VOID]:
         numbers = [number for number in numbers if number != VOID]
     for number in numbers:
-        yield NewTrack(1, [_mask(frame == number) for frame in ids])
+        yield NewTrack(1, [mask_or_none(frame == number) for frame in ids])
 
 
-def _mask(mask: npt.NDArray[np.bool_]) -> Rle | None:
+def mask_or_none(mask: npt.NDArray[np.bool_]) -> Rle | None:
+    """The mask as compressed RLE; null where it is empty."""
     return encode(mask) if mask.any() else None

@@ -1,46 +1,57 @@
-"""MOTS: a line of text for each mask (KITTI-MOTS, MOTSChallenge)."""
+"""MOTS: lines of text or 16-bit PNGs of masks (KITTI-MOTS, MOTSChallenge)."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from pathlib import Path
 
+import numpy as np
+
+from core.data.convert.mask_folders import read_ids
 from core.data.convert.record import NewTrack, Record, frame_size, one_of, read_rle
-from core.data.rle import Rle
+from core.data.rle import Rle, encode
 from core.errors import UserError
 
 CATEGORIES = {1: "car", 2: "pedestrian"}
 IGNORED = 10
 """Class of regions that are neither right nor wrong: crowds of both categories."""
+CLASS = 1000
+"""What a PNG's numbers are divided by for their class; the rest is the instance."""
 
 _Masks = dict[tuple[int, int], dict[int, Rle]]
 """(class, instance) to frame number to mask."""
 
 
 def convert_mots(source: Path, images: Path | None, out: Path) -> Record:
-    """``instances_txt/SEQUENCE.txt``, or ``SEQUENCE/gt/gt.txt``: frame id class height width rle.
+    """``instances_txt/SEQUENCE.txt``, ``SEQUENCE/gt/gt.txt`` or ``instances/SEQUENCE/FRAME.png``.
+
+    A line of text is: frame id class height width rle; a PNG's numbers are 1000 class + instance.
 
     Raises:
-        UserError: a folder or image is missing, or a line is none of these.
+        UserError: a folder or image is missing, or a line or number is none of these.
     """
     record = Record(out, CATEGORIES)
-    texts = sorted(source.glob("instances_txt/*.txt")) or sorted(source.glob("*/gt/gt.txt"))
-    if not texts:
-        raise UserError(f"{source}: has neither instances_txt/*.txt nor */gt/gt.txt")
-    for text in texts:
-        if text.name == "gt.txt":
-            name, folder = text.parents[1].name, text.parents[1] / "img1"
+    found = (
+        sorted(source.glob("instances_txt/*.txt"))
+        or sorted(source.glob("*/gt/gt.txt"))
+        or sorted(path for path in source.glob("instances/*") if path.is_dir())
+    )
+    if not found:
+        raise UserError(f"{source}: has none of instances_txt/*.txt, */gt/gt.txt, instances/*/")
+    for path in found:
+        if path.name == "gt.txt":
+            name, folder = path.parents[1].name, path.parents[1] / "img1"
         else:
-            name = text.stem
-            folders = images or one_of(source, "training/image_02", "image_02")
-            folder = folders / name
+            name = path.stem
+            folder = (images or one_of(source, "training/image_02", "image_02")) / name
         files = {int(f.stem): f for f in sorted(folder.glob("*")) if f.stem.isdigit()}
         if not files:
             raise UserError(f"{folder}: has no numbered images")
         size = frame_size(next(iter(files.values())))
+        read = _read_pngs if path.is_dir() else _read
         tracks = [
             NewTrack(category, [masks.get(frame) for frame in files], crowd=kind == IGNORED)
-            for (kind, _), masks in _read(text, size, files).items()
+            for (kind, _), masks in read(path, size, files).items()
             for category in (CATEGORIES if kind == IGNORED else (kind,))
         ]
         record.add(name, list(files.values()), size, tracks)
@@ -57,12 +68,26 @@ def _read(path: Path, size: tuple[int, int], files: dict[int, Path]) -> _Masks:
         if len(parts) != 6 or not all(part.isdigit() for part in parts[:5]):
             raise UserError(f"{where}: expected frame id class height width rle, not {line!r:.80}")
         frame, instance, kind, height, width = map(int, parts[:5])
-        if kind not in (*CATEGORIES, IGNORED):
-            raise UserError(f"{where}: class {kind}; known: {[*CATEGORIES, IGNORED]}")
+        _check(kind, frame, files, where)
         if (height, width) != size:
             told = f"{width}x{height}, but the images have {size[1]}x{size[0]}"
             raise UserError(f"{where}: a mask of {told}")
-        if frame not in files:
-            raise UserError(f"{where}: there is no image of frame {frame}")
         found[kind, instance][frame] = read_rle(parts[5], size, where)
     return found
+
+
+def _read_pngs(path: Path, size: tuple[int, int], files: dict[int, Path]) -> Masks:
+    found: Masks = defaultdict(dict)
+    for png in sorted(f for f in path.glob("*.png") if f.stem.isdigit()):
+        ids = read_ids(png, size)
+        for number in map(int, np.unique(ids[ids > 0])):
+            _check(number // CLASS, int(png.stem), files, str(png))
+            found[number // CLASS, number][int(png.stem)] = encode(ids == number)
+    return found
+
+
+def _check(kind: int, frame: int, files: dict[int, Path], where: str) -> None:
+    if kind not in (*CATEGORIES, IGNORED):
+        raise UserError(f"{where}: class {kind}; known: {[*CATEGORIES, IGNORED]}")
+    if frame not in files:
+        raise UserError(f"{where}: there is no image of frame {frame}")

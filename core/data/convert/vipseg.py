@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from core.data.convert.mask_folders import mask_or_none
 from core.data.convert.record import NewTrack, Record, frame_size, one_of
 from core.data.images import opened
-from core.data.rle import Rle, encode
+from core.data.rle import Rle
 from core.errors import UserError
 from core.files import read_json
 
@@ -36,12 +37,17 @@ def convert_vipseg(source: Path, images: Path | None, out: Path) -> Record:
         of_videos = {str(a["video_id"]): a["annotations"] for a in raw["annotations"]}
         for video in raw["videos"]:
             name = str(video["video_id"])
-            files = [frames / name / str(i["file_name"]) for i in video["images"]]
+            files = [_frame(frames / name / str(i["file_name"])) for i in video["images"]]
             _add(record, name, files, of_videos[name], masks / name)
     except (KeyError, TypeError, ValueError) as error:
         what = f"lacks {error}" if isinstance(error, KeyError) else str(error)
         raise UserError(f"{path}: not a VIPSeg file: {what}") from error
     return record
+
+
+def _frame(path: Path) -> Path:
+    """The image of a frame, for which the published files have the name of its mask."""
+    return path if path.exists() else path.with_suffix(".jpg")
 
 
 def _add(record: Record, name: str, files: list[Path], frames: list[Any], masks: Path) -> None:
@@ -53,9 +59,8 @@ def _add(record: Record, name: str, files: list[Path], frames: list[Any], masks:
             continue
         ids = _ids(masks / str(frame["file_name"]), size)
         for segment in things:
-            mask = ids == int(segment["id"])
             track = found[int(segment["category_id"]), int(segment["id"])]
-            track[t] = encode(mask) if mask.any() else None
+            track[t] = mask_or_none(ids == int(segment["id"]))
     record.add(name, files, size, [NewTrack(kind, track) for (kind, _), track in found.items()])
 
 

@@ -102,6 +102,27 @@ def test_mots(tmp_path, challenge):
     assert [(t.category_id, t.crowd) for t in ignored] == [(1, True), (2, True)]
 
 
+def test_mots_as_pngs(tmp_path):
+    """Single-channel PNGs of 16 bits, as KITTI-MOTS' folder ``instances`` has them."""
+    mots(tmp_path).unlink()
+    ids = np.zeros((2, *SIZE), np.uint16)
+    ids[:, 2:8, 3:9] = 1001
+    ids[1, 12:18, 3:9] = 2004
+    ids[0, 5:12, 22:29] = 10000
+    folder = tmp_path / "instances" / "0002"
+    folder.mkdir(parents=True)
+    for t in range(2):
+        Image.fromarray(ids[t]).save(folder / f"{t:06d}.png")
+    convert("mots", tmp_path, tmp_path / "instances.json")
+    car, *ignored, walker = load_folder(tmp_path).tracks
+    assert car.category_id == 1 and (decode(car.segmentations[1]) == (ids[1] == 1001)).all()
+    assert walker.category_id == 2 and walker.segmentations[0] is None
+    assert [(t.category_id, t.crowd) for t in ignored] == [(1, True), (2, True)]
+    Image.fromarray(ids[0] // 1000).save(folder / "000000.png")
+    with pytest.raises(UserError, match=r"000000\.png: class 0; known: \[1, 2, 10\]"):
+        convert("mots", tmp_path, tmp_path / "o.json")
+
+
 def burst(root):
     rle = square(2, 3, 6)["counts"]
     sequence = {
@@ -138,6 +159,18 @@ def test_burst(tmp_path):
     assert kite.segmentations[0] is None and decode(kite.segmentations[1]).sum() == 36
 
 
+def test_burst_with_the_folder_of_all_splits(tmp_path):
+    """As BURST's own reader has it: images/SPLIT/DATASET/SEQUENCE, annotations/SPLIT/*.json."""
+    (tmp_path / "annotations" / "train").mkdir(parents=True)
+    path = tmp_path / "annotations" / "train" / "all_classes.json"
+    path.write_text(json.dumps(burst(tmp_path)))
+    (tmp_path / "frames").rename(tmp_path / "train")
+    (tmp_path / "images").mkdir()
+    (tmp_path / "train").rename(tmp_path / "images" / "train")
+    convert("burst", path, tmp_path / "instances.json", tmp_path / "images")
+    assert [f.is_file() for f in load_folder(tmp_path).videos[0].files] == [True, True]
+
+
 def vipseg(root):
     colours = np.zeros((*SIZE, 3), np.uint8)
     colours[2:8, 3:9] = (44, 1, 0)  # 44 + 256
@@ -148,14 +181,20 @@ def vipseg(root):
         path = root / "panomasksRGB" / "v" / f"{t}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(colours).save(path)
-        segments = [{"id": 300, "category_id": 61}, {"id": 7, "category_id": 2}]
-        frames.append({"file_name": f"{t}.png", "segments_info": segments[: 2 - t]})
+        segments = [
+            {"id": 300, "category_id": 61, "iscrowd": 0, "area": 36},
+            {"id": 7, "category_id": 2, "iscrowd": 0, "area": 30},
+        ]
+        file = {"image_id": str(t), "file_name": f"{t}.png"}
+        frames.append({**file, "segments_info": segments[: 2 - t]})
+    # the published files call an image by the name of its mask
+    images = [{"id": str(t), "height": 20, "width": 30, "file_name": f"{t}.png"} for t in range(2)]
     return {
-        "videos": [{"video_id": "v", "images": [{"file_name": f"{t}.jpg"} for t in range(2)]}],
+        "videos": [{"video_id": "v", "images": images}],
         "annotations": [{"video_id": "v", "annotations": frames}],
         "categories": [
-            {"id": 61, "name": "person", "isthing": 1},
-            {"id": 2, "name": "sky", "isthing": 0},
+            {"id": 61, "name": "person", "isthing": 1, "color": [220, 20, 60]},
+            {"id": 2, "name": "sky", "isthing": 0, "color": [70, 130, 180]},
         ],
     }
 
@@ -174,7 +213,9 @@ def test_the_things_of_vipseg(tmp_path):
     [
         ("ytvis_hq-train.json", "train/JPEGImages"),  # HQ-YTVIS
         ("train/instances.json", "train/JPEGImages"),  # YouTube-VIS 2022
-        ("train_instances.json", "train/JPEGImages"),  # LV-VIS
+        ("train_instances.json", "JPEGImages/train"),  # LV-VIS, as it describes itself
+        ("train/train_instances.json", "train/JPEGImages"),  # and as its code has it
+        ("annotations/train_instances.json", "JPEGImages/train"),
     ],
 )
 def test_datasets_whose_files_are_read_as_they_are(tmp_path, annotations, images):
@@ -323,7 +364,7 @@ def test_wrong_names(tmp_path):
         convert("davis", tmp_path / "nowhere", tmp_path / "o.json")
     with pytest.raises(UserError, match=r"o\.txt: an annotation file's name ends in \.json"):
         convert("davis", tmp_path, tmp_path / "o.txt")
-    with pytest.raises(UserError, match="neither instances_txt"):
+    with pytest.raises(UserError, match="has none of instances_txt"):
         convert("mots", tmp_path, tmp_path / "o.json")
     with pytest.raises(UserError, match="has none of panoptic_gt_VIPSeg_train"):
         convert("vipseg", tmp_path, tmp_path / "o.json")
