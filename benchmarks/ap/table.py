@@ -56,9 +56,8 @@ def unpredicted_note(result: ApResult, results: Path, split: Path | None) -> str
     without = result.videos - len(np.unique(result.matches.video))
     if 2 * without <= result.videos:
         return None
-    text = (
-        f"{without} of {result.videos} videos have no prediction: all of theirs counts as missed."
-    )
+    text = f"{without} of {result.videos} videos have no prediction: all of theirs is missed."
+    text = _told(text, result)
     recorded = results.with_name("split.json")
     if split is None and recorded.is_file():
         text += f" To score the held-out videos alone: --split {recorded}"
