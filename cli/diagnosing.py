@@ -17,6 +17,7 @@ from cli.options import (
     RunName,
     StoreOption,
     a_file,
+    refuse_to_overwrite,
 )
 
 app = typer.Typer()
@@ -73,6 +74,7 @@ def diagnose_results(
     from core.data.split import heldout_part
     from core.files import write_json
 
+    refuse_to_overwrite(json_file, ground_truth, results, split, against, slice_by)
     hard = HardTracks(min_score, best_per_frame)
     whole = read_annotations(ground_truth)
     truth = whole if split is None else heldout_part(whole, split)
@@ -123,6 +125,7 @@ def compare_runs(
     runs = where.find_run(run), where.find_run(other)
     path = out or page_of(where, *runs)
     check_writable(path)
+    refuse_to_overwrite(path, *(run.predictions for run in runs))
     hard = HardTracks(min_score, best_per_frame)
     page = make_comparison(read_comparison(*runs, resamples, hard), clips)
     write_atomic(path, page)

@@ -15,6 +15,7 @@ from cli.options import (
     RecordOut,
     ResamplesSeed,
     a_file,
+    refuse_to_overwrite,
 )
 from core.errors import UserError
 
@@ -93,6 +94,7 @@ def average_precision(
     from core.data.split import heldout_part
     from core.files import write_json
 
+    refuse_to_overwrite(json_file, ground_truth, results, split, against)
     if resamples is None:
         resamples = 0 if against is None else 1000
     if against is not None and not resamples:

@@ -36,6 +36,17 @@ def a_folder(path: Path | None) -> Path | None:
     return path
 
 
+def refuse_to_overwrite(out: Path | None, *read: Path | None) -> None:
+    """Check that what is to be written is none of the files that are read.
+
+    Raises:
+        UserError: it is.
+    """
+    for path in read:
+        if out and path and out.exists() and path.exists() and out.samefile(path):
+            raise UserError(f"{out}: is what is to be read; name another file to write")
+
+
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(help="Switches by name: head.kind=per_frame messenger.tokens=16"),

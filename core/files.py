@@ -95,6 +95,8 @@ def read_json(path: Path) -> Any:
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
+        if error.object.startswith(b"\x1f\x8b"):
+            raise UserError(f"{path}: is compressed by gzip; unpack it first") from error
         raise UserError(f"{path}: not a text file: {error}") from error
     except json.JSONDecodeError as error:
         raise UserError(

@@ -97,6 +97,10 @@ def diagnose(
     draws = draw_videos(videos, resamples, seed)
     found = resample(list(computes.values()), draws, workers_for(matches))
     values = dict(zip(computes, found, strict=True))
+    for slicing in slicings:
+        for label in slicing.of_one_video(findings.dataset):
+            for figure in ("AP", "AR"):
+                values[slicing.name][f"{figure} {label}"][1:] = np.nan
     columns: dict[str, Floats] = {}
     if "tracking" in blocks:
         columns |= tracking_of(findings)[2]

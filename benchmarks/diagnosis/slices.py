@@ -26,6 +26,12 @@ from core.errors import UserError
 
 OCCLUSION_BOUNDS = (0.25, 0.5)
 """Of OVIS's three groups: slight, moderate, heavy."""
+TAKEN = (
+    *("AP", "tracking", "errors", "length", "speed", "occlusion", "instances"),
+    *("kind", "schema", "created", "name", "protocol", "per_class", "all_classes"),
+    *("thresholds", "counts"),
+)
+"""What a record of a diagnosis has already, so no slicing of a user's can be called that."""
 
 
 @dataclass(frozen=True)
@@ -57,17 +63,28 @@ class Slicing:
         """Which annotated tracks ``AP`` and ``AR`` of each range are of."""
         low, high = (f"{bound:.3g}" for bound in self.bounds)
         bounds = (f"up to {low}", f"above {low}, up to {high}", f"above {high}")
-        sizes = self.sizes(dataset)
-        return {
-            f"{figure} {label}": f"{sizes[label]} instances: {bound}"
-            for figure in ("AP", "AR")
-            for label, bound in zip(self.labels, bounds, strict=True)
-        }
+        found = {}
+        for bound, (label, size) in zip(bounds, self.sizes(dataset).items(), strict=True):
+            text = f"{size} instance{'s' * (size > 1)}: {bound}" if size else "no instances"
+            found |= {f"AP {label}": text, f"AR {label}": text}
+        return found
 
     def sizes(self, dataset: VideoDataset) -> dict[str, int]:
         """Annotated tracks of each range."""
-        ranges = self.ranges(dataset.tracks)
-        return {label: int((ranges == place).sum()) for place, label in enumerate(self.labels)}
+        return {label: len(videos) for label, videos in self._videos(dataset).items()}
+
+    def of_one_video(self, dataset: VideoDataset) -> list[str]:
+        """Ranges whose tracks are all of the same video, so that resamples tell nothing."""
+        return [label for label, of in self._videos(dataset).items() if len(set(of)) == 1]
+
+    def _videos(self, dataset: VideoDataset) -> dict[str, list[int]]:
+        """By range, the video of each of its tracks."""
+        ranges = self.ranges(dataset.tracks).tolist()
+        videos = [track.video_id for track in dataset.tracks]
+        return {
+            label: [video for video, of in zip(videos, ranges, strict=True) if of == place]
+            for place, label in enumerate(self.labels)
+        }
 
 
 def slicings(dataset: VideoDataset) -> list[Slicing]:
@@ -140,19 +157,27 @@ def read_slicings(
         whole: what ``dataset`` is a part of; numbers of its other tracks are passed over.
 
     Raises:
-        UserError: the file cannot be read, or names tracks that the dataset lacks.
+        UserError: the file cannot be read, names a track twice or one that the dataset lacks, or
+            has a column without numbers or with a name that cannot be used.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file, strict=True))
+            reader = csv.DictReader(file, strict=True)
+            rows, heads = list(reader), list(reader.fieldnames or ())
     except (OSError, ValueError, csv.Error) as error:
         raise UserError(f"{path}: cannot be read: {error}") from error
     if not rows or None in rows[0] or len(rows[0]) < 2:
         raise UserError(f"{path}: expected a CSV with a head such as track_id,blur, and rows")
-    first, *names = rows[0]
+    if len(set(heads)) < len(heads):
+        raise UserError(f"{path}: two columns have the same name: {', '.join(heads)}")
+    first, *names = heads
+    for name in names:
+        if not name.strip() or name in TAKEN:
+            raise UserError(f"{path}: a column is called {name!r}; choose another name")
     scored = {track.id for track in dataset.tracks}
     known = {track.id for track in (whole or dataset).tracks}
     found: dict[str, dict[int, float]] = {name: {} for name in names}
+    seen: set[int] = set()
     for line, row in enumerate(rows, start=2):
         number = int(_parsed(int, row[first], f"{path}, line {line}: {first}"))
         if number not in known:
@@ -160,11 +185,17 @@ def read_slicings(
                 f"{path}, line {line}: {dataset.annotations_path} has no track {number}; "
                 f"its {len(known)} ids are those of its annotations"
             )
+        if number in seen:
+            raise UserError(f"{path}, line {line}: track {number} occurs twice")
+        seen.add(number)
         for name in names:
             if row[name]:
                 value = _parsed(float, row[name], f"{path}, line {line}: {name}")
                 if number in scored:
                     found[name][number] = value
+    for name, numbers in found.items():
+        if not numbers:
+            raise UserError(f"{path}: column {name!r} has no number of a track that is scored")
     return [thirds(name, ("low", "middle", "high"), found[name]) for name in names]
 
 

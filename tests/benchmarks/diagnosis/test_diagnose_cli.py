@@ -1,5 +1,6 @@
 """``tevit diagnose`` as a user meets it."""
 
+import gzip
 import json
 
 import pytest
@@ -7,6 +8,7 @@ from typer.testing import CliRunner
 
 import cli
 from benchmarks.diagnosis.errors import KINDS
+from benchmarks.diagnosis.slices import TAKEN
 from benchmarks.diagnosis.tracking import TRACKING_FIGURES
 from tests.benchmarks.ap.ap_cases import evaluate, random_case
 
@@ -36,6 +38,7 @@ def test_every_block_is_printed_and_recorded(files):
     assert done.exit_code == 0, done.output
     record = json.loads((files / "d.json").read_text())
     assert record["AP"]["figures"] == evaluate(files / "gt.json", files / "a.json").figures
+    assert set(record) <= set(TAKEN)
     assert list(record["tracking"]["figures"]) == list(TRACKING_FIGURES)
     assert list(record["errors"]["figures"]) == list(KINDS)
     assert record["protocol"]["tracking"] == {"min_score": 0.3, "best_per_frame": False}
@@ -183,6 +186,9 @@ def test_bad_input_is_one_message(files, tevit):
     assert not out.exists()
     code, message = tevit(files / "gt.json", files / "a.json", "--slice-by", files / "no.csv")
     assert (code, "no.csv: cannot be read" in message) == (2, True)
+    (files / "packed.json").write_bytes(gzip.compress((files / "a.json").read_bytes()))
+    code, message = tevit(files / "gt.json", files / "packed.json")
+    assert message == f"tevit: {files / 'packed.json'}: is compressed by gzip; unpack it first\n"
     images = {"images": [], "annotations": [], "categories": []}
     (files / "images.json").write_text(json.dumps(images))
     code, message = tevit(files / "images.json", files / "a.json")
@@ -190,3 +196,15 @@ def test_bad_input_is_one_message(files, tevit):
     for score in ("nan", "30", "-0.1"):
         code, message = tevit(files / "gt.json", files / "a.json", "--min-score", score)
         assert (code, "least score of a track lies between 0 and 1" in message) == (2, True)
+
+
+def test_a_record_goes_nowhere_but_to_a_file_of_its_own(files, tevit):
+    """Before any work: what is read stays as it is."""
+    before = (files / "a.json").read_bytes()
+    for place in ("a.json", "gt.json"):
+        code, message = tevit(files / "gt.json", files / "a.json", "--json", files / place)
+        assert (code, "is what is to be read" in message) == (2, True)
+    for place in (files, files / "gt.json" / "d.json"):
+        code, message = tevit(files / "gt.json", files / "a.json", "--json", place)
+        assert code == 2 and message.startswith(f"tevit: {files}")
+    assert (files / "a.json").read_bytes() == before

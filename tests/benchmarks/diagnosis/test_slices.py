@@ -88,7 +88,7 @@ def test_thirds_keep_equal_numbers_together():
     assert slicing.bounds == (1, 2)
     truth = truth_of(*[[BOX]] * 6, frames=1)
     assert slicing.sizes(read(truth)) == {"a": 3, "b": 1, "c": 2}
-    assert slicing.told(read(truth))["AP b"] == "1 instances: above 1, up to 2"
+    assert slicing.told(read(truth))["AP b"] == "1 instance: above 1, up to 2"
 
 
 LEN = Slicing("length", ("short", "middle", "long"), {1: 1, 2: 5, 3: 9}, (3, 7))
@@ -182,6 +182,22 @@ def test_slices_are_resampled_with_the_same_videos():
     assert sliced(findings, everything).tracks.matched.shape[1] == 4
 
 
+def test_a_range_of_one_video_has_no_interval():
+    """Every resample that has the video scores the same there: that is no certainty."""
+    truth, results = random_case(5, videos=6, predictions=12)
+    findings = found(truth, results)
+    tracks = [t for t in findings.dataset.tracks if not t.crowd]
+    alone = tracks[0].video_id
+    numbers = {t.id: 1.0 if t.video_id == alone else 2.0 for t in tracks}
+    slicing = Slicing("which", ("one", "others", "none"), numbers, (1.5, 3))
+    intervals = diagnose(findings, [slicing], 20, blocks=()).blocks["which"].intervals
+    assert intervals["AP one"] is intervals["AR one"] is None
+    assert intervals["AP others"] is not None
+    told = slicing.told(findings.dataset)
+    assert told["AP none"] == "no instances"
+    assert told["AR one"].endswith(": up to 1.5")
+
+
 @pytest.fixture
 def csv(tmp_path):
     def write(text):
@@ -215,6 +231,12 @@ def test_numbers_of_a_file_become_slicings(csv):
         ("track_id,blur\n1,nan\n", "line 2: blur is 'nan', expected a number"),
         ("track_id,blur\none,1\n", "line 2: track_id is 'one', expected a whole number"),
         ("track_id,blur\n1,1\n9,1\n", "line 3: truth.json has no track 9"),
+        ("track_id,blur\n1,1\n1,2\n", "line 3: track 1 occurs twice"),
+        ("track_id,blur,blur\n1,1,2\n", "two columns have the same name: track_id, blur, blur"),
+        ("track_id,errors\n1,1\n", "a column is called 'errors'; choose another name"),
+        ("track_id,length\n1,1\n", "a column is called 'length'"),
+        ("track_id,\n1,1\n", "a column is called ''"),
+        ("track_id,blur\n1,\n", "column 'blur' has no number of a track that is scored"),
     ],
 )
 def test_a_file_that_does_not_fit_is_refused(csv, text, message):
