@@ -41,7 +41,20 @@ FrameSize = Annotated[
 ]
 ClipLength = Annotated[int | None, typer.Option("--clip", help="frames a clip; none: the config's")]
 BatchOption = Annotated[int, typer.Option(help="clips a call")]
-SamplesOption = Annotated[int, typer.Option(help="timed calls or steps of each config, at least")]
+SamplesOption = Annotated[
+    int, typer.Option(min=1, max=2000, help="timed calls or steps of each config, at least")
+]
+Seconds = Annotated[
+    float, typer.Option(min=0, max=86400, help="timed seconds (of each scope), at least")
+]
+Warmup = Annotated[int, typer.Option(min=1, help="untimed calls or steps of each config")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, max=1024, help="CPU threads; none: torch's choice")
+]
+Weights = Annotated[Path | None, typer.Option("--checkpoint", help="weights; none: initial ones")]
+MemoryLimit = Annotated[
+    float | None, typer.Option(min=0.1, max=1e6, help="GiB that a measuring process may use")
+]
 Tf32 = Annotated[
     bool | None,
     typer.Option("--tf32/--no-tf32", help="products and convolutions in TF32; none: torch's own"),
@@ -144,10 +157,11 @@ def count_flops(
     from benchmarks.commands import Outputs
     from benchmarks.request import Request
     from benchmarks.speed.isolated import SpeedJob, run_job
+    from benchmarks.speed.measure import find_device
     from benchmarks.tables import flops_table
 
     request = Request(configs or (), mmdet or (), size, clip, batch)
-    records = run_job(SpeedJob("flops", request.workloads(), device))
+    records = run_job(SpeedJob("flops", request.workloads(), find_device(device)))
     Outputs(json_file).write(records)
     Console().print(flops_table(records))
 
@@ -165,22 +179,20 @@ def measure_fps(
     scope: Annotated[
         list[str] | None, typer.Option(help="model, postprocess, end_to_end; default: all three")
     ] = None,
-    samples: Annotated[int, typer.Option(help="timed calls of each config, at least")] = 20,
-    seconds: Annotated[float, typer.Option(help="timed seconds a scope, at least")] = 3.0,
-    warmup: Annotated[int, typer.Option(help="untimed calls of each config")] = 3,
+    samples: SamplesOption = 20,
+    seconds: Seconds = 3.0,
+    warmup: Warmup = 3,
     device: Device = None,
-    threads: Annotated[int | None, typer.Option(help="CPU threads; none: torch's choice")] = None,
-    checkpoint: Annotated[Path | None, typer.Option(help="weights; none: initial ones")] = None,
+    threads: Threads = None,
+    checkpoint: Weights = None,
     compiled: Annotated[bool, typer.Option("--compile", help="use torch.compile")] = False,
     tf32: Tf32 = None,
     cudnn_benchmark: CudnnBenchmark = None,
-    memory_limit: Annotated[
-        float | None, typer.Option(help="GiB that a measuring process may use")
-    ] = None,
+    memory_limit: MemoryLimit = None,
     find_max_clip: Annotated[
         bool, typer.Option("--find-max-clip", help="search the longest clip that fits instead")
     ] = False,
-    most: Annotated[int, typer.Option(help="longest clip that the search tries")] = 1024,
+    most: Annotated[int, typer.Option(min=1, help="longest clip that the search tries")] = 1024,
     curve: Annotated[
         str | None,
         typer.Option(help="measure at several values of clip_length=1,5,10, size, queries, batch"),
@@ -206,18 +218,20 @@ def measure_fps(
     from benchmarks.speed.fps import SCOPES
     from benchmarks.speed.isolated import SpeedJob
     from benchmarks.speed.matmul_rate import Backends
-    from benchmarks.speed.measure import gpu_or_cpu
+    from benchmarks.speed.measure import find_device
     from benchmarks.speed.timing import Sampling
 
+    if find_max_clip and curve is not None:
+        raise UserError("--find-max-clip and --curve: one at a time")
     request = Request(
         configs or (), mmdet or (), size, clip, batch, video_size, checkpoint, compiled
     )
     job = SpeedJob(
         "fps",
         request.workloads(),
-        device or gpu_or_cpu(),
+        find_device(device),
         Sampling(warmup, samples, seconds),
-        tuple(scope or SCOPES),
+        tuple(dict.fromkeys(scope or SCOPES)),
         threads,
         None if memory_limit is None else int(memory_limit * 2**30),
         Backends(tf32, cudnn_benchmark),
@@ -235,14 +249,12 @@ def measure_fps(
 def bench_train(
     configs: Configs = None,
     samples: SamplesOption = 20,
-    seconds: Annotated[float, typer.Option(help="timed seconds, at least")] = 3.0,
-    warmup: Annotated[int, typer.Option(help="untimed steps of each config")] = 3,
-    threads: Annotated[int | None, typer.Option(help="CPU threads; none: torch's choice")] = None,
+    seconds: Seconds = 3.0,
+    warmup: Warmup = 3,
+    threads: Threads = None,
     tf32: Tf32 = None,
     cudnn_benchmark: CudnnBenchmark = None,
-    memory_limit: Annotated[
-        float | None, typer.Option(help="GiB that a measuring process may use")
-    ] = None,
+    memory_limit: MemoryLimit = None,
     curve: Annotated[
         str | None, typer.Option(help="measure several numbers of clips a step: batch=1,2,4,8")
     ] = None,
@@ -262,13 +274,13 @@ def bench_train(
     from benchmarks.request import Request
     from benchmarks.speed.isolated import SpeedJob
     from benchmarks.speed.matmul_rate import Backends
-    from benchmarks.speed.measure import gpu_or_cpu
+    from benchmarks.speed.measure import find_device
     from benchmarks.speed.timing import Sampling
 
     job = SpeedJob(
         "train",
         Request(configs or ()).workloads(),
-        gpu_or_cpu(),
+        find_device(),
         Sampling(warmup, samples, seconds),
         threads=threads,
         memory_limit=None if memory_limit is None else int(memory_limit * 2**30),
@@ -289,11 +301,11 @@ def bench_roofline(
     clip: ClipLength = None,
     batch: BatchOption = 1,
     samples: SamplesOption = 20,
-    seconds: Annotated[float, typer.Option(help="timed seconds, at least")] = 3.0,
-    warmup: Annotated[int, typer.Option(help="untimed calls of each config")] = 3,
+    seconds: Seconds = 3.0,
+    warmup: Warmup = 3,
     device: Device = None,
-    threads: Annotated[int | None, typer.Option(help="CPU threads; none: torch's choice")] = None,
-    checkpoint: Annotated[Path | None, typer.Option(help="weights; none: initial ones")] = None,
+    threads: Threads = None,
+    checkpoint: Weights = None,
     tf32: Tf32 = None,
     cudnn_benchmark: CudnnBenchmark = None,
     json_file: JsonOut = None,
@@ -310,14 +322,14 @@ def bench_roofline(
     from benchmarks.request import Request
     from benchmarks.speed.isolated import SpeedJob
     from benchmarks.speed.matmul_rate import Backends
-    from benchmarks.speed.measure import gpu_or_cpu
+    from benchmarks.speed.measure import find_device
     from benchmarks.speed.timing import Sampling
 
     request = Request(configs or (), mmdet or (), size, clip, batch, checkpoint=checkpoint)
     job = SpeedJob(
         "roofline",
         request.workloads(),
-        device or gpu_or_cpu(),
+        find_device(device),
         Sampling(warmup, samples, seconds),
         threads=threads,
         backends=Backends(tf32, cudnn_benchmark),

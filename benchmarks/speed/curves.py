@@ -46,7 +46,10 @@ def parse_axis(text: str, kind: str = "fps") -> tuple[CurveAxis, list[str]]:
     name, _, values = text.partition("=")
     for axis in AXES[kind]:
         if name == axis and values:
-            return axis, values.split(",")
+            found = values.split(",")
+            if len(set(found)) < len(found):
+                raise UserError(f"--curve {text}: a value stands there twice")
+            return axis, found
     example = "batch=1,2,4, clips of a training step"
     if kind == "fps":
         example = f"an axis ({', '.join(AXES[kind])}), =, and values with commas"

@@ -34,8 +34,8 @@ PROGRESS = "progress: "
 """Begins a line on standard output that says how far the process is."""
 
 
-class OutOfMemory(Exception):
-    """Memory did not suffice for a job; the message says which memory."""
+class OutOfMemory(UserError):
+    """Memory did not suffice for a job, which some take for a result; the message says of what."""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from benchmarks.speed.train_speed import train_protocol
 from benchmarks.workloads.workload import ClipShape, clip_shape
 from core.config.overrides import config_from_dict
 from core.config.schema import Config
+from core.errors import UserError
 
 RunJob = Callable[[SpeedJob], list[dict[str, Any]]]
 
@@ -54,7 +55,7 @@ def fps_record(
         checkpoint=str(checkpoint.resolve()) if checkpoint else None,
     )
     job = SpeedJob(
-        "fps", (spec,), device or gpu_or_cpu(), sampling or Sampling(), scopes, threads=threads
+        "fps", (spec,), find_device(device), sampling or Sampling(), scopes, threads=threads
     )
     return fps_of_job(job)[0]
 
@@ -66,12 +67,24 @@ def train_speed_record(config: Config, *, name: str) -> dict[str, Any]:
         A record of kind ``train_speed``; its ``figures`` are null if memory does not suffice.
     """
     spec = WorkloadSpec(name, clip_shape(config), config.to_dict())
-    return fps_of_job(SpeedJob("train", (spec,), gpu_or_cpu(), Sampling()))[0]
+    return fps_of_job(SpeedJob("train", (spec,), find_device(), Sampling()))[0]
 
 
-def gpu_or_cpu() -> str:
-    """The GPU if there is one, else the CPU."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
+def find_device(name: str | None = None) -> str:
+    """The device of that name; none: the GPU if there is one, else the CPU.
+
+    Raises:
+        UserError: there is no such device.
+    """
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name is None:
+        return "cuda" if gpus else "cpu"
+    kind, colon, index = name.partition(":")
+    if name != "cpu" and not (kind == "cuda" and (not colon or index.isdecimal())):
+        raise UserError(f"--device {name}: expected cpu, cuda or a GPU by number, such as cuda:1")
+    if kind == "cuda" and int(index or 0) >= gpus:
+        raise UserError(f"--device {name}: torch sees {gpus or 'no'} GPU{'s' * (gpus > 1)} here")
+    return name
 
 
 def fps_of_job(job: SpeedJob, run: RunJob = run_job) -> list[dict[str, Any]]:

@@ -73,6 +73,10 @@ def read_record(path: Path) -> tuple[SpeedJob, list[dict[str, Any]]]:
     try:
         job = job_from_dict(data["job"])
         records = [record for record in data["records"] if record["figures"] is not None]
+        if job.kind not in ("fps", "train"):
+            raise KeyError(job.kind)
+        for record in records:
+            _ = record["name"], record["scopes"], record["achieved"], record["environment"]
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{path}: no record that can be measured again; write one with tevit fps ... --json, "

@@ -25,10 +25,10 @@ def parse_size(text: str) -> Size:
     """``640x384`` (width x height) as (height, width).
 
     Raises:
-        UserError: it is not two whole numbers.
+        UserError: it is not two whole numbers of 1 or more.
     """
     width, _, height = text.lower().partition("x")
-    if not (width.isdecimal() and height.isdecimal()):
+    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
         raise UserError(f"size {text!r}: expected WIDTHxHEIGHT, such as 640x384")
     return int(height), int(width)
 

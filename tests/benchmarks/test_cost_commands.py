@@ -122,13 +122,31 @@ def test_running_out_is_a_point_of_a_curve():
     [(("fps",), "give a config"), (("fps", "tiny", "--scope", "modell"), "valid scopes"),
      (("fps", "tiny", "--curve", "clip=1"), "clip_length"),
      (("fps", "tiny", "--csv", "x.csv"), "--curve"),
-     (("fps", "tiny", "--samples", "0"), "min_samples=0"),
+     (("fps", "tiny", "--device", "tpu"), "expected cpu, cuda or a GPU by number"),
+     (("flops", "tiny", "--device", "cuda:x"), "expected cpu, cuda"),
+     (("fps", "tiny", "--device", "cuda:99"), "cuda:99: torch sees"),
+     (("fps", "tiny", "--curve", "batch=2,2"), "a value stands there twice"),
+     (("fps", "tiny", "--curve", "batch=2", "--find-max-clip"), "one at a time"),
+     (("fps", "tiny", "--video-size", "0x0"), "expected WIDTHxHEIGHT"),
      (("flops", "tiny", "--size", "640x360"), "640x384"),
      (("flops", "nosuch"), "nosuch")],
 )  # fmt: skip
 def test_faults_are_said_before_anything_runs(no_measuring, args, words):
     with pytest.raises(UserError, match=words):
         call(*args)
+    assert not no_measuring
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--samples", "0"), ("--samples", "2001"), ("--seconds", "nan"), ("--seconds", "inf"),
+     ("--warmup", "0"), ("--threads", "0"), ("--memory-limit", "nan"), ("--memory-limit", "0")],
+)  # fmt: skip
+@pytest.mark.parametrize("command", ["fps", "bench train"])
+def test_a_number_out_of_range_names_its_option(no_measuring, command, option, value):
+    words = [*command.split(), "tiny", option, value]
+    done = CliRunner().invoke(cli.app, words, env={"COLUMNS": "100"})
+    assert done.exit_code == 2 and f"Invalid value for '{option}'" in done.output
     assert not no_measuring
 
 

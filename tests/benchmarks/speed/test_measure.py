@@ -11,6 +11,7 @@ from benchmarks.speed.measure import fps_of_job, fps_record
 from benchmarks.speed.timing import Sampling
 from benchmarks.workloads.workload import ClipShape
 from core import preset
+from core.errors import UserError
 
 SHAPE = ClipShape(36, 32, 32)
 A, B = (WorkloadSpec(name, SHAPE, preset("tiny").to_dict()) for name in "ab")
@@ -76,7 +77,7 @@ def test_a_config_is_measured_at_its_own_shape_on_the_default_device(monkeypatch
         return [{}]
 
     monkeypatch.setattr(measure, "fps_of_job", fake)
-    monkeypatch.setattr(measure, "gpu_or_cpu", lambda: "cuda")
+    monkeypatch.setattr(measure, "find_device", lambda name=None: "cuda")
     fps_record(preset("tiny"), name="cell", checkpoint=tmp_path / "last.pt", threads=1)
     (job,) = asked
     (spec,) = job.workloads
@@ -90,7 +91,8 @@ def test_a_config_is_measured_at_its_own_shape_on_the_default_device(monkeypatch
 @pytest.mark.parametrize(("cuda", "device"), [(True, "cuda"), (False, "cpu")])
 def test_the_default_device_is_the_gpu_if_there_is_one(monkeypatch, cuda, device):
     monkeypatch.setattr(measure.torch.cuda, "is_available", lambda: cuda)
-    assert measure.gpu_or_cpu() == device
+    monkeypatch.setattr(measure.torch.cuda, "device_count", lambda: 2)
+    assert measure.find_device() == device
 
 
 @pytest.mark.parametrize("mode", ["offline", "near_online"])
@@ -112,3 +114,11 @@ def test_one_cell_out_of_memory_has_the_protocol_of_its_neighbours(monkeypatch, 
     (measured,) = time_workloads([spec.build(cpu)], cpu, job.sampling, job.scopes)
     assert failed["figures"] is None
     assert failed["protocol"] == measured["protocol"]
+
+
+def test_a_gpu_is_found_by_its_number(monkeypatch):
+    monkeypatch.setattr(measure.torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(measure.torch.cuda, "device_count", lambda: 2)
+    assert measure.find_device("cuda:1") == "cuda:1"
+    with pytest.raises(UserError, match="--device cuda:2: torch sees 2 GPUs here"):
+        measure.find_device("cuda:2")
