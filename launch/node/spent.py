@@ -3,7 +3,8 @@
 ``host_peak`` is the first process's resident memory in bytes, ``gpu_peak`` what its allocator held
 of the GPU (null: no GPU), both the largest of the attempts.  ``energy`` holds the ``joules`` of
 the GPUs (or, where cells have none, of the machine's CPU packages, whoever used them), their
-``source``, and the ``attempts`` that they are of; or ``why_not``.
+``source``, and the ``attempts`` that they are of; or ``why_not``.  ``busy`` is the load of each of
+the machine's cores in the latest attempt's last minute: up to 1, nobody had to wait.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 from core.files import write_json
 from launch.node.job_environment import JobEnvironment
 from launch.records import lease
+from launch.records.process import busy_now
 from launch.records.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
@@ -48,6 +50,7 @@ def metered(run: RunFolder) -> Iterator[None]:
         kept: dict[str, Any] = {
             name: max(peaks[name] or 0, before.get(name) or 0) or None for name in peaks
         }
+        kept["busy"] = round(busy_now(), 3)
         kept["energy"] = energy.added_to(before.get("energy"))
         try:
             write_json(run.spent, {"schema": 1, **kept})

@@ -66,7 +66,10 @@ class Rule:
         self.known = [sample for sample in known if sample.value > 0]
         self.fitted = _exponent(self.known)
         self.exponent = 1.0 if self.fitted is None else self.fitted
-        self.factors = {kind: self._factor(kind) for kind in UNTRIED}
+        misses = {kind: self._misses(kind) for kind in UNTRIED}
+        self.factors = {kind: _factor(kind, missed) for kind, missed in misses.items()}
+        self.varies = max(misses["same"], default=1.0)
+        """Largest factor between a value and the others of its kind; 1: none has others."""
 
     def predict(self, wanted: Point) -> tuple[Range, str] | None:
         """The value's range, and whether it comes of the "same" kind of cell or is "scaled"."""
@@ -104,7 +107,8 @@ class Rule:
         ]
         return [known[k] for _, k in sorted(distances)[:NEAREST]]
 
-    def _factor(self, kind: str) -> float:
+    def _misses(self, kind: str) -> list[float]:
+        """Factors by which the known values are missed by the others."""
         misses = []
         for k, sample in enumerate(self.known):
             others = [
@@ -114,10 +118,15 @@ class Rule:
             ]
             found = self._expected(sample, others)
             if found is not None and found[1] == kind:
-                misses.append(abs(math.log(found[0] / sample.value)))
-        if len(misses) < FEWEST_MISSES:
-            return UNTRIED[kind]
-        return math.exp(sorted(misses)[math.ceil(COVERED * len(misses)) - 1])
+                misses.append(max(found[0] / sample.value, sample.value / found[0]))
+        return misses
+
+
+def _factor(kind: str, misses: Sequence[float]) -> float:
+    """Up and down from what is expected; of few misses none is left out."""
+    if len(misses) < FEWEST_MISSES:
+        return max(UNTRIED[kind], *misses, 1.0)
+    return sorted(misses)[math.ceil(COVERED * len(misses)) - 1]
 
 
 def _exponent(known: Sequence[Point]) -> float | None:

@@ -67,6 +67,7 @@ class Observed:
         gpu_peak: bytes of its GPU.
         watts: mean power by the hardware's counters, of the GPUs, or of the CPU packages whoever
             used them; None: not measured in every attempt.
+        busy: load of a core of the machine; None: not recorded.
         device: such as ``NVIDIA A100``, or the CPU's name.
         gpus: that the cell had; 0: it ran on CPU cores.
         cores: threads of all its processes, where it had no GPU.
@@ -82,6 +83,7 @@ class Observed:
     host_peak: float | None
     gpu_peak: float | None
     watts: float | None
+    busy: float | None
     device: str
     gpus: int
     cores: int
@@ -165,6 +167,7 @@ def _observed(run: RunFolder) -> Observed | None:
         host_peak=spent.get("host_peak"),
         gpu_peak=spent.get("gpu_peak"),
         watts=None if (joules := joules_of(run, attempts)) is None else joules / wall_s,
+        busy=spent.get("busy"),
         device=names[0] if names else cpu,
         gpus=tasks if names else 0,
         cores=tasks * threads,

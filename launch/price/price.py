@@ -15,6 +15,7 @@ from launch.executors.base import BatchPlan, Executor, Share
 from launch.executors.table import EXECUTORS
 from launch.price.estimate import NOTHING, Point, Range, Rule
 from launch.price.observed import Load, Observed, load_of, observe, takes_steps
+from launch.records.process import busy_now
 from launch.records.store import Store
 from launch.records.summary import last_line
 from launch.submit.plan import CellPlan, LaunchPlan
@@ -74,6 +75,10 @@ class Price:
         unknown: names of the cells that are submitted at an unknown price.
         clock: seconds until all that have a price have ended, if nothing has to queue.
         runs: finished runs that the prices come of.
+        busy: least and greatest load of a core while they ran, and now where that is known; empty:
+            not recorded, or cells have GPUs.
+        varies: largest factor by which the rule misses such a run of the same kind of cell by the
+            others; 1: no kind ran twice.
         unmeasured: measurements that are wanted and that no such run has made; they are left out.
         under_way: what remains of the cells that are queued or running already, which is not in
             this price.
@@ -83,6 +88,8 @@ class Price:
     unknown: Sequence[str] = ()
     clock: Range = NOTHING
     runs: int = 0
+    busy: tuple[float, ...] = ()
+    varies: float = 1.0
     unmeasured: frozenset[str] = frozenset()
     under_way: Price | None = None
 
@@ -142,7 +149,8 @@ def _priced(
 ) -> Price:
     priced: dict[str, CellPrice] = {}
     unknown: list[str] = []
-    used: set[int] = set()
+    used: dict[int, Observed] = {}
+    varies, here = 1.0, True
     unmeasured: set[str] = set()
     for executor, batch in batches:
         try:
@@ -159,10 +167,17 @@ def _priced(
             else:
                 priced[cell.signature] = price
                 unmeasured |= set(cell.measure) - desk.measured
-        used |= set(map(id, there)) if desk.sold else set()
+        if desk.sold:
+            used |= {id(run): run for run in there}
+            varies = max(varies, desk.varies)
+            here = here and not executor.device_parameters
     plans = [batch for _, batch in batches]
     clocks = [_clock(plans, priced, end) for end in ("low", "mid", "high")]
-    return Price(priced, tuple(unknown), Range(*clocks), len(used), frozenset(unmeasured))
+    loads = [run.busy for run in used.values() if run.busy is not None and not run.gpus]
+    busy = (min(loads), max(loads), *([busy_now()] if here else [])) if loads else ()
+    return Price(
+        *(priced, tuple(unknown), Range(*clocks), len(used), busy, varies, frozenset(unmeasured))
+    )
 
 
 def _steps_left(store: Store, cell: Cell, new: bool) -> int:
@@ -206,6 +221,12 @@ class _Desk:
         self.runs, self.share, self.sold = runs, share, 0
         self.measured = frozenset[str]().union(*(run.measure for run in runs)) | {"train"}
         self._rules: dict[tuple[object, ...], Rule] = {}
+
+    @property
+    def varies(self) -> float:
+        """By how much steps of the same kind of cell have differed."""
+        rules = [rule for which, rule in self._rules.items() if which[0] == "step_s"]
+        return max((rule.varies for rule in rules), default=1.0)
 
     def price(self, load: Load, measure: frozenset[str], steps: int) -> CellPrice | None:
         """Of a cell; None: no run tells."""

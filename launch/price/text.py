@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from launch.price.estimate import Range
+from launch.price.estimate import UNTRIED, Range
 from launch.price.price import CellPrice, Price
 from launch.price.record import Spent
 from launch.submit.plan import LaunchPlan
@@ -33,6 +33,7 @@ def price_lines(plan: LaunchPlan, price: Price) -> list[str]:
         scaled = sum(cell.scaled for cell in cells)
         how = f"; {scaled} of {len(cells)} cells scaled by multiply-adds" if scaled else ""
         lines.append(f"by {price.runs} finished runs on {devices}{how}")
+        lines += _supposed(price)
     if price.unknown:
         which = "" if len(price.unknown) == count else f" for {len(price.unknown)} of {count} cells"
         lines.append(
@@ -43,6 +44,25 @@ def price_lines(plan: LaunchPlan, price: Price) -> list[str]:
         names = ", ".join(sorted(price.unmeasured))
         lines.append(f"not in the price: {names}, which no finished run has measured there")
     return lines + _late(plan, price)
+
+
+def _supposed(price: Price) -> list[str]:
+    """What no finished run tells: how busy a device will be."""
+    lines = []
+    if price.busy:
+        low, high, *now = price.busy
+        least, most = f"{low:.1f}", f"{high:.1f}"
+        spread = most if least == most else f"{least} to {most}"
+        lines.append(
+            f"it supposes as busy a machine as then: a load of {spread} for each core"
+            + (f"; now it is {now[0]:.1f}" if now else "")
+        )
+    if price.varies > UNTRIED["same"]:
+        lines.append(
+            f"such cells have differed by a factor of up to {price.varies:.2g} there, with nothing "
+            "changed but seed and schedule"
+        )
+    return lines
 
 
 def _hours(price: Price) -> list[str]:

@@ -34,6 +34,11 @@ def _user_name() -> str:
         return str(os.getuid())
 
 
+def busy_now() -> float:
+    """Load of this machine in the last minute, for each of its cores."""
+    return os.getloadavg()[0] / (os.cpu_count() or 1)
+
+
 def is_gone(holder: Mapping[str, Any]) -> bool:
     """Whether ``holder`` is a process of this machine that has ended (else: not known)."""
     if not holder.get("machine") or holder["machine"] != _machine():

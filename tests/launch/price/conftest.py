@@ -23,7 +23,8 @@ def finished(store, monkeypatch):
     """``finished(config, step_s=0.5, ...)``: a run that took so long, as a job would leave it."""
 
     def make(config, *, step_s=0.5, rest_s=10.0, measure=("ap",), multiply_adds=None, peak=2**30,
-             joules=None, gpu=None, threads=None, tasks=1, batch=None, attempts=1):  # fmt: skip
+             joules=None, busy=None, gpu=None, threads=None, tasks=1, batch=None,
+             attempts=1):  # fmt: skip
         cell = Cell("cell", config, {}, measure)
         run = store.run(cell.signature)
         run.create(schema=1, name="cell", config=config, measure=measure)
@@ -46,7 +47,8 @@ def finished(store, monkeypatch):
             figures = {"total": multiply_adds, "parameters": 1} if kind == "flops" else {"AP": 0.5}
             write_json(run.result(kind), {"kind": kind, "figures": figures})
         energy = {"why_not": "none"} if joules is None else {"joules": joules, "attempts": 1}
-        write_json(run.spent, {"schema": 1, "host_peak": peak, "gpu_peak": None, "energy": energy})
+        spent = {"host_peak": peak, "gpu_peak": None, "energy": energy, "busy": busy}
+        write_json(run.spent, {"schema": 1, **spent})
         write_json(
             run.done_path,
             {"wall_s": steps * step_s + rest_s, "attempts": attempts, "measure": list(measure)},

@@ -69,6 +69,27 @@ def test_another_seed_and_more_steps_take_as_long_a_step(store, one, tiny):
     assert "up to 1 (0.769 to 1.3) GiB of the host" in text and "by 1 finished runs on" in text
 
 
+def test_a_price_says_how_busy_it_supposes_the_machine_and_how_cells_have_differed(
+    store, finished, tiny, monkeypatch
+):
+    monkeypatch.setattr("launch.price.price.busy_now", lambda: 4.25)
+    steps = {"train.steps": 100}
+    finished(tiny(1, **steps), threads=1, step_s=0.5, busy=0.5)
+    plan, price = priced(store, grid_of(tiny(3, **steps)))
+    text = "\n".join(price_lines(plan, price))
+    assert "as busy a machine as then: a load of 0.5 for each core; now it is 4.2" in text
+    assert "have differed" not in text
+    finished(tiny(2, **steps), threads=1, step_s=1.5, busy=3.0)
+    plan, price = priced(store, grid_of(tiny(3, **steps)))
+    text = "\n".join(price_lines(plan, price))
+    assert "a load of 0.5 to 3.0 for each core" in text
+    assert "such cells have differed by a factor of up to 3 there" in text
+    (cell,) = price.cells.values()
+    assert cell.seconds.low < 50 + 10 and cell.seconds.high > 150 + 10  # both lie in the range
+    finished(tiny(4, **steps), threads=1, step_s=1.5, gpu="A100", busy=1.0)
+    assert priced(store, grid_of(tiny(3, **steps)))[1].busy == (0.5, 3.0, 4.25)
+
+
 def test_another_model_is_scaled_by_multiply_adds_or_unknown(store, finished, tiny):
     finished(tiny(), step_s=0.5, threads=1, measure=("ap", "flops"), multiply_adds=1000)
     grid = grid_of(tiny(**{"head.queries": 40}), measure=("ap", "flops"))
