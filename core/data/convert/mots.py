@@ -76,8 +76,8 @@ def _read(path: Path, size: tuple[int, int], files: dict[int, Path]) -> _Masks:
     return found
 
 
-def _read_pngs(path: Path, size: tuple[int, int], files: dict[int, Path]) -> Masks:
-    found: Masks = defaultdict(dict)
+def _read_pngs(path: Path, size: tuple[int, int], files: dict[int, Path]) -> _Masks:
+    found: _Masks = defaultdict(dict)
     for png in sorted(f for f in path.glob("*.png") if f.stem.isdigit()):
         ids = read_ids(png, size)
         for number in map(int, np.unique(ids[ids > 0])):
