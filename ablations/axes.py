@@ -48,6 +48,11 @@ class Axis:
         """Labels in the order of the file."""
         return tuple(value.label for value in self.values)
 
+    @property
+    def usable(self) -> bool:
+        """Whether every value is without fault."""
+        return all(value.usable for value in self.values)
+
 
 def label_text(value: Any) -> str:
     """How a plain value is labelled: ``none``, ``true``, ``0.5``, ``1,-1``, ``[1],[2]``, text."""

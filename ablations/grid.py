@@ -20,7 +20,8 @@ from typing import Any
 
 from ablations.analysis.limits import Limits
 from ablations.cell import Cell, MeasurementName
-from ablations.expand import cells_of, draft
+from ablations.draft import draft
+from ablations.expand import cells_of
 from ablations.grid_file import GridError, GridFault, GridSpec, read_spec
 from ablations.table_spec import table_faults
 from core.config.overrides import unknown
