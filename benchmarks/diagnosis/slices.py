@@ -63,7 +63,7 @@ class Slicing:
         """Which annotated tracks ``AP`` and ``AR`` of each range are of."""
         low, high = (f"{bound:.3g}" for bound in self.bounds)
         bounds = (f"up to {low}", f"above {low}, up to {high}", f"above {high}")
-        found = {}
+        found: dict[str, str] = {}
         for bound, (label, size) in zip(bounds, self.sizes(dataset).items(), strict=True):
             text = f"{size} instance{'s' * (size > 1)}: {bound}" if size else "no instances"
             found |= {f"AP {label}": text, f"AR {label}": text}
