@@ -53,12 +53,12 @@ def attention(query: Dims, key: Dims, value: Dims) -> int:
 
 
 def gru(x: Dims, weights: Sequence[Dims]) -> int:
-    """Recurrent layers over (B, T, I): each weight matrix is used once a clip and frame.
+    """Recurrent layers over (B, T, I) or packed (B * T, I): each matrix is used once a frame.
 
     Args:
         weights: of all parameters, as torch lists them; the biases are not counted.
     """
-    return x[0] * x[1] * sum(prod(weight) for weight in weights if len(weight) == 2)
+    return prod(x[:-1]) * sum(prod(weight) for weight in weights if len(weight) == 2)
 
 
 def einsum(equation: str, shapes: Sequence[Dims]) -> int:

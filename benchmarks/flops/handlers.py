@@ -131,6 +131,9 @@ def dispatch_handles() -> dict[Any, DispatchHandle]:
         (lambda args, out: formulas.matmul(*args[:2]), ("aten::mv", "aten::dot")),
         (lambda args, out: formulas.matmul(*args[1:3]), ("aten::addmv",)),
         (lambda args, out: formulas.linear_layer(*args[:2]), ("mkldnn::_linear_pointwise",)),
+        # a GPU's GRU, which is products and sums on a CPU; backwards a product for each operand
+        (lambda args, out: formulas.gru(*args[:2]), ("aten::_cudnn_rnn",)),
+        (lambda args, out: 2 * formulas.gru(*args[:2]), ("aten::_cudnn_rnn_backward",)),
         (
             lambda args, out: formulas.embedding_bag(*args[:2]),
             ("aten::_embedding_bag", "aten::_embedding_bag_forward_only"),

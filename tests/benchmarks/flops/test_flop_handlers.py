@@ -6,8 +6,10 @@ import torch.nn.functional as F
 import torchvision
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.flops.counters import count
+from benchmarks.flops.handlers import dispatch_handles
 
 pytestmark = pytest.mark.versions
 
@@ -72,6 +74,23 @@ def test_recurrent_layers():
     assert total(one, ones(2, 3, 5)) == 2 * 3 * (3 * 4 * 5 + 3 * 4 * 4)
     both = nn.GRU(5, 4, num_layers=2, batch_first=True, bidirectional=True, bias=False)
     assert total(both, ones(2, 3, 5)) == 2 * 3 * 2 * (12 * 5 + 12 * 4 + 12 * 8 + 12 * 4)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_recurrent_layers_by_cudnn_count_the_same(layers):
+    """Their operator on shapes without values, since cuDNN itself needs a GPU."""
+    gru = nn.GRU(5, 4, num_layers=layers, batch_first=True)
+    weights = [torch.empty(p.shape, device="meta") for p in gru.parameters()]
+    x, state = torch.empty(2, 3, 5, device="meta"), torch.empty(layers, 2, 4, device="meta")
+    settings = (3, 4, 0, layers, True, 0.0, False, False, [], None)
+    counter = FlopCounterMode(display=False, custom_mapping=dispatch_handles())
+    with counter:
+        out = torch.ops.aten._cudnn_rnn(x, weights, 4, None, state, None, *settings)
+    assert out[0].shape == (2, 3, 4)
+    assert counter.get_total_flops() == 2 * total(gru, ones(2, 3, 5))
+    backward = dispatch_handles()[torch.ops.aten._cudnn_rnn_backward]
+    shapes = x.shape, [weight.shape for weight in weights]
+    assert backward(*shapes) == 2 * counter.get_total_flops()
 
 
 def test_scaled_dot_product_attention():
