@@ -20,7 +20,7 @@ def report_grid(
     ] = None,
     scale: Annotated[str | None, typer.Option(help="scale that it was launched at")] = None,
     formats: Annotated[
-        str, typer.Option("--format", help="of the tables, with commas between them")
+        str, typer.Option("--format", help="of the tables, any of md,latex,siunitx,csv,html")
     ] = "md,latex,csv,html",
     out: Annotated[
         Path | None,
@@ -50,7 +50,11 @@ def report_grid(
 
     `tevit report components --scale tiny`
 
-    `tevit report components --format latex --no-plots --no-page --out paper/tables`
+    `tevit report components --paper submission --format siunitx --font "Times New Roman"`
+
+    `tevit report mine.yaml --table table.yaml --format latex --no-plots --no-page --out tables`
+
+    `tevit report components --store /data/runs --videos 12,disc_0003` (or `--no-clips`)
     """
     from rich.console import Console
 

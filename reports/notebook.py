@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import pandas as pd
 
@@ -11,11 +13,24 @@ from ablations.grid import launched_name
 from core.errors import UserError
 from launch.records.store import Store
 from reports.made import Made, make
-from reports.plots.style import Plot, svg
+from reports.plots.style import Plot, png, svg
 from reports.renderers.html import to_html
 from reports.renderers.latex import to_latex
 from reports.renderers.markdown import to_markdown
 from reports.tables.model import Table
+
+_T = TypeVar("_T")
+
+
+class Shown(dict[str, _T]):
+    """Tables or plots by name; a name that is not there is answered with those that are."""
+
+    def __init__(self, what: str, items: Mapping[str, _T]) -> None:
+        super().__init__(items)
+        self._what = what
+
+    def __missing__(self, name: str) -> _T:
+        raise UserError(f"no {self._what} {name!r}; this grid has: {', '.join(self) or 'none'}")
 
 
 @dataclass(frozen=True, repr=False)
@@ -46,6 +61,9 @@ class ShownPlot:
     def _repr_svg_(self) -> str:
         return svg(self.plot)
 
+    def _repr_png_(self) -> bytes:
+        return png(self.plot)
+
 
 @dataclass(frozen=True, repr=False)
 class Loaded:
@@ -68,14 +86,14 @@ class Loaded:
         return self.made.result
 
     @property
-    def tables(self) -> dict[str, ShownTable]:
-        """Name to table."""
-        return {table.name: ShownTable(table) for table in self.made.tables}
+    def tables(self) -> Shown[ShownTable]:
+        """Name to table; a name that is not there is a UserError that lists those that are."""
+        return Shown("table", {table.name: ShownTable(table) for table in self.made.tables})
 
     @property
-    def plots(self) -> dict[str, ShownPlot]:
-        """Name to plot."""
-        return {plot.name: ShownPlot(plot) for plot in self.made.plots()}
+    def plots(self) -> Shown[ShownPlot]:
+        """Name to plot; likewise."""
+        return Shown("plot", {plot.name: ShownPlot(plot) for plot in self.made.plots()})
 
     def plot(self, name: str = "differences") -> ShownPlot:
         """One plot.
@@ -83,10 +101,7 @@ class Loaded:
         Raises:
             UserError: the grid has no such plot; lists those that it has.
         """
-        plots = self.plots
-        if name not in plots:
-            raise UserError(f"no plot {name!r}; this grid has: {', '.join(plots) or 'none'}")
-        return plots[name]
+        return self.plots[name]
 
     def __repr__(self) -> str:
         return to_markdown(self.made.tables[0])  # its result is in it

@@ -21,7 +21,7 @@ def effects_table(
     names: Names,
     figure: Figure,
     spec: TableSpec,
-    seeds: int,
+    seeds: Sequence[int],
     layout: TableLayout,
 ) -> Table:
     """A row an effect: its size with its corrected interval, and what that says.
@@ -30,7 +30,7 @@ def effects_table(
         found: of :func:`reports.findings.runs.find_effects`.
         figure: that they are of.
         spec: for δ and the level.
-        seeds: of the runs.
+        seeds: of each cell, the fewest first.
         layout: of the table that it stands beside.
     """
     notes = Notes()
@@ -50,18 +50,19 @@ def effects_table(
         ("It brings", "verdict"),
     ]
     columns = tuple(Column(figure, label, 1, part) for label, part in parts)
-    rows = tuple(_row(effect, names, notes, seeds) for effect in found)
+    rows = tuple(_row(effect, names, notes) for effect in found)
     main = tuple(row for row, effect in zip(rows, found, strict=True) if len(effect.levels) == 1)
     groups = tuple(group for group in (main, tuple(r for r in rows if r not in main)) if group)
     title = "Main effects and interactions."
-    setting = f"{seeds} seeds."
+    most = found[0].seeds
+    setting = f"{most} seeds." if seeds[0] == most else f"{seeds[0]} to {most} seeds."
     return Table(
         *(f"{layout.name}_effects", title, ("Effect of",), columns, groups, notes.all()),
         setting=setting,
     )
 
 
-def _row(effect: Effect, names: Names, notes: Notes, seeds: int) -> Row:
+def _row(effect: Effect, names: Names, notes: Notes) -> Row:
     parts = [names.against(a, v, effect.references[a]) for a, v in effect.levels.items()]
     marks: tuple[str, ...] = ()
     if effect.aliases:
@@ -69,7 +70,7 @@ def _row(effect: Effect, names: Names, notes: Notes, seeds: int) -> Row:
         marks = (notes.mark(f"the design cannot tell it from {aliases}."),)
     size, said = Entry(text=DASH), DASH
     if effect.corrected is not None:
-        size = Entry(difference=Difference(seeds, effect.mean, *effect.corrected))
+        size = Entry(difference=Difference(effect.seeds, effect.mean, *effect.corrected))
         said = _SAID[effect.decision]
     entries = (size, Entry(text=said))
-    return Row((Label(" × ".join(parts)),), str(seeds), entries, effect.name, marks)
+    return Row((Label(" × ".join(parts)),), str(effect.seeds), entries, effect.name, marks)

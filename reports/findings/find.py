@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
-from ablations.analysis.effects import Effect
 from ablations.table_spec import TableSpec
+from benchmarks.figures import Figure
 from reports.findings.effects_table import effects_table
 from reports.findings.runs import find_effects
 from reports.findings.sentence import effects_sentence, verdicts_sentence
 from reports.findings.starts_table import starts_table
 from reports.findings.variance import doubt_table
-from reports.frame.cells import frame_cells
+from reports.frame.cells import CellRows, frame_cells
 from reports.frame.runs import GridRuns
 from reports.tables.comparisons import compare, protocol_differences
 from reports.tables.labels import names_for
@@ -59,14 +59,17 @@ def find(
         limits=layout.limits,
     ).verdicts
     found = find_effects(cells, names, figure, spec, layout.baseline)
-    seeds = _common_seeds(frame, found)
+    seeds = _seeds(cells, figure) if found else []
     sentence = ""
     if layout.baseline is not None and any(v.kind != "none" for v in verdicts.values()):
         if found and layout.limits is None:  # effects do not account for looks
             sentence = effects_sentence(found, names, spec.delta)
+            if seeds[0] < found[0].seeds:  # not every cell has all of them
+                whole = f"over {found[0].seeds} seeds"
+                sentence = sentence.replace(whole, f"over {seeds[0]} to {found[0].seeds} seeds")
         else:
             delta = layout.limits.until if layout.limits else spec.delta
-            sentence = verdicts_sentence(verdicts, names, delta)
+            sentence = verdicts_sentence(verdicts, names, delta, layout.baseline)
     tables: list[Table] = []
     if found:
         tables.append(effects_table(found, names, figure, spec, seeds, layout))
@@ -75,8 +78,7 @@ def find(
     return Findings(sentence, (*tables, *(table for table in (doubt, starts) if table is not None)))
 
 
-def _common_seeds(frame: pd.DataFrame, found: list[Effect]) -> int:
-    """Seeds of the runs that effects rest on."""
-    if not found or "ap.AP" not in frame:
-        return 0
-    return int(frame[frame["ap.AP"].notna()]["seed"].nunique())
+def _seeds(cells: Sequence[CellRows], figure: Figure) -> list[int]:
+    """How many seeds the cells have that effects rest on, the fewest first."""
+    counts = [len(cell.values(figure)) for cell in cells if not cell.mixed(figure.kind)]
+    return sorted(count for count in counts if count)

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 
 from ablations.analysis.effects import Effect, additivity, effect_sentence
 from ablations.analysis.verdicts import Verdict, verdict_sentence
-from reports.tables.labels import Names
+from reports.tables.labels import Names, distinct, field_value
 from reports.tables.symbols import plain
 
 _ORDER = ("better", "worse", "no different", "undecided")
 _DECISIONS = ("higher", "lower", "within", "undecided")
+_PAIRS = 2
+"""Interactions that are spoken of, the largest ones."""
 
 
 def effects_sentence(found: Sequence[Effect], names: Names, delta: float, most: int = 4) -> str:
@@ -31,36 +33,57 @@ def effects_sentence(found: Sequence[Effect], names: Names, delta: float, most: 
         name = names.against(axis, level, effect.references[axis])
         clauses.append(plain_names(effect_sentence(effect, name, delta=delta), names))
     kinds = [_ORDER[_DECISIONS.index(effect.decision)] for effect in mains[most:]]
-    return _joined([*clauses, *_others("effects", kinds), _together(found, names, delta)])
+    together = _together(found, names, delta)
+    if any(effect.decision == "lower" for effect in mains):
+        together = together.replace("gains", "effects")
+    return _joined([*clauses, *_others("effects", kinds), together])
 
 
 def _together(found: Sequence[Effect], names: Names, delta: float) -> str:
     pairs = [effect for effect in found if len(effect.levels) == 2]
     if not pairs:
         return "whether the gains add up cannot be said by this design"
-    text = additivity(found, delta=delta)
+    broken = [effect for effect in pairs if effect.decision in ("higher", "lower")]
+    broken.sort(key=lambda effect: -abs(effect.mean))
+    text = additivity(broken[:_PAIRS] or found, delta=delta)
+    if more := len(broken[_PAIRS:]):
+        text = f"{text.rstrip('.')}; nor do {more} other pairs"
     if text.startswith("Whether"):
         return "whether the gains add up is undecided"
     return plain_names(f"t{text[1:].rstrip('.')}", names)
 
 
 def verdicts_sentence(
-    verdicts: Mapping[str, Verdict], names: Names, delta: float, most: int = 4
+    verdicts: Mapping[str, Verdict], names: Names, delta: float, baseline: str, most: int = 4
 ) -> str:
     """As :func:`effects_sentence`, cell by cell against the baseline; empty without verdicts.
 
     Args:
+        baseline: cell; the others are called by what they differ in from it.
         most: cells that are spoken of; of the others their number is said.
     """
     judged = {name: v for name, v in verdicts.items() if v.kind != "none"}
     ranked = sorted(judged, key=lambda n: (_ORDER.index(judged[n].kind), -abs(judged[n].mean or 0)))
-    clauses = [verdict_sentence(names.by_cell[n], judged[n], delta=delta) for n in ranked[:most]]
+    called = _by_difference(names, baseline)
+    clauses = [verdict_sentence(called[n], judged[n], delta=delta) for n in ranked[:most]]
     return _joined([*clauses, *_others("cells", [judged[name].kind for name in ranked[most:]])])
 
 
+def _by_difference(names: Names, baseline: str) -> dict[str, str]:
+    """Cell to the values in which it differs from the baseline: ``MsgShifT with STQI``."""
+    settings = {cell.name: {a: field_value(cell, a) for a in names.axes} for cell in names.cells}
+    usual = settings[baseline]
+    called = {
+        cell: " with ".join(names.said(a, v) for a, v in values.items() if v != usual[a])
+        for cell, values in settings.items()
+    }
+    return distinct(called, names.by_cell.__getitem__)
+
+
 def _others(what: str, kinds: Sequence[str]) -> list[str]:
-    said = [f"{count} {kind}" for kind in _ORDER if (count := kinds.count(kind))]
-    return [f"of the {len(kinds)} other {what} {', '.join(said)}"] if said else []
+    counts = {kind: count for kind in _ORDER if (count := kinds.count(kind))}
+    said = [f"{n} {'is' if n == 1 else 'are'} {kind}" for kind, n in counts.items()]
+    return [f"of {len(kinds)} other {what} {', '.join(said)}"] if said else []
 
 
 def plain_names(text: str, names: Names) -> str:

@@ -61,7 +61,7 @@ class CellRows:
         """Seeds whose run is done, be it without a measurement that failed."""
         return int(self._done.sum())
 
-    @property
+    @cached_property
     def _done(self) -> pd.Series:
         known = self.rows.get("cause", pd.Series("", self.rows.index)).fillna("").astype(str)
         return (self.rows["state"] == FINISHED) | known.str.startswith(DONE_BUT_FOR)
@@ -81,7 +81,8 @@ class CellRows:
 
     def unfinished(self) -> str:
         """The seeds that are not done, with state and cause, in words."""
-        rows = self.rows[self.rows["state"] != FINISHED]
+        known = [name for name in ("seed", "state", "cause") if name in self.rows]
+        rows = self.rows[known][self.rows["state"] != FINISHED]
         return "; ".join(_one_seed(row) for _, row in rows.iterrows())
 
 

@@ -53,22 +53,22 @@ def _switches(grid: GridRuns, frame: pd.DataFrame, names: Names) -> Markup:
     return join([tag("h3", title), scroll, common])
 
 
-def protocol_section(frame: pd.DataFrame) -> Markup:
+def protocol_section(frame: pd.DataFrame, called: Mapping[str, str]) -> Markup:
     """How each kind of figure was measured, and where cells were not measured alike."""
-    blocks = [_protocol(frame, kind) for kind in NAMES if not measured(frame, kind).empty]
+    blocks = [_protocol(frame, kind, called) for kind in NAMES if not measured(frame, kind).empty]
     if not blocks:
         return tag("p", "Nothing has been measured yet.")
     return tag("div", *blocks, class_="blocks")
 
 
-def _protocol(frame: pd.DataFrame, kind: str) -> Markup:
+def _protocol(frame: pd.DataFrame, kind: str, called: Mapping[str, str]) -> Markup:
     parts = [tag("h3", MEASUREMENTS[kind].title)]
     common = common_protocol(frame, kind)
     parts.append(field_list({k.replace("_", " "): show_value(v) for k, v in common.items()}))
     varied, unexplained = differs_between(frame, kind)
     if varied:
-        parts.append(tag("p", f"Varies with the cells: {describe_differences(varied)}."))
+        parts.append(tag("p", f"Varies with the cells: {describe_differences(varied, called)}."))
     if unexplained:
-        said = f"Not measured alike: {describe_differences(unexplained)}."
+        said = f"Not measured alike: {describe_differences(unexplained, called)}."
         parts.append(tag("p", said, class_="warning"))
     return tag("div", *parts)

@@ -50,9 +50,7 @@ def make_page(
     main = [_table(table) for table in tables if not table.appendix]
     picture = plot_figures([p for p in first if p.name == FOREST], "forest")
     open_ = {"Results": join([main[0], picture, *main[1:]])}
-    stuck = any(run.state != "done" or run.faults for run in grid.runs)
-    failures = failures_section(grid, names.by_cell)
-    if stuck:
+    if failures := failures_section(grid, names.by_cell):
         open_ = {"Failures": failures, **open_}
     if rest := [plot for plot in first if plot.name != FOREST]:
         open_["Plots"] = plot_figures(rest)
@@ -66,9 +64,8 @@ def make_page(
         folded["Further plots"] = plot_figures(further)
     folded |= {
         "Grid": grid_section(grid, frame, names),
-        "Protocol": protocol_section(frame),
+        "Protocol": protocol_section(frame, names.by_cell),
         "Runs": join([runs_section(frame, grid.runs), _frame_download(frame)]),
-        **({} if stuck else {"Failures": failures}),
         "Provenance": provenance_section(grid),
     }
     sections = [_section(name, content) for name, content in open_.items()]

@@ -96,7 +96,8 @@ def _text(row: pd.Series, name: str) -> str:
 
 
 def failures_section(grid: GridRuns, names: Mapping[str, str]) -> Markup:
-    """Failures grouped by the last line of their trace; then whatever else is not finished."""
+    """Failures grouped by the last line of their trace; then whatever else is not finished; empty
+    where every run is done."""
     groups: dict[str, list[CellRun]] = defaultdict(list)
     for run in grid.runs:
         if run.failure is not None:
@@ -110,7 +111,7 @@ def failures_section(grid: GridRuns, names: Mapping[str, str]) -> Markup:
     if broken:
         parts.append(tag("h3", "Files that could not be read"))
         parts.append(tag("ul", *(tag("li", fault, class_="code") for fault in broken)))
-    return join(parts or [tag("p", "None: every run is done.")])
+    return join(parts)
 
 
 def _failure(line: str, runs: Sequence[CellRun]) -> Markup:

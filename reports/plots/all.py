@@ -11,8 +11,7 @@ from reports.frame.cells import frame_cells
 from reports.frame.runs import GridRuns
 from reports.plots.clip_length import clip_length
 from reports.plots.effects import effects_plots
-from reports.plots.lost import lost
-from reports.plots.modules import modules
+from reports.plots.stacked import lost, modules
 from reports.plots.style import Plot
 from reports.plots.sweep import sweep
 from reports.plots.tradeoff import tradeoff

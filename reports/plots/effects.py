@@ -15,7 +15,7 @@ from benchmarks.figures import Figure
 from reports.findings.runs import comparable_runs
 from reports.frame.cells import CellRows
 from reports.plots.legend import aspect_with, legend_above, name_lines
-from reports.plots.style import Plot, honest, looks
+from reports.plots.style import Plot, cut_note, honest, looks
 from reports.tables.labels import Names, is_number
 
 _MOST = 6
@@ -84,6 +84,7 @@ def _plot(
             "Parallel lines: the gains add up.",
             f"Bars: {100 * level:g} % t interval of each mean over seeds, which is wider than that "
             "of their paired difference.",
+            *cut_note(pd.concat([data["low"], data["high"]])),
         ),
     )
 

@@ -73,7 +73,7 @@ def name_lines(
             textcoords="offset points",
             va="center",
             fontsize=7,
-            color=styles[name].colour,
+            color=INK,
             annotation_clip=False,
         )
 

@@ -152,9 +152,30 @@ def check_font(font: str) -> None:
         raise UserError(f"no font {font!r} is installed; such as: {', '.join(close)}")
 
 
+def cut_note(*values: pd.Series, margin: float = 0.05) -> tuple[str, ...]:
+    """What the stroke of :func:`honest` means, where it cuts the axis of any of ``values``.
+
+    Args:
+        values: what is drawn along an axis, each.
+        margin: of the axis beyond them, as a share of their span.
+    """
+    for drawn in values:
+        low, high = float(drawn.min()), float(drawn.max())
+        apart = margin * (high - low)
+        if _spanning(low - apart, high + apart)[0] > 0:
+            return ("A stroke through an axis: it does not begin at zero.",)
+    return ()
+
+
+def _spanning(low: float, high: float) -> tuple[float, float]:
+    """Limits of an axis that spans a fifth of its values at least."""
+    missing = max(0.2 * abs(low + high) / 2 - (high - low), 0)
+    return low - missing / 2, high + missing / 2
+
+
 def honest(axes: Axes, *, x: bool = False) -> None:
     """Keep a small difference small: an axis spans a fifth of its values at least, and where it
-    leaves zero out it is marked as cut.  Call it when everything is drawn.
+    leaves zero out it is marked as cut (:func:`cut_note`).  Call it when everything is drawn.
 
     Args:
         x: whether that goes for the horizontal axis, too.
@@ -163,9 +184,8 @@ def honest(axes: Axes, *, x: bool = False) -> None:
         low, high = sorted(getattr(axes, f"get_{name}lim")())
         if getattr(axes, f"get_{name}scale")() != "linear" or low * high < 0:
             continue
-        missing = 0.2 * abs(low + high) / 2 - (high - low)
-        if missing > 0:
-            low, high = low - missing / 2, high + missing / 2
+        if (wide := _spanning(low, high)) != (low, high):
+            low, high = wide
             getattr(axes, f"set_{name}lim")(low, high)
         if low > 0:
             place = (0, 0.035) if name == "y" else (0.03, 0)
@@ -215,6 +235,12 @@ def svg(plot: Plot, width: float = WIDTHS["text"]) -> str:
     with styled("DejaVu Sans"):
         text = _bytes(draw(plot, width), "svg").decode()
     return re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
+
+
+def png(plot: Plot) -> bytes:
+    """The plot as a PNG, for where SVG cannot be shown."""
+    with styled():
+        return _bytes(draw(plot, WIDTHS["text"]), "png")
 
 
 def _bytes(figure: Figure, kind: str) -> bytes:

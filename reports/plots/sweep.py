@@ -13,7 +13,7 @@ from benchmarks.figures import Figure
 from reports.frame.cells import CellRows
 from reports.frame.statistics import seed_summary
 from reports.plots.legend import MOST_SERIES, aspect_with, legend_above, name_lines
-from reports.plots.style import FAINT, Plot, SeriesLook, honest, looks
+from reports.plots.style import FAINT, Plot, SeriesLook, cut_note, honest, looks
 from reports.tables.labels import Names, field_value
 
 
@@ -45,6 +45,7 @@ def sweep(cells: Sequence[CellRows], axis: str, figure: Figure, names: Names) ->
         notes.append(f"{left_out} cells of mixed protocol are left out (see table).")
     if any(not cell.complete for cell in cells):
         notes.append("Hollow: not all seeds are finished.")
+    notes += cut_note(data[figure.key])
     return Plot(
         f"{figure.key.lower()}_by_{axis.replace('.', '_')}",
         f"{figure.label} by {names.head(axis)}",

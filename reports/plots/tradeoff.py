@@ -16,11 +16,12 @@ from reports.frame.cells import CellRows
 from reports.frame.protocol import common_protocol, protocol_groups, show_value
 from reports.frame.statistics import difference_by_seed, pareto_front, seed_summary
 from reports.plots.legend import MOST_SERIES, aspect_with, label_points, legend_above
-from reports.plots.style import FAINT, GRID, INK, Plot, SeriesLook, honest, look, looks
+from reports.plots.style import FAINT, GRID, INK, Plot, SeriesLook, cut_note, honest, look, looks
 from reports.tables.labels import Names
 
 _AP = FIGURES["AP"]
 _MOST_POINTS = 24  # that can be named
+_MARGIN = 0.12  # beyond the points, for their names
 
 
 def tradeoff(
@@ -52,7 +53,7 @@ def tradeoff(
         f"AP against {label}",
         data,
         lambda data, canvas: _draw(data, canvas, figure, label),
-        aspect=0.72 if _many(data) else aspect_with(data["series"].nunique()),
+        aspect=aspect_with(len(_named(data))),
         notes=_notes(cells, data, figure, names),
     )
 
@@ -105,14 +106,18 @@ def _notes(
     cells: Sequence[CellRows], data: pd.DataFrame, figure: Figure, names: Names
 ) -> tuple[str, ...]:
     notes = ["Line: Pareto front of the means. Bars: standard deviation over seeds."]
-    notes.append("A stroke through an axis: it does not begin at zero.")
+    ends = [
+        pd.concat([data[name] + sign * data[f"{name} std"].fillna(0) for sign in (-1, 1)])
+        for name in ("AP", figure.key)
+    ]
+    notes += cut_note(*ends, margin=_MARGIN)
     if data["tied"].any() or _many(data):
         look = "Grey: told from it" if _many(data) else "Ring: not told from it"
         notes.append(f"{look} in AP by the table's test.")
     if names.numeric:
         notes.append(f"Numbers: {names.head(names.numeric)}.")
     if _many(data):
-        notes.append("Named: cells on the front, where there is room; the CSV has all names.")
+        notes.append("Named: cells on the front; the CSV has all names.")
     if len(data) < len(cells):
         notes.append(f"{len(cells) - len(data)} of {len(cells)} cells lack a figure (see table).")
     if any(not cell.complete for cell in cells):
@@ -140,9 +145,9 @@ def _draw(data: pd.DataFrame, canvas: Canvas, figure: Figure, label: str) -> Non
         scale, unit = 1, ""
     data = data.assign(x=data[figure.key] * scale, bar=data[f"{figure.key} std"] * scale)
     many = _many(data)
-    styles = looks(list(data["series"]))
+    styles = looks(_named(data))
     for _, row in data.iterrows():
-        _mark(axes, row, None if many else styles[str(row["series"])])
+        _mark(axes, row, styles.get(str(row["name" if many else "series"])), many)
     labels = []
     several = data["protocol"].nunique() > 1
     for protocol, group in data.groupby("protocol", sort=False):
@@ -151,16 +156,14 @@ def _draw(data: pd.DataFrame, canvas: Canvas, figure: Figure, label: str) -> Non
         if several:
             last = front.iloc[-1]
             labels.append((float(last["x"]), float(last["AP"]), str(protocol).partition(" (")[0]))
-    named = data[data["pareto"]] if many else data
-    text = "name" if many else "point"
-    labels += list(zip(named["x"], named["AP"], map(str, named[text]), strict=True))
+    if not many:
+        labels += list(zip(data["x"], data["AP"], map(str, data["point"]), strict=True))
     axes.set_xlabel(label + unit)
     axes.set_ylabel("AP")
-    axes.margins(0.12)
+    axes.margins(_MARGIN)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     honest(axes, x=True)
-    if not many:
-        legend_above(canvas, styles, lines=False)
+    legend_above(canvas, styles, lines=False)
     label_points(canvas, axes, [entry for entry in labels if entry[2]])
 
 
@@ -168,11 +171,18 @@ def _many(data: pd.DataFrame) -> bool:
     return len(data) > _MOST_POINTS or data["series"].nunique() > MOST_SERIES
 
 
-def _mark(axes: Axes, row: pd.Series, style: SeriesLook | None) -> None:
-    many = style is None
+def _named(data: pd.DataFrame) -> list[str]:
+    """What the legend names: the series, or of many points the first ones on the front, by AP."""
+    if not _many(data):
+        return list(dict.fromkeys(map(str, data["series"])))
+    front = data[data["pareto"]].sort_values("AP", ascending=False)
+    return list(dict.fromkeys(map(str, front["name"])))[:MOST_SERIES]
+
+
+def _mark(axes: Axes, row: pd.Series, style: SeriesLook | None, many: bool) -> None:
     near = bool(row["pareto"] or row["tied"])
     if style is None:
-        style = replace(look(0), **({} if near else {"colour": GRID}))
+        style = replace(look(0), colour=INK if near else GRID)
     axes.errorbar(
         row["x"],
         row["AP"],

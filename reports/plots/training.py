@@ -11,7 +11,7 @@ from matplotlib.ticker import NullFormatter
 
 from reports.frame.runs import CellRun
 from reports.plots.legend import MOST_SERIES, aspect_with, legend_above
-from reports.plots.style import Plot, SeriesLook, looks
+from reports.plots.style import FAINT, Plot, SeriesLook, looks
 
 _SMOOTHING = 0.15
 
@@ -31,8 +31,8 @@ def training(runs: Sequence[CellRun], labels: Mapping[str, str]) -> Plot | None:
     notes = ["Thin: single runs. Thick: mean over seeds. The loss is smoothed (exponential, 0.15)."]
     cells = data["cell"].nunique()
     if cells > MOST_SERIES:
-        notes.append(f"Of {cells} cells the first {MOST_SERIES} are drawn; the CSV has all.")
-    aspect = aspect_with(min(cells, MOST_SERIES))
+        notes.append(f"Grey: all {cells} cells; named: the lowest and the highest last loss.")
+    aspect = aspect_with(len(_shown(data)))
     title = "Training loss"
     if scored := [name for name in ("AP", "AP of the average") if name in data]:
         title, aspect = "Training loss and AP of the held-out videos", 1.4 * aspect
@@ -57,11 +57,25 @@ def _rows(run: CellRun, label: str) -> list[dict[str, object]]:
     ]
 
 
+def _shown(data: pd.DataFrame) -> dict[str, str]:
+    """Cells that have a look of their own, to what they are called: all, or of many two."""
+    labels = {str(k): str(v) for k, v in data.drop_duplicates("cell")[["cell", "label"]].to_numpy()}
+    if len(labels) <= MOST_SERIES:
+        return labels
+    last = data.groupby(["cell", "seed"], sort=False)["smoothed"].last().groupby("cell").mean()
+    return {str(cell): labels[str(cell)] for cell in (last.idxmin(), last.idxmax())}
+
+
 def _draw(data: pd.DataFrame, canvas: Canvas) -> None:
     axes, *below = canvas.subplots(2 if "AP" in data else 1, sharex=True, squeeze=False)[:, 0]
-    shown = data.drop_duplicates("cell").head(MOST_SERIES)
-    styles = looks(list(shown["label"]))
-    for cell, label in zip(shown["cell"], shown["label"], strict=True):
+    shown = _shown(data)
+    styles = looks(list(shown.values()))
+    for cell, rows in data.groupby("cell", sort=False):
+        if cell not in shown:
+            for place, column in zip((axes, *below), ("smoothed", "AP"), strict=False):
+                mean = rows.groupby("step")[column].mean().dropna()
+                place.plot(mean.index, mean, color=FAINT, linewidth=0.4, zorder=1)
+    for cell, label in shown.items():
         rows, style = data[data["cell"] == cell], styles[label]
         _curve(axes, rows, "smoothed", style)
         for lower in below:

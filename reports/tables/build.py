@@ -42,16 +42,16 @@ def build_tables(
 
     Args and errors as of :func:`build_table`.
     """
-    tables = [build_table(frame, spec, published, name=name, limits=limits)]
     details = details_spec(frame, spec, name)
-    layout = lay_out(frame, spec, name, limits)
-    both = layout
+    layout = both = lay_out(frame, spec, name, limits)
+    compared = _compared(layout)
+    tables = [_build(frame, layout, compared, published, name)]
     if details is not None:
-        table = build_table(frame, details, published, name=name)
+        further = lay_out(frame, details, name)
+        table = _build(frame, further, _compared(further), published, name)
         tables.append(replace(table, appendix=True))
-        further = lay_out(frame, details, name).columns
-        both = replace(layout, columns=tuple(dict.fromkeys((*layout.columns, *further))))
-    return [*tables, protocol_table(frame, both, _compared(layout))]
+        both = replace(layout, columns=tuple(dict.fromkeys((*layout.columns, *further.columns))))
+    return [*tables, protocol_table(frame, both, compared)]
 
 
 def build_table(
@@ -76,9 +76,19 @@ def build_table(
         PublishedError: an unknown published entry.
     """
     layout = lay_out(frame, spec, name, limits)
+    return _build(frame, layout, _compared(layout), published, name)
+
+
+def _build(
+    frame: pd.DataFrame,
+    layout: TableLayout,
+    compared: Mapping[str, Compared],
+    published: Mapping[str, Published],
+    name: str,
+) -> Table:
+    spec = layout.spec
     entries = choose(spec.published, dict(published))
     notes = Notes()
-    compared = _compared(layout)
     add_notes(notes, frame, layout, compared)
     columns = _columns(frame, layout, compared, notes)
     groups = _groups(layout, columns, compared, notes)
@@ -189,7 +199,7 @@ def _columns(
             figure = figure_of(spec.figure)
             label = heads[spec.figure]
             decimals = _decimals(spec, layout.spec, figure, compared[spec.figure])
-            marks = _column_marks(compared[spec.figure], notes)
+            marks = _column_marks(compared[spec.figure], layout, notes)
             head = ABOVE.get(spec.figure)
             if over is not None and layout.spec.across:
                 head = names.values(layout.spec.across)[over]
@@ -211,12 +221,12 @@ def _label(frame: pd.DataFrame, layout: TableLayout, figure: Figure) -> str:
     return f"{figure.label} (CPU)" if on_cpu else figure.label
 
 
-def _column_marks(comparison: Compared, notes: Notes) -> tuple[str, ...]:
+def _column_marks(comparison: Compared, layout: TableLayout, notes: Notes) -> tuple[str, ...]:
     if comparison.incomparable:
-        said = describe_differences(comparison.incomparable)
+        said = describe_differences(comparison.incomparable, layout.called)
         return (notes.mark(f"not measured alike, so no row is set against another: {said}."),)
     if comparison.ahead:
-        return (notes.mark(_AHEAD.format(comparison.ahead)),)
+        return (notes.mark(_AHEAD.format(layout.called[comparison.ahead])),)
     return ()
 
 

@@ -32,7 +32,8 @@ class Compared:
         varied: protocol fields in which cells differ because the grid varies them.
         ties: the best and its ties; none: nothing is to be bold.
         ahead: an unfinished or mixed cell whose mean beats the best, so that nothing can be bold.
-        differences: cell to its difference to the baseline.
+        differences: cell to its difference to the baseline, with the verdict's interval where there
+            is one.
         verdicts: cell to what its difference proves; empty: not asked for, or a single seed.
         looks: how looks at seeds that were added round by round are accounted for, if they were.
     """
@@ -103,7 +104,15 @@ def compare(
             stuck = [cell.name for cell in cells if "failed" in cell.column("state")]
             now = rounds(paired, limits, end, paired if baseline in stuck else stuck)
             judged, looks = now.verdicts, now.note
+    differences = {name: _as_judged(d, judged.get(name)) for name, d in differences.items()}
     return Compared(values, incomparable, varied, ties, ahead, differences, judged, looks)
+
+
+def _as_judged(difference: Difference, verdict: Verdict | None) -> Difference:
+    """As its verdict is reached, where it has one: the same interval wherever it is shown."""
+    if verdict is None or verdict.mean is None or verdict.low is None:
+        return difference
+    return Difference(verdict.seeds, verdict.mean, verdict.low, verdict.high)
 
 
 def protocol_differences(cells: Sequence[CellRows], kind: str) -> tuple[Differences, Differences]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import pandas as pd
 
@@ -11,7 +12,8 @@ from ablations.analysis.limits import Limits
 from ablations.table_spec import ColumnSpec, TableError, TableSpec, check_figures
 from benchmarks.figures import COUNTS, FIGURES, SPEEDS, Figure
 from reports.frame.cells import CellRows, frame_cells
-from reports.tables.labels import Field, axes_of, field_value, make_fields
+from reports.tables.labels import Field, Names, axes_of, field_value, make_fields
+from reports.tables.symbols import plain
 
 _COLUMNS = ("AP", "macs", "fps")
 """The figures of a table that does not name its own: what it scores, a cost, a speed."""
@@ -58,6 +60,12 @@ class TableLayout:
         """The figure whose differences get a verdict: the first of AP that has differences."""
         asked = [column.figure for column in self.columns if column.difference]
         return next((name for name in asked if figure_of(name).kind == "ap"), None)
+
+    @cached_property
+    def called(self) -> dict[str, str]:
+        """Cell name to what notes call the cell."""
+        names = Names(self.cells, self.spec.labels).by_cell
+        return {cell: plain(name) for cell, name in names.items()}
 
     def key(self, cell: CellRows) -> tuple[str, ...]:
         """What tells the cell's row from the others."""

@@ -32,9 +32,9 @@ def add_notes(
     said = []
     percent = f"{100 * layout.spec.level:g}%"
     if _most_seeds(compared) > 1:
-        said.append("±: standard deviation over seeds")
+        said.append("±: std over seeds")
     if any(difference.n > 1 for c in compared.values() for difference in c.differences.values()):
-        said.append(f"Δ: paired by seed, {percent} interval")
+        said.append(f"Δ: paired by seed, {percent} interval{_corrected(layout, compared)}")
     tests = _tests(compared)
     if any(ties.best is not None for ties in tests.values()):
         said.append("bold: best, or not told from it")
@@ -44,8 +44,7 @@ def add_notes(
         open_ = any(v.kind == "undecided" for v in compared[judged].verdicts.values())
         more = "; (+n): seeds that would settle it" if open_ else ""
         within = f"no different within ±{_delta(layout, judged)}"
-        looks = ", for looks too" if layout.limits else ""
-        notes.say(f"Verdict: told from zero, or {within} (corrected{looks}){more}.")
+        notes.say(f"Verdict: Δ told from zero, or {within}{more}.")
     measured = any(comparison.values.values() for comparison in compared.values())
     if tests and measured and not any(ties.best is not None for ties in tests.values()):
         many = _most_seeds(compared) > 1
@@ -100,7 +99,10 @@ def protocol_rows(
         )
     ]
     if layout.baseline is not None:
-        said = f"to the baseline ({layout.baseline}), paired by seed, with a {percent} t interval."
+        interval = f"a {percent} t interval{_corrected(layout, compared)}"
+        said = (
+            f"to the baseline ({layout.called[layout.baseline]}), paired by seed, with {interval}."
+        )
         rows.append(("Difference", f"{said} Computed from unrounded figures."))
     figure = layout.judged
     if figure is not None and compared[figure].verdicts:
@@ -129,7 +131,7 @@ def protocol_rows(
         rows.append(("Start", "all seeds of a cell begin with the weights of one start run."))
     rows += [(f"{', '.join(names)}", f"{about}.") for about, names in _meaning(layout).items()]
     for kind, measurement in MEASUREMENTS.items():
-        rows += [(measurement.label, text) for text in _measured_how(frame, kind)]
+        rows += [(measurement.label, text) for text in _measured_how(frame, kind, layout.called)]
     commits, dirty = _code(frame)
     made = [f"commit {', '.join(commits)}"] if commits else []
     made += ["some runs with uncommitted changes (kept with each run)"] if dirty else []
@@ -163,6 +165,21 @@ def protocol_table(
     )
 
 
+def _corrected(layout: TableLayout, compared: Mapping[str, Compared]) -> str:
+    """For what intervals of differences are corrected, and of which figure where not of all."""
+    judged = layout.judged
+    kinds = [v.kind for v in compared[judged].verdicts.values()] if judged is not None else []
+    if judged is None or not any(kind != "none" for kind in kinds):
+        return ""
+    over = [f"{len(kinds)} cells"] if len(kinds) > 1 else []
+    over += ["all looks"] if layout.limits else []
+    if not over:
+        return ""
+    others = any(c.differences for name, c in compared.items() if name != judged)
+    which = f"that of {figure_of(judged).label} " if others else ""
+    return f", {which}corrected over {' and '.join(over)}"
+
+
 def _tests(compared: Mapping[str, Compared]) -> dict[str, Ties[str]]:
     return {
         name: comparison.ties
@@ -194,7 +211,7 @@ def _meaning(layout: TableLayout) -> dict[str, list[str]]:
     return labels
 
 
-def _measured_how(frame: pd.DataFrame, kind: str) -> Iterator[str]:
+def _measured_how(frame: pd.DataFrame, kind: str, called: Mapping[str, str]) -> Iterator[str]:
     if protocol := common_protocol(frame, kind):
         yield f"{describe_protocol(kind, protocol)}."
     varied, unexplained = differs_between(frame, kind)
@@ -202,7 +219,7 @@ def _measured_how(frame: pd.DataFrame, kind: str) -> Iterator[str]:
         fields = [f"{f.replace('_', ' ')} {', '.join(values)}" for f, values in varied.items()]
         yield f"the protocol varies with the rows: {'; '.join(fields)}."
     if unexplained:
-        yield f"not measured alike: {describe_differences(unexplained)}."
+        yield f"not measured alike: {describe_differences(unexplained, called)}."
     if suspect := _suspect(frame, kind):
         yield f"suspect in {suspect} (all reasons in runs.csv)."
 
@@ -227,13 +244,21 @@ def _most_seeds(compared: Mapping[str, Compared]) -> int:
     return max((len(values) for c in compared.values() for values in c.values.values()), default=0)
 
 
-def describe_differences(differences: Differences, most: int = 4) -> str:
-    """``device A100 (cell x, cell y) or V100 (cell z)``."""
+def describe_differences(
+    differences: Differences, called: Mapping[str, str] | None = None, most: int = 4
+) -> str:
+    """``device A100 (cell x, cell y) or V100 (cell z)``.
+
+    Args:
+        called: what cells are called; none: as they are.
+        most: cells that are named.
+    """
+    known = called or {}
     fields = []
     for field, values in differences.items():
         parts = []
         for value, names in values.items():
             more = f", and {len(names) - most} more" if len(names) > most else ""
-            parts.append(f"{value} ({', '.join(names[:most])}{more})")
+            parts.append(f"{value} ({', '.join(known.get(n, n) for n in names[:most])}{more})")
         fields.append(f"{field.replace('_', ' ')} {' or '.join(parts)}")
     return "; ".join(fields)

@@ -68,6 +68,7 @@ def test_in_a_notebook_a_grid_displays_itself_and_writes_nothing(tmp_path):
     assert r"\begin{table" in table._repr_latex_()
     assert "| MsgShifT | STQI |" in str(table)
     assert frame.plot()._repr_svg_().startswith("<svg")
+    assert frame.plot()._repr_png_().startswith(b"\x89PNG")
     assert not (store.root / "reports").exists()
 
 
@@ -75,5 +76,7 @@ def test_a_plot_or_grid_that_is_not_there_is_named_with_those_that_are(tmp_path)
     store = make_store(tmp_path, table=SPEC, seeds=(0,))
     with pytest.raises(UserError, match=r"no plot 'differences'; this grid has: ap_fps, "):
         load("components", store=store.root).plot()
+    with pytest.raises(UserError, match="no table 'x'; this grid has: components, components_d"):
+        load("components", store=store.root).tables["x"]
     with pytest.raises(UserError, match="launched grids: components"):
         load("component", store=store.root)

@@ -89,7 +89,7 @@ def test_two_cells_with_one_printed_name_have_a_bar_each(make):
 
 
 def test_bars_are_drawn_by_cell_even_where_names_are_alike(frame):
-    from reports.plots.modules import modules
+    from reports.plots.stacked import modules
 
     cells = frame_cells(frame(axes=TWINS))
     plot = modules(cells, {cell.name: "same" for cell in cells})

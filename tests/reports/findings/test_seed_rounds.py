@@ -57,7 +57,7 @@ def test_verdicts_are_those_of_the_rounds_and_the_looks_stand_under_the_table(ma
                 now.verdicts[name].seeds,
                 now.verdicts[name].more,
             )
-    assert "corrected, for looks too" in " ".join(map(str, table.notes))
+    assert "corrected over 3 cells and all looks" in " ".join(map(str, table.notes))
     text = " ".join(label.text for row in protocol.rows for label in row.labels)
     assert f"look {now.look} of at most 4" in text
     assert "interval of all looks together says; no different: within ±2 AP" in text

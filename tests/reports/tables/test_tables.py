@@ -61,18 +61,21 @@ def test_mean_and_deviation_over_all_seeds(table, protocol):
     summary = entry(built, BOTH, "AP").summary
     assert (summary.n, summary.mean) == (3, pytest.approx(33.0))
     assert summary.std == pytest.approx(math.sqrt(13))
-    assert "±: standard deviation over seeds" in notes(built)
+    assert "±: std over seeds" in notes(built)
     assert built.setting.endswith("3 seeds.")
     assert not built.seeds
     assert "Every seed counts, none is chosen" in protocol()
 
 
-def test_difference_is_paired_with_the_baseline(table):
+def test_difference_is_paired_with_the_baseline_and_has_the_interval_of_its_verdict(table):
     gain = {0: 0.05, 1: 0.06, 2: 0.07}
     built = table(CHECKS, ap=lambda a, s: 0.2 + s / 10 + gain[s] * (a["messenger"] == "on"))
     difference = entry(built, "messenger=on head=per_frame", "AP", "difference").difference
     assert difference.mean == pytest.approx(6.0)
-    assert difference.low == pytest.approx(6 - 4.302653 / math.sqrt(3), abs=1e-4)
+    verdict = entry(built, "messenger=on head=per_frame", "AP", "verdict").verdict
+    assert (difference.low, difference.high) == (verdict.low, verdict.high)
+    assert difference.low < 6 - 4.302653 / math.sqrt(3)  # wider than for one cell alone
+    assert "corrected over 3 cells" in notes(built)
     assert entry(built, NEITHER, "AP", "difference").text == "baseline"
     assert "paired by seed" in notes(built)
 
