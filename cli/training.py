@@ -33,9 +33,9 @@ def train_model(
     from core.config.load import load_config
     from core.files import check_writable
     from core.interrupt import stop_on_signals
-    from core.training.distributed import world_from_environment
     from core.training.setup import claim_folder
     from core.training.train import train
+    from core.training.world import world_from_environment
 
     main_process = world_from_environment().main
     log_to_stderr(main_process)

@@ -13,7 +13,10 @@ ROOT = Path(__file__).parents[1]
 # what stands in no wing of a room is named in its place
 ROOMS = ("core", "benchmarks", "ablations", "launch", "reports", "cli")
 WINGS = {
-    "core": ("errors", "files", "interrupt", "config", "model", "data", "training", "inference"),
+    "core": (
+        *("errors", "files", "interrupt", "periodic"),
+        *("config", "model", "data", "training", "inference"),
+    ),
     "benchmarks": ("records", "machine", "ap", "diagnosis", "workloads", "flops", "speed", "*"),
     "launch": (
         *("records", "code", "node", "executors", "watch", "submit", "costs", "price", "*"),
@@ -129,7 +132,7 @@ def compared(node):
 def test_no_executor_is_known_by_its_name_outside_its_own_file():
     named = using(lambda node: compared(node) & set(EXECUTORS))
     # submitit's word for its own executor, in the environment of a rank
-    own = {f"launch/executors/{name}.py" for name in EXECUTORS} | {"core/training/distributed.py"}
+    own = {f"launch/executors/{name}.py" for name in EXECUTORS} | {"core/training/world.py"}
     assert named <= own
 
 

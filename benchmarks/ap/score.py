@@ -17,8 +17,9 @@ from core.inference.frames import FileFrames
 from core.inference.predict import predict_videos
 from core.inference.results_writer import Result
 from core.model.tevit import TeViT
-from core.training.distributed import World, gather_objects
+from core.training.distributed import gather_objects
 from core.training.train import Evaluate
+from core.training.world import World
 
 
 @dataclass(frozen=True)

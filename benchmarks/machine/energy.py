@@ -11,12 +11,15 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from core.periodic import periodically
 
 POWERCAP = Path("/sys/class/powercap")
 _POLL_SECONDS = 30.0
@@ -142,23 +145,14 @@ def _gpu(pynvml: Any, index: int) -> Counter:
     return Counter(f"GPU {index}", lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3)
 
 
-@contextlib.contextmanager
-def watched(meter: Meter, every: float = _POLL_SECONDS) -> Iterator[None]:
+def watched(meter: Meter, every: float = _POLL_SECONDS) -> AbstractContextManager[None]:
     """Look at the counters now and then for the length of the block, so that no wrap is missed."""
-    over = threading.Event()
 
     def look() -> None:
         with contextlib.suppress(NotMeasurableError):  # the last look says so
-            while not over.wait(every):
-                meter.joules()
+            meter.joules()
 
-    thread = threading.Thread(target=look, name="energy", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
+    return periodically(look, every, "energy")
 
 
 def idle_watts(meter: Meter, seconds: float) -> float:

@@ -31,9 +31,9 @@ from benchmarks.speed.statistics import median_interval, trend
 from benchmarks.speed.timing import PartClock, Sampling, unheard
 from core.config.overrides import override
 from core.config.schema import Config
-from core.training.distributed import World
 from core.training.schedule import set_lr
 from core.training.train import TrainingRun
+from core.training.world import World
 
 PARTS = ("data", "forward", "backward", "optimiser")
 

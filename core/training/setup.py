@@ -21,9 +21,9 @@ from core.errors import UserError
 from core.files import read_json, write_json
 from core.model.tevit import TeViT
 from core.training.checkpoint import LoadReport
-from core.training.distributed import World
 from core.training.pretrained import load_pretrained, load_weights
 from core.training.recompute import recompute_activations
+from core.training.world import World
 
 FREE_FIELDS = (
     "inference.",

@@ -37,7 +37,6 @@ from core.training.checkpoint import (
     set_rng_state,
 )
 from core.training.distributed import (
-    World,
     any_rank,
     default_device,
     from_main,
@@ -58,6 +57,7 @@ from core.training.setup import (
     seed_all,
 )
 from core.training.sync_batch_norm import synchronize_batch_norm
+from core.training.world import World
 
 _Batch = tuple[Tensor, list[ClipTargets]]
 Evaluate = Callable[[TeViT, World, Callable[[], bool]], Mapping[str, float | None]]

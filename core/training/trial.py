@@ -18,8 +18,9 @@ from core.data.youtube_vis import load_dataset
 from core.errors import UserError
 from core.model.structures import ClipTargets
 from core.model.tevit import build_model
-from core.training.distributed import World, default_device, world_from_environment
+from core.training.distributed import default_device
 from core.training.setup import check_classes, check_clips, prepare
+from core.training.world import World, world_from_environment
 
 
 def try_step(config: Config, world: World | None = None) -> Size:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+from core.training.world import world_from_environment
 
 REQUEUE_SECONDS = 60
 _REQUEUE = {"slurm": ("scontrol", "requeue")}
@@ -40,29 +42,15 @@ class JobEnvironment:
         executor = environment.get("SUBMITIT_EXECUTOR")
         if executor is None:
             return cls()
-        known = {"slurm": cls._slurm, "local": cls._local}
-        return known[executor](environment) if executor in known else cls(executor)
-
-    @classmethod
-    def _local(cls, environment: Mapping[str, str]) -> JobEnvironment:
-        return cls(
-            scheduler="local",
-            job_id=environment.get("SUBMITIT_LOCAL_JOB_ID"),
-            rank=int(environment.get("SUBMITIT_LOCAL_GLOBALID", 0)),
-            tasks=int(environment.get("SUBMITIT_LOCAL_NTASKS", 1)),
-            local_rank=int(environment.get("SUBMITIT_LOCAL_LOCALID", 0)),
-        )
-
-    @classmethod
-    def _slurm(cls, environment: Mapping[str, str]) -> JobEnvironment:
+        world = world_from_environment(environment)
+        place = cls(executor, None, 0, world.rank, world.size, world.local_rank)
+        if executor not in _REQUEUE:
+            return replace(place, job_id=environment.get("SUBMITIT_LOCAL_JOB_ID"))
         array, index = (environment.get(f"SLURM_ARRAY_{x}_ID") for x in ("JOB", "TASK"))
-        return cls(
-            scheduler="slurm",
+        return replace(
+            place,
             job_id=f"{array}_{index}" if array else environment["SLURM_JOB_ID"],
             restarts=int(environment.get("SLURM_RESTART_COUNT", 0)),
-            rank=int(environment.get("SLURM_PROCID", 0)),
-            tasks=int(environment.get("SLURM_NTASKS", 1)),
-            local_rank=int(environment.get("SLURM_LOCALID", 0)),
             node=environment.get("SLURMD_NODENAME"),
         )
 

@@ -12,14 +12,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from core.files import temporary_name, write_json
+from core.periodic import periodically
 from launch.records.process import is_gone
 
 BEAT_SECONDS = float(os.environ.get("TEVIT_HEARTBEAT", "15"))
@@ -101,26 +102,15 @@ class Lease:
         write_json(self.folder / f"{self.number}.end.json", {"time": time.time(), **record})
 
 
-@contextlib.contextmanager
-def beating(lease: Lease, each: Callable[[bool], None] = lambda held: None) -> Iterator[None]:
+def beating(
+    lease: Lease, each: Callable[[bool], None] = lambda held: None
+) -> AbstractContextManager[None]:
     """While in the block, give signs of life from a thread.
 
     Args:
         each: called after every beat, with whether the lease is still held.
     """
-    over = threading.Event()
-
-    def beat() -> None:
-        while not over.wait(BEAT_SECONDS):
-            each(lease.beat())
-
-    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
+    return periodically(lambda: each(lease.beat()), BEAT_SECONDS, "heartbeat")
 
 
 def stale_after() -> float:

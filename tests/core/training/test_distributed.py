@@ -10,20 +10,17 @@ from torch import nn
 
 from core.errors import UserError
 from core.training.distributed import (
-    World,
     any_rank,
     barrier,
     default_device,
-    first_host,
     from_main,
     gather_objects,
     joined,
     mean_over_ranks,
-    port_of_job,
-    world_from_environment,
     world_size,
 )
 from core.training.sync_batch_norm import SyncBatchNorm2d, synchronize_batch_norm
+from core.training.world import World, first_host, port_of_job, world_from_environment
 
 # --- who am I ------------------------------------------------------------------------------------
 

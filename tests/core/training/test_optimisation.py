@@ -15,10 +15,10 @@ from core.inference.predict import load_model
 from core.model.tevit import build_model
 from core.training.average import WeightAverage
 from core.training.checkpoint import read_file
-from core.training.distributed import World
 from core.training.schedule import make_optimizer, set_lr
 from core.training.setup import prepare
 from core.training.train import TrainingRun, train
+from core.training.world import World
 from tests.core.training.runs import losses, small
 
 RESNET = {"messenger__tokens": 0, "backbone__name": "resnet50"}

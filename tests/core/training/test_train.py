@@ -12,11 +12,11 @@ from core.errors import UserError
 from core.inference.predict import load_model
 from core.model.tevit import build_model
 from core.training.checkpoint import read_file
-from core.training.distributed import World
 from core.training.history import append_history
 from core.training.progress import training_display
 from core.training.setup import check_same_config
 from core.training.train import NonFiniteLossError, TrainingRun, train
+from core.training.world import World
 from tests.conftest import SHARED, need
 from tests.core.training.runs import history, losses, small, start
 

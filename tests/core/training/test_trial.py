@@ -8,8 +8,8 @@ from core.config.overrides import override
 from core.data.clips import ClipDataset
 from core.errors import UserError
 from core.training import trial
-from core.training.distributed import World
 from core.training.trial import try_step
+from core.training.world import World
 
 SMALL = {
     "data.synthetic.videos": 4,
