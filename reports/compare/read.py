@@ -21,6 +21,8 @@ from core.errors import UserError
 from core.files import read_json
 from launch.records.run_folder import RunFolder
 
+SHOWN_VIDEOS = 10
+
 
 @dataclass(frozen=True)
 class Side:
@@ -90,13 +92,10 @@ def read_comparison(
         if not run.predictions.exists():
             raise UserError(f"{run.path}: has no predictions.json yet")
         datasets.append(heldout_videos(run.config()))
-    first, second = (_described(dataset) for dataset in datasets)
-    for what, value in first.items():
-        if value != second[what]:
-            raise UserError(
-                f"{base.name} and {other.name} are scored on different videos: "
-                f"{what} {value} and {second[what]}"
-            )
+    if difference := _difference(*datasets):
+        raise UserError(
+            f"{base.name} and {other.name} are scored on different videos: {difference}"
+        )
     dataset = datasets[0]
     chosen = slicings(dataset)
     names = (base.name, other.name)
@@ -118,10 +117,15 @@ def _side(
     return Side(name, run, findings, diagnose(findings, chosen, resamples), ap)
 
 
-def _described(dataset: VideoDataset) -> dict[str, object]:
-    """What must be the same for two runs to be compared."""
-    return {
-        "dataset": dataset.name,
-        "annotations": str(dataset.annotations_path),
-        "videos": ", ".join(map(str, sorted(dataset.by_id))),
-    }
+def _difference(first: VideoDataset, second: VideoDataset) -> str | None:
+    """What forbids to compare runs that are scored on these; none: nothing."""
+    for what in ("name", "annotations_path"):
+        values = getattr(first, what), getattr(second, what)
+        if values[0] != values[1]:
+            return f"{values[0]} and {values[1]}"
+    ids = first.by_id.keys(), second.by_id.keys()
+    if ids[0] == ids[1]:
+        return None
+    one = sorted(ids[0] ^ ids[1])
+    named = ", ".join(map(str, one[:SHOWN_VIDEOS])) + (", ..." if len(one) > SHOWN_VIDEOS else "")
+    return f"{len(ids[0])} and {len(ids[1])} videos, of which one run alone has videos {named}"
