@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import sys
+from pathlib import Path
 
 import typer
 
@@ -27,7 +28,6 @@ for group in (models, data, training, measuring, diagnosing, grids, code, report
     app.add_typer(group.app)
 
 
-# what the user, or whoever runs the machine, can mend; any other is a fault of the tool
 _OF_THE_MACHINE = {
     errno.EACCES: "ask for the right to it, or choose another place",
     errno.EPERM: "ask for the right to it, or choose another place",
@@ -50,9 +50,30 @@ def main() -> None:
     except UserError as error:
         print(f"tevit: {error}", file=sys.stderr)
         sys.exit(2)
-    except OSError as error:
-        if error.errno not in _OF_THE_MACHINE:
+    except (OSError, RuntimeError) as error:
+        if (said := _said_of_the_machine(error)) is None:
             raise
-        where = error.filename2 or error.filename or "a file"
-        print(f"tevit: {where}: {error.strerror}; {_OF_THE_MACHINE[error.errno]}", file=sys.stderr)
+        print(f"tevit: {said}", file=sys.stderr)
         sys.exit(2)
+
+
+def _said_of_the_machine(error: OSError | RuntimeError) -> str | None:
+    """What the user, or whoever runs the machine, can mend; none: a fault of the tool."""
+    if not isinstance(error, OSError):
+        if "Could not determine home directory" not in str(error):  # pathlib, of ~
+            return None
+        return "no home folder is known here: set HOME, or write paths without ~"
+    if error.errno == errno.ENOENT and _stands_nowhere():
+        return "the current folder is no longer there: cd to one that is"
+    if error.errno not in _OF_THE_MACHINE:
+        return None
+    where = error.filename2 or error.filename or "a file"
+    return f"{where}: {error.strerror}; {_OF_THE_MACHINE[error.errno]}"
+
+
+def _stands_nowhere() -> bool:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return True
+    return False

@@ -158,6 +158,20 @@ def kind_of(path: Path) -> Literal["file", "folder"] | None:
         return None
 
 
+def cache_folder() -> Path:
+    """``$TEVIT_CACHE``, or ``~/.cache/tevit``.
+
+    Raises:
+        UserError: neither is known, as for a user number without a name and a home.
+    """
+    if folder := os.environ.get("TEVIT_CACHE"):
+        return Path(folder)
+    try:
+        return Path.home() / ".cache" / "tevit"
+    except RuntimeError:
+        raise UserError("no home folder is known here: set HOME or TEVIT_CACHE") from None
+
+
 def temporary_name(path: Path) -> Path:
     """A hidden name beside ``path`` that no other process on any host uses."""
     return path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")

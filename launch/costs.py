@@ -5,10 +5,10 @@ Both are counted on shapes alone: half a second a model of any size.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from ablations.cell import Cell
 from ablations.signature import SCHEMA
 from core.config.schema import Config
 from core.errors import UserError
-from core.files import write_json
+from core.files import cache_folder, write_json
 from launch.records import lease
 from launch.records.run_folder import RunFolder
 from launch.records.store import Store
@@ -106,19 +106,20 @@ def _recorded(run: RunFolder) -> Costs | None:
 
 
 def _cache_file(key: str) -> Path:
-    folder = os.environ.get("TEVIT_CACHE") or Path.home() / ".cache" / "tevit"
-    return Path(folder) / "costs" / f"{key}.json"
+    return cache_folder() / "costs" / f"{key}.json"
 
 
 def _cached(key: str) -> Costs | None:
-    record = lease.read_dict(_cache_file(key))
-    return Costs(record.get("parameters"), record.get("multiply_adds")) if record else None
+    with contextlib.suppress(UserError):  # which is said when it is to be kept
+        record = lease.read_dict(_cache_file(key))
+        return Costs(record.get("parameters"), record.get("multiply_adds")) if record else None
+    return None
 
 
 def _keep(key: str, counted: Costs) -> None:
     try:
         write_json(_cache_file(key), asdict(counted))
-    except OSError as error:  # a plan without its cache is slower next time, and as right
+    except (OSError, UserError) as error:  # without it a plan is slower next time, and as right
         logger.warning("multiply-adds are not kept for the next plan: %s", error)
 
 

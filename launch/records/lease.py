@@ -19,11 +19,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.errors import UserError
 from core.files import temporary_name, write_json
 from core.periodic import periodically
 from launch.records.process import is_gone
 
-BEAT_SECONDS = float(os.environ.get("TEVIT_HEARTBEAT", "15"))
+
+def seconds_of_a_beat(text: str) -> float:
+    """What ``TEVIT_HEARTBEAT`` asks for.
+
+    Raises:
+        UserError: it is no positive number.
+    """
+    with contextlib.suppress(ValueError):
+        if 0 < (seconds := float(text)) < float("inf"):
+            return seconds
+    raise UserError(f"environment variable TEVIT_HEARTBEAT={text!r}: expected seconds, such as 15")
+
+
+BEAT_SECONDS = seconds_of_a_beat(os.environ.get("TEVIT_HEARTBEAT", "15"))
 """Seconds between two signs of life of a holder."""
 
 _RACE_SECONDS = 0.05

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 import cli
+from launch import costs
 
 
 def command(monkeypatch, capsys, *arguments):
@@ -50,3 +51,30 @@ def test_a_fault_of_the_tool_stays_a_traceback(monkeypatch, tmp_path):
     )
     with pytest.raises(OSError, match="ours"):
         cli.main()
+
+
+def test_a_current_folder_that_is_gone_is_said(monkeypatch, capsys, tmp_path):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    code, said = command(monkeypatch, capsys, "status", "components")
+    assert (code, said) == (2, "tevit: the current folder is no longer there: cd to one that is\n")
+
+
+@pytest.mark.parametrize("arguments", [("train", "tiny"), ("plan", "~/grid.yaml")])
+def test_without_a_home_what_to_set_is_said(monkeypatch, capsys, tmp_path, arguments):
+    """As in a container whose user number has neither name nor home."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TEVIT_CACHE", raising=False)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    code, said = command(monkeypatch, capsys, *arguments)
+    assert code == 2 and said.strip().count("\n") == 0
+    assert "no home folder is known here: set HOME" in said
+
+
+def test_a_plan_needs_no_cache(monkeypatch, caplog):
+    monkeypatch.delenv("TEVIT_CACHE", raising=False)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    assert costs._cached("0" * 16) is None
+    costs._keep("0" * 16, costs.Costs(1, 2))
+    assert "set HOME or TEVIT_CACHE" in caplog.text

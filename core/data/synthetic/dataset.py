@@ -21,7 +21,6 @@ import fcntl
 import hashlib
 import json
 import logging
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -35,7 +34,7 @@ from core.data.rle import areas_of, boxes_of, encode
 from core.data.synthetic.paint import MaskStack, Painter
 from core.data.synthetic.scene import Scene, class_names, colours_shown, draw_scene, hidden_frames
 from core.errors import UserError
-from core.files import temporary_name, write_json
+from core.files import cache_folder, temporary_name, write_json
 
 GENERATOR_VERSION = 1
 """Rises with every change of what is generated from the same fields; part of a run's signature."""
@@ -45,11 +44,6 @@ _LATER_DIALS = ("blinking", "light")
 ATTEMPTS = 20
 
 log = logging.getLogger(__name__)
-
-
-def cache_folder() -> Path:
-    """``$TEVIT_CACHE``, or ``~/.cache/tevit``."""
-    return Path(os.environ.get("TEVIT_CACHE") or Path.home() / ".cache" / "tevit")
 
 
 def synthetic_folder(config: SyntheticConfig) -> Path:

@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from core.errors import UserError
 from launch.records import lease, process
 
 
@@ -196,3 +197,10 @@ def test_a_claim_is_readable_json(tmp_path):
     lease.acquire(tmp_path, process.myself(job_id="1_2"))
     assert json.loads((tmp_path / "1.json").read_text())["job_id"] == "1_2"
     assert lease.claims(tmp_path / "nothing") == []
+
+
+@pytest.mark.parametrize("text", ["", "abc", "0", "-1", "nan", "inf"])
+def test_a_heartbeat_of_no_time_is_refused(text):
+    assert lease.seconds_of_a_beat("0.2") == 0.2
+    with pytest.raises(UserError, match=f"TEVIT_HEARTBEAT='{text}': expected seconds"):
+        lease.seconds_of_a_beat(text)
