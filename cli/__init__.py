@@ -13,6 +13,7 @@ import typer
 
 from cli import code, data, diagnosing, exporting, grids, measuring, models, reporting, training
 from core.errors import UserError
+from core.memory import keep_freed_memory
 
 app = typer.Typer(
     name="tevit",
@@ -45,6 +46,7 @@ _OF_THE_MACHINE = {
 
 def main() -> None:
     """Run the command line; a user's error is one message and exit status 2."""
+    keep_freed_memory()
     try:
         app()
     except UserError as error:

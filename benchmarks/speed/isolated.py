@@ -29,6 +29,7 @@ from benchmarks.workloads.workload import ClipShape, Workload
 from core.config.overrides import config_from_dict
 from core.errors import UserError
 from core.files import write_json
+from core.memory import keep_freed_memory
 
 PROGRESS = "progress: "
 """Begins a line on standard output that says how far the process is."""
@@ -230,6 +231,7 @@ def _do_training(job: SpeedJob, report: Callable[[str], None]) -> list[dict[str,
 
 def main(job_path: Path, result_path: Path) -> None:
     """What the isolated process runs: every outcome but a bug becomes a result."""
+    keep_freed_memory()
     result: dict[str, Any]
     try:
         result = {"records": do_job(job_from_dict(json.loads(job_path.read_text())), _tell)}

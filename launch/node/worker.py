@@ -16,6 +16,7 @@ import sys
 import time
 from pathlib import Path
 
+from core.memory import keep_freed_memory
 from launch.node import stop
 
 PICKLE_PATIENCE_SECONDS = 3.0
@@ -24,6 +25,7 @@ PICKLE_PATIENCE_SECONDS = 3.0
 def main(arguments: list[str]) -> None:
     """Run the task that the environment names, as submitit's ``_submit`` would."""
     stop.install()
+    keep_freed_memory()
     faulthandler.enable()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     parser = argparse.ArgumentParser(description="Run one task of a batch.")
