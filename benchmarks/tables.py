@@ -2,53 +2,37 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
+from benchmarks.columns import Columns
 from benchmarks.speed.statistics import FEWEST, samples_for_quantile
 
 _Record = dict[str, Any]
 NO_GPU = "measured on a CPU"
 WIDE, UNEVEN = 0.25, 1.5
-FEW_COLUMNS = 2
 
 
-def flops_table(records: Sequence[_Record]) -> Table:
+def flops_table(records: Sequence[_Record]) -> Group:
     """Parameters and multiply-adds a frame, in total and by part, a column a record."""
-    table = Table(title="Multiply-adds (G) a frame; FLOPs are twice as many", box=None)
-    table.add_column("")
-    for record in records:
-        protocol = record["protocol"]
-        shape = f"{protocol['width']}x{protocol['height']}, T={protocol['clip_length']}"
-        heading = f"{_heading(record, len(records))}\n{shape}"
-        table.add_column(heading, justify="right", overflow="fold")
-    parts = list(dict.fromkeys(part for record in records for part in record["by_module"]))
-    _row(table, "parameters (M)", records, lambda r: f"{r['figures']['parameters'] / 1e6:.2f}")
-    _row(table, "total", records, lambda r: f"{r['figures']['total'] / 1e9:.3f}")
-    for part in parts:
-        _row(table, f"  {part}", records, lambda r, p=part: _giga(r["by_module"].get(p)))
+    table = Columns(records, _shape)
+    table.add("parameters (M)", lambda r: f"{r['figures']['parameters'] / 1e6:.2f}")
+    table.add("total", lambda r: f"{r['figures']['total'] / 1e9:.3f}")
+    for part in dict.fromkeys(part for record in records for part in record["by_module"]):
+        table.add(f"  {part}", lambda r, p=part: _giga(r["by_module"].get(p)))
     if any("products" in record["figures"] for record in records):
-        label = "products outside, at most"
-        _row(table, label, records, lambda r: _giga(r["figures"].get("products")))
+        table.add("products outside, at most", lambda r: _giga(r["figures"].get("products")))
     for counter in records[0]["by_counter"]:
-        label = f"by {counter}"
-        _row(table, label, records, lambda r, c=counter: f"{r['by_counter'][c] / 1e9:.3f}")
-    return table
+        table.add(f"by {counter}", lambda r, c=counter: f"{r['by_counter'][c] / 1e9:.3f}")
+    return Group(Text("Multiply-adds (G) a frame; FLOPs are twice as many"), table)
 
 
-def _heading(record: _Record, columns: int) -> str:
-    """The name, a line an override; where columns are many, sections have lines of their own."""
-    lines = record["name"].replace(",", ",\n")
-    return str(lines if columns <= FEW_COLUMNS else re.sub(r"\.(?=[a-z])", ".\n", lines))
-
-
-def _row(table: Table, label: str, records: Sequence[_Record], cell: Callable[..., str]) -> None:
-    table.add_row(label, *(cell(record) for record in records))
+def _shape(record: _Record) -> str:
+    protocol = record["protocol"]
+    return f"{protocol['width']}x{protocol['height']}, T={protocol['clip_length']}"
 
 
 SCOPE_LABELS = {
@@ -63,34 +47,30 @@ def fps_table(records: Sequence[_Record]) -> Group:
 
     The protocol stands above it, and below it whatever makes the figures suspect.
     """
-    table = Table(box=None)
-    table.add_column("")
     mixed = len({_precision(record) for record in records}) > 1
-    for record in records:
-        heading = _heading(record, len(records)) + (f"\n{_precision(record)}" if mixed else "")
-        table.add_column(heading, justify="right", overflow="fold")
+    table = Columns(records, lambda r: _precision(r) if mixed else None)
 
     def row(label: str, cell: Callable[..., str]) -> None:
         """Empty for a record that ran out of memory."""
-        _row(table, label, records, lambda r: "" if r["figures"] is None else cell(r))
+        table.add(label, lambda r: "" if r["figures"] is None else cell(r))
 
     row("parameters (M)", lambda r: f"{r['parameters'] / 1e6:.2f}")
     row("multiply-adds (G) a frame", lambda r: _giga(r["achieved"]["multiply_adds"]))
     if any(record["figures"] is None for record in records):
-        _row(table, "out of memory", records, lambda r: r.get("oom") or "")
+        table.add("out of memory", lambda r: r.get("oom") or "")
     first = records[0]["name"]
     compared = any(first in record.get("ratios", {}) for record in records)
     for scope, label in SCOPE_LABELS.items():
         row(label, lambda r, s=scope: _speed(r["scopes"].get(s)))
         if compared:
-            row("  times the first", lambda r, s=scope: _ratio(r, first, s))
+            row("  times the first", lambda r, s=scope: ratio_cell(r, first, s))
     if any(_p99(record) for record in records if record["figures"] is not None):
         row("p99 of a call (ms)", _p99)
-    row("peak memory (MiB)", _memory)
+    row("peak memory (MiB)", memory_cell)
     if any(_joules(record) for record in records):
         row("joules a frame", _joules)
         row("  idle (W)", lambda r: f"{r['energy']['idle_watts']:.0f}" if _joules(r) else "")
-    row("of the matmul rate", _share)
+    row("of the matmul rate", share_cell)
     return Group(Text(_fps_title(records)), table, Text(_fps_caption(records)))
 
 
@@ -163,7 +143,8 @@ def _p99(record: _Record) -> str:
     return f"{model['p99_ms']:.1f}" if model and model["p99_ms"] is not None else ""
 
 
-def _memory(record: _Record) -> str:
+def memory_cell(record: _Record) -> str:
+    """Peak in MiB: what a GPU's allocator gave, or what the process held."""
     memory = record["memory"] or {}
     used = memory.get("allocated") or memory.get("host_peak")
     return f"{used / 2**20:.0f}" if used else ""
@@ -174,7 +155,8 @@ def _joules(record: _Record) -> str:
     return "" if joules is None else f"{joules:.3g}"
 
 
-def _share(record: _Record) -> str:
+def share_cell(record: _Record) -> str:
+    """Of the matrix-product rate."""
     share = record["figures"]["matmul_share"]
     return f"{share:.0%}" if share is not None else ""
 
@@ -198,7 +180,8 @@ def spread(value: float, low: float | None, high: float | None) -> str:
     return f"{value:.3g} ±{half:.1g}"
 
 
-def _ratio(record: _Record, first: str, scope: str) -> str:
+def ratio_cell(record: _Record, first: str, scope: str) -> str:
+    """How many times as fast as the record of that name, and the interval."""
     if record["name"] == first:
         return "1"
     ratio = record["ratios"].get(first, {}).get(scope)

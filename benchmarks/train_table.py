@@ -7,10 +7,18 @@ from functools import partial
 from typing import Any
 
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
-from benchmarks.tables import NO_GPU, doubt_lines, matmul_rates, spread
+from benchmarks.columns import Columns
+from benchmarks.tables import (
+    NO_GPU,
+    doubt_lines,
+    matmul_rates,
+    memory_cell,
+    ratio_cell,
+    share_cell,
+    spread,
+)
 
 _Record = dict[str, Any]
 
@@ -20,27 +28,24 @@ def train_table(records: Sequence[_Record]) -> Group:
 
     A column a record; below it whatever makes the figures suspect.
     """
-    table = Table(box=None)
-    table.add_column("")
-    for record in records:
-        table.add_column(record["name"], justify="right", overflow="fold")
+    table = Columns(records, lambda _: None)
 
     def row(label: str, cell: Callable[[_Record], str]) -> None:
         """Empty for a record that ran out of memory."""
-        table.add_row(label, *("" if r["figures"] is None else cell(r) for r in records))
+        table.add(label, lambda r: "" if r["figures"] is None else cell(r))
 
     if any(record["figures"] is None for record in records):
-        table.add_row("out of memory", *(record.get("oom") or "" for record in records))
+        table.add("out of memory", lambda r: r.get("oom") or "")
     row("clips x frames a step", lambda r: "{clips} x {clip_length}".format(**r["protocol"]))
     row("frames a second", lambda r: _interval(r["scopes"]["step"], "fps"))
     first = records[0]["name"]
     if any(first in record.get("ratios", {}) for record in records):
-        row("  times the first", lambda r: _ratio(r, first))
+        row("  times the first", lambda r: ratio_cell(r, first, "step"))
     row("a step (ms)", lambda r: f"{r['figures']['step_ms']:.1f}")
     for part in ("data", "forward", "backward", "optimiser"):
         row(f"  {part}", partial(_part, part))
-    row("peak memory (MiB)", _memory)
-    row("of the matmul rate", lambda r: f"{r['figures']['matmul_share']:.0%}")
+    row("peak memory (MiB)", memory_cell)
+    row("of the matmul rate", share_cell)
     return Group(Text(_title(records)), table, Text(_caption(records)))
 
 
@@ -64,16 +69,3 @@ def _interval(values: _Record, name: str) -> str:
 def _part(part: str, record: _Record) -> str:
     value = record["parts"][part]["median_ms"]
     return f"{value:.1f} ({value / record['figures']['step_ms']:.0%})"
-
-
-def _memory(record: _Record) -> str:
-    memory = record["memory"] or {}
-    used = memory.get("allocated") or memory.get("host_peak")
-    return f"{used / 2**20:.0f}" if used else ""
-
-
-def _ratio(record: _Record, first: str) -> str:
-    if record["name"] == first:
-        return "1"
-    ratio = record["ratios"].get(first, {}).get("step")
-    return spread(ratio["ratio"], ratio["low"], ratio["high"]) if ratio else ""

@@ -50,8 +50,8 @@ ELEMENTWISE = _names(
     linalg_vector_norm nms pow prelu reciprocal remainder relu relu6 rms_norm round rsqrt rsub
     sigmoid sign silu sin softmax _softmax _safe_softmax softplus special_expm1 sqrt square std sub
     sum tanh true_divide trunc var var_mean where batch_norm_elemt fmod
-    _thnn_fused_gru_cell xlogy addcmul addcdiv native_dropout rand rand_like randn randn_like normal uniform bernoulli
-    triu_indices tril_indices count_nonzero isclose prod
+    xlogy addcmul addcdiv native_dropout rand rand_like randn randn_like normal uniform bernoulli
+    triu_indices tril_indices count_nonzero isclose prod _thnn_fused_gru_cell
     """
 )
 

@@ -212,3 +212,30 @@ def test_the_title_names_the_precision_only_where_it_is_every_columns():
     lines = text(fps_table([FPS, long_named("bf16")])).splitlines()
     assert "batch 1, masks" in lines[0] and "fp32" not in lines[0]
     assert any(line.split() == ["fp32", "bf16"] for line in lines[1:])
+
+
+NAMES = (
+    "tevit_msgshift", "tevit_msgshift,messenger.tokens=0", "tevit_swin_l",
+    "tevit_r50,head.kind=per_frame,head.classes=80,inference.top_k=100",
+    "mmdet queryinst_r50_fpn_1x_coco", "runs/components-tiny/4f2a9c1be0d7a6f2c9",
+    "tevit_r50,head.kind=relative_attention", "tevit_msgshift,inference.precision=bf16",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("columns", [1, 2, 4, 8])
+@pytest.mark.parametrize(("table", "record"), [(fps_table, FPS), (flops_table, FLOPS)])
+def test_names_and_figures_of_many_columns_are_whole_at_80_letters(table, record, columns):
+    out = io.StringIO()
+    records = [{**record, "name": name} for name in NAMES[:columns]]
+    Console(file=out, width=80).print(table(records))
+    shown = out.getvalue()
+    words = set(shown.split())
+    assert max(map(len, shown.splitlines())) <= 80 and "…" not in shown
+    assert shown.count("161.83") == columns
+    parts = ["tevit_msgshift", "tokens=0", "tevit_swin_l", "kind=per_frame,", "classes=80,",
+             "top_k=100", "queryinst_r50_fpn_1x_coco", "4f2a9c1be0d7a6f2c9",
+             "kind=relative_attention", "precision=bf16"]  # fmt: skip
+    named = " ".join(NAMES[:columns])
+    for part in parts:
+        if part in named.replace("messenger.", "").replace("head.", ""):
+            assert any(word.rstrip(",").endswith(part.rstrip(",")) for word in words), part

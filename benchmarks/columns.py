@@ -1,0 +1,67 @@
+"""A terminal's table with a column a record, readable however many records there are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from rich.console import Console, ConsoleOptions
+from rich.table import Table
+
+_Record = dict[str, Any]
+_GAP = 2
+_FEW = 2
+
+
+class Columns:
+    """A heading a record, and rows of cells; what does not fit beside it stands below.
+
+    So names break between their switches, and where they are many at dots, slashes and blanks, but
+    never within a word, unless one alone is wider than the terminal.
+    """
+
+    def __init__(self, records: Sequence[_Record], below: Callable[[_Record], str | None]) -> None:
+        """Of ``records``; what ``below`` says of one stands under its name."""
+        self.records = records
+        many = len(records) > _FEW
+        self.headings = [_lines(r["name"], many) + _line(below(r)) for r in records]
+        self.rows: list[tuple[str, list[str]]] = []
+
+    def add(self, label: str, cell: Callable[..., str]) -> None:
+        """A row of what ``cell`` makes of each record."""
+        self.rows.append((label, [cell(record) for record in self.records]))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Table | str]:
+        """One table below the other, each with as many records as fit."""
+        labels = max((len(label) for label, _ in self.rows), default=0)
+        room = options.max_width - labels - _GAP
+        block: list[int] = []
+        for k in range(len(self.records)):
+            if block and sum(map(self._width, [*block, k])) > room:
+                yield from (self._block(block), "")
+                block = []
+            block.append(k)
+        yield self._block(block)
+
+    def _width(self, k: int) -> int:
+        texts = [*self.headings[k].split("\n"), *(cells[k] for _, cells in self.rows)]
+        return max(map(len, texts)) + _GAP
+
+    def _block(self, which: Sequence[int]) -> Table:
+        table = Table(box=None)
+        table.add_column("", overflow="fold")
+        for k in which:
+            table.add_column(self.headings[k], justify="right", overflow="fold")
+        for label, cells in self.rows:
+            table.add_row(label, *(cells[k] for k in which))
+        return table
+
+
+def _lines(name: str, many: bool) -> str:
+    lines = name.replace(",", ",\n")
+    return re.sub(r"(\.(?=[a-z])|/)", r"\1\n", lines).replace(" ", "\n") if many else lines
+
+
+def _line(text: str | None) -> str:
+    return f"\n{text}" if text else ""
