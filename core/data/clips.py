@@ -120,7 +120,9 @@ class ClipDataset(Dataset[Sample]):
         """Frames as views of them show it, and what is left of the instances."""
         source = (video.height, video.width)
         tracks = _tracks_shown(self.dataset, video, indices)
-        sources = [_source_masks(tracks, video, index) for index in indices]
+        # once, of a frame that comes several times
+        shown = {index: _source_masks(tracks, video, index) for index in set(indices)}
+        sources = [shown[index] for index in indices]
         for _ in range(TRIES):
             views = draw_views(source, box, len(indices), self.data.augment, moved, rng)
             masks = [view_masks(m, view) for m, view in zip(sources, views, strict=True)]
@@ -152,8 +154,9 @@ class ClipDataset(Dataset[Sample]):
         masks: Sequence[npt.NDArray[np.bool_]],
     ) -> Sample:
         """Levels and targets of viewed frames; boxes are those around what the masks show."""
+        read = {index: _frame(video, index) for index in set(indices)}
         frames = torch.stack(
-            [view_frame(_frame(video, t), view) for t, view in zip(indices, views, strict=True)]
+            [view_frame(read[t], view) for t, view in zip(indices, views, strict=True)]
         )
         shown = torch.from_numpy(np.stack(masks))
         boxes = boxes_around(shown)

@@ -6,15 +6,17 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision.transforms import functional
 
 from core.config.overrides import ConfigError
 from core.config.presets import preset
 from core.config.schema import AugmentConfig, DataConfig
+from core.data.augment.colour import turned_hue
 from core.data.augment.view import boxes_around, draw_views, placed, view_frame, view_masks, whole
 from core.data.clips import ClipDataset, pick_frames
 from core.data.loader import make_loader
 from core.data.rle import decode
-from core.data.transforms import MEAN, STD, resize_frame
+from core.data.transforms import MEAN, STD, read_frame, resize_frame
 from core.data.youtube_vis import load_folder
 from tests.core.data.folders import square, track_entry, video_entry, write_folder
 
@@ -139,6 +141,26 @@ def test_photometric_changes_levels_alone_and_alike_in_all_frames(dataset):
         assert (spread < 25).all()
     assert changed >= 5
     assert all(levels(lit[k][0]).max() <= 255.5 for k in range(6))
+
+
+@pytest.mark.parametrize("turn", [-0.05, 0.03, 0.5])
+def test_hues_turn_as_torchvision_turns_them(turn):
+    frames = torch.rand(2, 3, 9, 40)
+    frames[0, :, :3] = frames[0, :1, :3]  # grey
+    frames[0, 1, 3:6] = frames[0, 0, 3:6]  # two channels alike
+    frames[1, :, 0], frames[1, 0, 1], frames[1, 2, 2] = 0, 1, 1
+    found = turned_hue(frames, turn)
+    torch.testing.assert_close(found, functional.adjust_hue(frames, turn), atol=5e-6, rtol=0)
+    assert (found - frames).abs().max() > 0.1
+
+
+def test_a_pseudo_clip_reads_its_frame_once(dataset, monkeypatch):
+    read = []
+    monkeypatch.setattr(
+        "core.data.clips.read_frame", lambda path: read.append(path) or read_frame(path)
+    )
+    frames, _ = ClipDataset(dataset, switched(pseudo_clips="all"), seed=0)[0]
+    assert len(frames) == 3 and len(read) == 1
 
 
 def test_reversed_clips_run_backwards(dataset):
