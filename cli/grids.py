@@ -76,6 +76,7 @@ def plan_grid(
     from launch.plan_table import plan_table
     from launch.price.price import price_of
     from launch.probe import probe_of
+    from launch.rounds import rounds_text
     from launch.submit.plan import plan_launch
 
     console, cells = Console(), asked.grid.all_cells
@@ -102,13 +103,8 @@ def plan_grid(
 
         for text in inherited(cells):
             console.print(text, soft_wrap=True, highlight=False)
-    if limits := asked.grid.limits:
-        console.print(
-            f"launch --until-decided: up to {limits.most} seeds for cells whose difference is not "
-            f"settled to within {limits.until:g} AP",
-            soft_wrap=True,
-            highlight=False,
-        )
+    if asked.grid.limits is not None:
+        console.print(rounds_text(asked.grid), soft_wrap=True, highlight=False)
     for alias in asked.grid.aliases:
         console.print(f"the {asked.grid.design} design cannot tell apart: {alias}")
 

@@ -73,6 +73,18 @@ def comparison(grid: Grid) -> _Comparison:
     return _Comparison(grid, grid.limits, found[0])
 
 
+def rounds_text(grid: Grid) -> str:
+    """What ``launch --until-decided`` would do with a grid that limits its seeds."""
+    try:
+        limits = comparison(grid).limits
+    except UserError as error:
+        return f"! launch --until-decided is not possible: {error}"
+    return (
+        f"launch --until-decided: up to {limits.most} seeds for cells whose difference is not "
+        f"settled to within {limits.until:g} AP"
+    )
+
+
 def standing(store: Store, asked: _Comparison, stuck: Sequence[str] = ()) -> Rounds:
     """Where the comparison stands by the AP of the runs on disk.
 

@@ -16,6 +16,7 @@ from launch.executors import inline
 from launch.rounds import (
     comparison,
     next_round,
+    rounds_text,
     standing,
     until_decided,
     with_earlier_rounds,
@@ -35,6 +36,17 @@ def grid(**keys):
         "table": {"baseline": {"head.queries": 5}},
     }
     return build_grid({**data, **keys}, name="q")
+
+
+def test_a_plan_says_what_rounds_of_seeds_would_do_or_lack():
+    assert rounds_text(grid()) == (
+        "launch --until-decided: up to 6 seeds for cells whose difference is not settled to within "
+        "1 AP"
+    )
+    lacks = rounds_text(grid(table={"title": "No baseline."}))
+    assert lacks.startswith(
+        "! launch --until-decided is not possible: q: whether a cell is decided"
+    )
 
 
 class Runner:
