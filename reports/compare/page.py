@@ -47,7 +47,13 @@ def make_comparison(comparison: Comparison, clips: int = CLIPS) -> str:
         tag(
             "main",
             tag("section", tag("h2", "Figures"), _summary(comparison), id="figures"),
-            tag("section", tag("h2", "Videos"), _filters(comparison), _table(comparison, order), id="videos"),
+            tag(
+                "section",
+                tag("h2", "Videos"),
+                _filters(comparison),
+                _table(comparison, order),
+                id="videos",
+            ),
             tag("section", tag("h2", "Tracks"), _legend(notes), *videos, id="tracks"),
         ),
         _footer(comparison),
