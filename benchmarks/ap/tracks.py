@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from core.data.dataset import Track, Video
-from core.data.results import entry_name
+from core.data.results import mask_fault
 from core.data.rle import coco, mask_areas
 
 AREAS = {
@@ -126,7 +126,8 @@ def _predicted(task: VideoTask) -> Tracks | list[str]:
     try:
         areas = _pixels(masks, task.video)
     except ValueError:
-        return _faults(task)
+        found = (mask_fault(index, entry, task.video) for index, entry in task.predictions)
+        return [fault for fault in found if fault]
     return Tracks(
         masks=masks,
         areas=areas,
@@ -155,14 +156,3 @@ def _pixels(masks: Sequence[Sequence[Any]], video: Video) -> Ints:
     """(N, T) pixels of N tracks' masks, all checked at once."""
     flat = [mask for of_track in masks for mask in of_track]
     return mask_areas(flat, video.height, video.width).reshape(len(masks), video.length)
-
-
-def _faults(task: VideoTask) -> list[str]:
-    """What is wrong with the predicted masks, by entry."""
-    faults = []
-    for index, entry in task.predictions:
-        try:
-            mask_areas(entry["segmentations"], task.video.height, task.video.width)
-        except ValueError as error:
-            faults.append(f"{entry_name(index, entry)}: {error}")
-    return faults

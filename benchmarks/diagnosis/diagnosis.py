@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -83,19 +84,9 @@ def diagnose(
         seed: of the resamples.
         blocks: the others that are wanted.
     """
-    videos, matches = findings.ap.videos, findings.ap.matches
-    computes: dict[str, Compute] = {}
-    if "errors" in blocks:  # the longest ones come first
-        kinds = [kind for kind in KINDS if findings.errors.occurs(kind)]
-        computes |= {f"AP without {kind}": _mended(findings.errors, kind) for kind in kinds}
-        computes["AP as it is"] = _mended(findings.errors, None)
-    computes |= {slicing.name: _of_slices(findings, slicing) for slicing in slicings}
-    if "AP" in blocks:
-        computes["AP"] = ap_figures(matches)
-    if "tracking" in blocks:
-        computes["tracking"] = lambda weights: tracking_of(findings, weights)[0]
-    draws = draw_videos(videos, resamples, seed)
-    found = resample(list(computes.values()), draws, workers_for(matches))
+    computes = _computes(findings, slicings, blocks)
+    draws = draw_videos(findings.ap.videos, resamples, seed)
+    found = resample(list(computes.values()), draws, workers_for(findings.ap.matches))
     values = dict(zip(computes, found, strict=True))
     for slicing in slicings:
         for label in slicing.of_one_video(findings.dataset):
@@ -105,16 +96,33 @@ def diagnose(
     if "tracking" in blocks:
         columns |= tracking_of(findings)[2]
     if "errors" in blocks:
-        before = values["AP as it is"]["AP"]
-        after = {k: values.get(f"AP without {k}", {"AP": before})["AP"] for k in KINDS}
+        before = values["errors", None]["AP"]
+        after = {k: values.get(("errors", k), {"AP": before})["AP"] for k in KINDS}
         columns |= {"AP": before} | {f"lost to {k}": ap - before for k, ap in after.items()}
         values["errors"] = {kind: mean_of(ap - before) for kind, ap in after.items()}
     named = [block for block in _BLOCKS if block in blocks] + [s.name for s in slicings]
+    drawn = partial(of_values, seed=seed, videos=findings.ap.videos, counts=_COUNTS)
     return Diagnosis(
-        {name: of_values(values[name], seed=seed, videos=videos, counts=_COUNTS) for name in named},
+        {name: drawn(values[name]) for name in named},
         _of_classes(findings, columns),
         {slicing.name: slicing.told(findings.dataset) for slicing in slicings},
     )
+
+
+def _computes(
+    findings: DatasetFindings, slicings: Sequence[Slicing], blocks: Sequence[str]
+) -> dict[Any, Compute]:
+    """What gives each block's figures; the AP of a kind of error, mended, has a key of its own."""
+    computes: dict[Any, Compute] = {}
+    if "errors" in blocks:  # the longest ones come first
+        kinds = (None, *filter(findings.errors.occurs, KINDS))
+        computes |= {("errors", kind): _mended(findings.errors, kind) for kind in kinds}
+    computes |= {slicing.name: _of_slices(findings, slicing) for slicing in slicings}
+    if "AP" in blocks:
+        computes["AP"] = ap_figures(findings.ap.matches)
+    if "tracking" in blocks:
+        computes["tracking"] = lambda weights: tracking_of(findings, weights)[0]
+    return computes
 
 
 def tracking_of(

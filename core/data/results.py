@@ -39,14 +39,20 @@ def entry_faults(results: Any, dataset: VideoDataset) -> list[str]:
 
 def mask_faults(results: Sequence[Mapping[str, Any]], dataset: VideoDataset) -> list[str]:
     """Everything wrong with the masks of results that have no :func:`entry_faults`."""
-    faults = []
-    for index, entry in enumerate(results):
-        video = dataset.by_id[entry["video_id"]]
-        try:
-            mask_areas(entry["segmentations"], video.height, video.width)
-        except ValueError as error:
-            faults.append(f"{entry_name(index, entry)}: {error}")
-    return faults
+    found = (
+        mask_fault(index, entry, dataset.by_id[entry["video_id"]])
+        for index, entry in enumerate(results)
+    )
+    return [fault for fault in found if fault]
+
+
+def mask_fault(index: int, entry: Mapping[str, Any], video: Video) -> str | None:
+    """What is wrong with the masks of one result of a video; none: nothing."""
+    try:
+        mask_areas(entry["segmentations"], video.height, video.width)
+    except ValueError as error:
+        return f"{entry_name(index, entry)}: {error}"
+    return None
 
 
 def entry_name(index: int, entry: Any) -> str:

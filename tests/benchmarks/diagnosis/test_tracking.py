@@ -180,6 +180,7 @@ def test_resampled_videos_are_datasets_with_copies():
             np.testing.assert_allclose(one[name], other[name])
 
 
-def test_a_least_score_that_is_no_number_is_refused():
-    with pytest.raises(UserError, match="the least score of a track is a number, not nan"):
-        HardTracks(float("nan"))
+@pytest.mark.parametrize("score", [float("nan"), 30, -0.1])
+def test_a_least_score_that_is_no_share_is_refused(score):
+    with pytest.raises(UserError, match=f"least score of a track lies between .*, not {score:g}"):
+        HardTracks(score)
