@@ -1,7 +1,8 @@
-"""Energy by counters: files as the kernel makes them, NVML's calls by their names, no estimates."""
+"""Energy by counters: files as the kernel makes them, NVML's own module, no estimates."""
 
 from __future__ import annotations
 
+import ctypes
 import sys
 import time
 import types
@@ -108,48 +109,64 @@ def test_where_energy_cannot_be_measured_the_record_says_why(monkeypatch):
     assert energy_of(lambda: None, 1, CPU) == {"why_not": "no counters"}
 
 
+class Driver:
+    """The C functions of a driver with two GPUs, which NVML's real module calls."""
+
+    def __init__(self, codes):
+        self.millijoules = {b"GPU-a": 5_000, b"GPU-b": 1_000}
+        self.codes, self.init, self.energy = codes, codes.NVML_SUCCESS, codes.NVML_SUCCESS
+
+    def nvmlInitWithFlags(self, flags):
+        return self.init
+
+    def nvmlDeviceGetHandleByUUID(self, uuid, out):
+        if uuid.value not in self.millijoules:
+            return self.codes.NVML_ERROR_NOT_FOUND
+        place = list(self.millijoules).index(uuid.value) + 1
+        ctypes.cast(out, ctypes.POINTER(ctypes.c_void_p))[0] = place
+        return self.codes.NVML_SUCCESS
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, handle, out):
+        place = ctypes.cast(handle, ctypes.c_void_p).value - 1
+        out._obj.value = list(self.millijoules.values())[place]
+        return self.energy
+
+
 @pytest.fixture
 def nvml(monkeypatch):
-    """A driver with two GPUs behind the calls that the real module has."""
-    import pynvml as real
+    """NVML's own Python module, above the functions of a driver that is not there."""
+    import pynvml
 
-    now = {"GPU-a": 5_000.0, "GPU-b": 1_000.0}
-    fake = types.ModuleType("pynvml")
-    fake.NVMLError = real.NVMLError
-    fake.nvmlInit = lambda: None
-    fake.nvmlDeviceGetHandleByUUID = lambda uuid: uuid
-    fake.nvmlDeviceGetTotalEnergyConsumption = lambda handle: now[handle]
-    assert all(hasattr(real, name) for name in vars(fake) if name.startswith(("nvml", "NVML")))
-    monkeypatch.setitem(sys.modules, "pynvml", fake)
+    driver = Driver(pynvml)
+    monkeypatch.setattr(pynvml, "nvmlLib", driver)
+    monkeypatch.setattr(pynvml, "_LoadNvmlLibrary", lambda: None)
+    monkeypatch.setattr(pynvml, "_nvmlGetFunctionPointer_cache", {})
     monkeypatch.setattr(
-        torch.cuda, "get_device_properties", lambda k: types.SimpleNamespace(uuid="ab"[k])
+        torch.cuda, "get_device_properties", lambda k: types.SimpleNamespace(uuid="abc"[k])
     )
-    fake.now, fake.real = now, real
-    return fake
+    return driver
 
 
 def test_gpus_are_counted_by_nvml_in_millijoules(nvml):
     one, both = make_meter(GPU), make_meter(GPU, 2)
     second = make_meter(torch.device("cuda:1"), 2)
-    nvml.now.update({"GPU-a": 6_500.0, "GPU-b": 1_250.0})
+    nvml.millijoules.update({b"GPU-a": 6_500, b"GPU-b": 1_250})
     assert (one.joules(), both.joules(), second.joules()) == (1.5, 1.75, 0.25)
     assert both.name == "NVML: GPU 0, GPU 1"
 
 
 def test_a_gpu_that_does_not_count_or_a_driver_set_back_is_said(nvml):
     meter = make_meter(GPU)
-    nvml.now["GPU-a"] = 0.0
+    nvml.millijoules[b"GPU-a"] = 0
     with pytest.raises(NotMeasurableError, match="counter of GPU 0 was set back"):
         meter.joules()
-
-    def refuse(handle):
-        raise nvml.real.NVMLError(nvml.real.NVML_ERROR_NOT_SUPPORTED)
-
-    nvml.nvmlDeviceGetTotalEnergyConsumption = refuse
+    nvml.energy = nvml.codes.NVML_ERROR_NOT_SUPPORTED  # before Volta
     with pytest.raises(NotMeasurableError, match="GPU 0 cannot be read: Not Supported"):
         make_meter(GPU)
-    nvml.nvmlInit = lambda: refuse(None)
-    with pytest.raises(NotMeasurableError, match="NVML: Not Supported"):
+    with pytest.raises(NotMeasurableError, match="NVML: Not Found"):
+        make_meter(torch.device("cuda:2"))
+    nvml.init = nvml.codes.NVML_ERROR_DRIVER_NOT_LOADED
+    with pytest.raises(NotMeasurableError, match="NVML: Driver Not Loaded"):
         make_meter(GPU)
 
 
