@@ -72,7 +72,8 @@ def test_gpus_of_other_nodes_are_not_left_out_in_silence(make_run, monkeypatch):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     monkeypatch.setattr("torch.cuda.reset_peak_memory_stats", lambda: None)
     monkeypatch.setattr("torch.cuda.max_memory_reserved", lambda: 7)
-    for name, value in (("EXECUTOR", "local"), ("LOCAL_JOB_ID", "1"), ("LOCAL_NTASKS", "4")):
+    place = {"EXECUTOR": "local", "LOCAL_JOB_ID": "1", "LOCAL_NTASKS": "4"}
+    for name, value in {**place, "LOCAL_GLOBALID": "0", "LOCAL_LOCALID": "0"}.items():
         monkeypatch.setenv(f"SUBMITIT_{name}", value)
     run = make_run()
     with metered(run):
