@@ -6,7 +6,7 @@ seconds): a cell that starts, or gives a sign of life, sees it and stops.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from core.errors import UserError
@@ -38,11 +38,7 @@ def hold(store: Store, cells: Sequence[ManifestCell], *, release: bool) -> list[
     """
     found = survey(store, {c.signature: c.measure for c in cells}, record=True).cells
     queued = [c for c in cells if found[c.signature].state.name == "queued"]
-    told: dict[str, list[CellStatus]] = {}
-    for signature in dict.fromkeys(c.signature for c in queued):
-        status = found[signature]
-        told.setdefault(status.batch.executor if status.batch else "", []).append(status)
-    for name, statuses in told.items():
+    for name, statuses in _by_executor(found, queued).items():
         if name not in EXECUTORS:
             raise UserError(
                 f"submitted by the executor {name or 'unknown'}, which is not known here"
@@ -66,14 +62,21 @@ def cancel(store: Store, cells: Sequence[ManifestCell]) -> Cancelled:
             store.run(cell.signature).mark_cancelled()
     except OSError as error:
         raise UserError(f"the store {store.root} cannot be written: {error}") from error
-    told: dict[str, list[CellStatus]] = {}
-    for cell in active:
-        status = found.cells[cell.signature]
-        told.setdefault(status.batch.executor if status.batch else "", []).append(status)
     problems = []
-    for name, statuses in told.items():
+    for name, statuses in _by_executor(found.cells, active).items():
         try:
             EXECUTORS.get(name, Executor()).cancel(Journal(store), statuses)
         except SubmissionError as error:
             problems.append(str(error))
     return Cancelled(active, "; ".join(problems) or None)
+
+
+def _by_executor(
+    found: Mapping[str, CellStatus], cells: Iterable[ManifestCell]
+) -> dict[str, list[CellStatus]]:
+    """Name of the executor, "" where it is not known, to the runs of ``cells``, each once."""
+    groups: dict[str, list[CellStatus]] = {}
+    for signature in dict.fromkeys(cell.signature for cell in cells):
+        batch = found[signature].batch
+        groups.setdefault(batch.executor if batch else "", []).append(found[signature])
+    return groups

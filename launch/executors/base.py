@@ -19,7 +19,7 @@ from ablations.cell import Cell
 from core.errors import UserError
 from launch.code.snapshot import start_command
 from launch.executors.profile import DEFAULT, Profile, load_profile
-from launch.node.task import RUN_CELL, CellTask, task_of_batch
+from launch.node.task import RUN_CELL
 from launch.records.journal import Batch, Journal
 from launch.records.process import is_gone, myself
 from launch.records.run_folder import RunFolder, RunState
@@ -398,24 +398,6 @@ def worker_command(
     python = shlex.quote(sys.executable) if python is None else python
     start = start_command(journal.store, batch.code(index), "launch.node.worker")
     return f"{python} -u {shlex.join([*start, '--batch', str(journal.file(batch))])}"
-
-
-def tasks_of(journal: Journal, batch: Batch) -> list[CellTask]:
-    """The tasks of a batch, in order."""
-    first = task_of_batch(journal.file(batch), 0)
-    runs = journal.store.runs
-    return [
-        CellTask(
-            str(runs / s),
-            batch.id,
-            k,
-            first.function,
-            first.patience,
-            first.minutes,
-            batch.code(k),
-        )
-        for k, s in enumerate(batch.signatures)
-    ]
 
 
 def check_path(store: Store) -> None:

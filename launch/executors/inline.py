@@ -6,9 +6,10 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
-from launch.executors.base import BatchPlan, Share, Target, tasks_of
+from launch.executors.base import BatchPlan, Share, Target
 from launch.executors.local import OnThisMachine, lease_folder, visible_gpus
 from launch.node import stop
+from launch.node.task import tasks_of
 from launch.records import lease
 from launch.records.journal import Batch, Journal
 from launch.records.process import myself
@@ -50,7 +51,7 @@ class Inline(OnThisMachine):
         claim = lease.acquire(lease_folder(journal, batch.id), myself())
         try:
             with lease.beating(claim), stop.interrupt_stops():
-                for name, task in zip(batch.names, tasks_of(journal, batch), strict=True):
+                for name, task in zip(batch.names, tasks_of(journal.file(batch)), strict=True):
                     try:
                         outcome = task()
                     except Exception as error:

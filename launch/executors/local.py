@@ -32,13 +32,12 @@ from launch.executors.base import (
     check_path,
     check_shares,
     nothing_to_wait_for,
-    tasks_of,
     worker_command,
 )
 from launch.executors.profile import Profile, load_profile, make_profile
 from launch.node import stop
 from launch.node.elsewhere import Elsewhere
-from launch.node.task import CellTask
+from launch.node.task import CellTask, tasks_of
 from launch.records import lease
 from launch.records.journal import Batch, Journal
 from launch.records.process import myself
@@ -189,7 +188,7 @@ def dispatch(journal: Journal, batch: Batch, *, poll: float = _POLL_SECONDS) -> 
     with lease.beating(claim):
         dealt = batch.parameters["gpus"]
         lanes = [_lane(journal, batch, gpus, cpu_threads(len(dealt))) for gpus in dealt]
-        own = tasks_of(journal, batch)
+        own = tasks_of(journal.file(batch))
         elsewhere = Elsewhere(journal.file(batch), lambda task: _waits(journal, task))
         tasks = [*own]
         while (lane := _next_lane(lanes, signals, poll)) is not None:

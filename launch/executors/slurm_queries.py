@@ -12,7 +12,7 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 
-from launch.executors.base import Job
+from launch.executors.base import Job, SubmissionError
 from launch.records.journal import JOB_PREFIX
 
 TIMEOUT_SECONDS = 60.0
@@ -63,7 +63,7 @@ _USUAL = ("", "None", "Priority", "Resources", "Dependency", "BeginTime", "JobAr
 _ID = re.compile(r"(\d+)(?:_(?:(\d+)|\[([\d,\-]+)(?:%\d+)?\]))?")
 
 
-class SlurmError(Exception):
+class SlurmError(SubmissionError):
     """A command of SLURM is missing, failed or did not answer."""
 
 

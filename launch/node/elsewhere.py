@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from core.errors import UserError
-from launch.node.task import CellTask, task_of_batch
+from launch.node.task import CellTask, tasks_of
 from launch.records import lease
 from launch.records.journal import Batch, Journal
 from launch.records.run_folder import RunFolder
@@ -36,7 +36,7 @@ class Elsewhere:
         """
         self._journal, self._waits = Journal(Store(batch_file.parents[2])), waits
         self._own = self._journal.read(batch_file.stem)
-        self._task = replace(task_of_batch(batch_file, 0), packed=bool(self._own.pack))
+        self._task = tasks_of(batch_file)[0]
         self._others: dict[str, Batch] = {}
         self._tried: set[tuple[str, int]] = set()
         self._found, self._looked = self._waiting(), -math.inf

@@ -20,7 +20,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -33,7 +33,7 @@ from launch.node.task import (
     RUN_CELL,
     VERDICT_SECONDS,
     CellTask,
-    task_of_batch,
+    tasks_of,
     warning_means,
 )
 from launch.records import failures, lease
@@ -74,7 +74,7 @@ def job_of_batch(batch_file: Path, index: int) -> CellTask | PackTask:
     """What the ``index``-th job of a batch runs: a cell, or a worker for several."""
     if read_json(batch_file).get("pack"):
         return PackTask(str(batch_file), index)
-    return task_of_batch(batch_file, index)
+    return tasks_of(batch_file)[index]
 
 
 @dataclass
@@ -90,12 +90,7 @@ class _Worker:
     def work(self) -> str:
         record = read_json(self.batch_file)
         share, self.width = record["pack"]["cells"], record["pack"]["side_by_side"]
-        first, signatures = task_of_batch(self.batch_file, 0), record["signatures"]
-        runs = Path(first.folder).parent
-        every = [
-            replace(first, folder=str(runs / signature), index=k, packed=True)
-            for k, signature in enumerate(signatures)
-        ]
+        every = tasks_of(self.batch_file)
         self.tasks = [*every[self.index * share :], *every[: self.index * share]]
         self.where, self.started = JobEnvironment.detect(), time.monotonic()
         self.limit = memory_limit()

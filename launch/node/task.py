@@ -89,20 +89,16 @@ class CellTask:
         return DelayedSubmission(self)
 
 
-def task_of_batch(batch_file: Path, index: int) -> CellTask:
-    """The task of one cell, from the batch's record ``<root>/launch/batches/<id>.json``."""
+def tasks_of(batch_file: Path) -> list[CellTask]:
+    """The tasks of a batch, in order, from its record ``<root>/launch/batches/<id>.json``."""
     record = read_json(batch_file)
-    signature = record["signatures"][index]
-    folder = batch_file.parents[2] / "runs" / signature
-    codes = record.get("codes") or {}
-    return CellTask(
-        str(folder),
-        record["id"],
-        index,
-        record["function"],
-        code=codes[index] if codes else None,
-        **record.get("settings", {}),
-    )
+    codes = record.get("codes") or [None] * len(record["signatures"])
+    common = {"packed": bool(record.get("pack")), **record.get("settings", {})}
+    runs, function = batch_file.parents[2] / "runs", record["function"]
+    return [
+        CellTask(str(runs / signature), record["id"], k, function, code=code, **common)
+        for k, (signature, code) in enumerate(zip(record["signatures"], codes, strict=True))
+    ]
 
 
 def resolve(function: str) -> CellFunction:

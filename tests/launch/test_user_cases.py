@@ -28,9 +28,9 @@ from launch.executors.base import NoRoomError, SubmissionError, Target
 from launch.executors.inline import Inline
 from launch.executors.local import Local
 from launch.executors.profile import ProfileError, make_profile
-from launch.executors.slurm import slurm_parameters
+from launch.executors.slurm_options import slurm_parameters
 from launch.node.provenance import different_code, write_provenance
-from launch.node.task import CellTask, resolve, task_of_batch
+from launch.node.task import CellTask, resolve, tasks_of
 from launch.plan_table import plan_table
 from launch.price.price import Price
 from launch.records.journal import Journal
@@ -424,7 +424,7 @@ def test_a_batch_of_before_the_wings_is_read_and_its_function_found(store, make_
     run = make_run(grid.cells[0].signature)
     path = old_batch(store, run.signature)
     assert Journal(store).read(OLD_BATCH["id"]).executor == "slurm"
-    assert resolve(task_of_batch(path, 0).function) is run_cell
+    assert resolve(tasks_of(path)[0].function) is run_cell
     assert CellTask("f", "b", 0).function == OLD_BATCH["function"]  # and it is still written so
 
 

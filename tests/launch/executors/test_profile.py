@@ -18,7 +18,8 @@ from launch.executors.profile import (
     minutes,
     shipped_profiles,
 )
-from launch.executors.slurm import Slurm, slurm_parameters, task_settings
+from launch.executors.slurm import Slurm
+from launch.executors.slurm_options import slurm_parameters, task_settings
 from launch.submit.plan import plan_launch
 from launch.submit.retry import RetryRules
 

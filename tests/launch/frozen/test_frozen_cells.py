@@ -13,10 +13,11 @@ from toy_grids import TOY, slurm_target, toy_grid
 
 from core.errors import UserError
 from launch.code.snapshot import freeze
-from launch.executors.base import Target, tasks_of
+from launch.executors.base import Target
 from launch.executors.profile import make_profile
 from launch.executors.table import find_executor
 from launch.node import task
+from launch.node.task import tasks_of
 from launch.records import lease
 from launch.records.journal import Journal
 from launch.records.process import myself
@@ -162,7 +163,7 @@ def test_a_wheel_that_was_replaced_since_the_launch_does_not_run(store, toys, si
     assert "1.0-aaa, in whose place 1.1-bbb was installed since: launch again" in outcome
     assert run.state().name == "failed" and not run.history.exists()
     monkeypatch.setattr(task, "code_identity", lambda: {"id": "1.0-aaa", "kind": "installed"})
-    (again,) = tasks_of(Journal(store), batch)
+    (again,) = tasks_of(Journal(store).file(batch))
     assert again() == "done"
 
 

@@ -328,7 +328,7 @@ def test_the_batch_record_is_enough_to_make_a_task(store):
 
     batch = Batch("b7", "g", "slurm", ("s0", "s1"), ("a", "b"), TOY, settings={"patience": 5.0})
     Journal(store).begin(batch)
-    made = task.task_of_batch(Journal(store).folder / "b7.json", 1)
+    made = task.tasks_of(Journal(store).folder / "b7.json")[1]
     assert made == CellTask(str(store.run("s1").path), "b7", 1, TOY, 5.0)
     assert Path(made.folder).name == "s1"
 

@@ -15,7 +15,7 @@ from launch.costs import Costs
 from launch.executors.base import BatchPlan, Share, Target
 from launch.executors.local import Local
 from launch.executors.profile import make_profile
-from launch.executors.slurm import slurm_parameters
+from launch.executors.slurm_options import slurm_parameters
 from launch.executors.table import EXECUTORS
 from launch.price.observed import observe
 from launch.price.price import Budget, parse_budget, price_of
