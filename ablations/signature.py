@@ -88,17 +88,8 @@ def training_signature(config: Config, start: str | None = None) -> str:
     return signature(trained, start)
 
 
-def canonical(config: Config) -> dict[str, Any]:
-    """What the signature is made of, as plain values.
-
-    Files (weights, annotations, a split) stand by what they hold, not by their path.
-    """
-    sections = {name: effective(getattr(config, name)) for name in SECTIONS}
-    return {**sections, "schema": SCHEMA, "seed": config.seed, **_files(config)}
-
-
 def _files(config: Config) -> dict[str, Any]:
-    """What files and folders hold; looked at each time, since they can change."""
+    """What files and folders hold, not where they are; looked at each time, as they can change."""
     return {
         "pretrained": file_identity(config.backbone.pretrained),
         "init": file_identity(config.train.init),

@@ -37,6 +37,25 @@ def shared() -> Path:
     return need(SHARED)
 
 
+@pytest.fixture(scope="module")
+def one_thread():
+    """The bits of a sum depend on how many threads share it."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def own_cache(tmp_path_factory):
+    """Generated videos lie in a folder of these tests alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TEVIT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     """Under TEVIT_NO_SKIP=1 (CI) a skipped test fails, unless it needs a GPU or mmdet."""

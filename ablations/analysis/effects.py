@@ -156,32 +156,23 @@ def effects(
     ]
 
 
-def effect_sentence(
-    effect: Effect,
-    name: str | None = None,
-    *,
-    delta: float = 1.0,
-    unit: str = "AP",
-    decimals: int = 1,
-) -> str:
+def effect_sentence(effect: Effect, name: str | None = None, *, delta: float = 1.0) -> str:
     """The effect for people, such as ``STQI adds 13.7 AP [7.3, 20.2] over 3 seeds``.
 
     Args:
         effect: of :func:`effects`; its corrected interval is shown.
         name: what to call it.
         delta: with which the effects were found.
-        unit: of the figure.
-        decimals: that figures are rounded to.
     """
     name = name or effect.name
     if effect.corrected is None:
         count = f"{effect.seeds} {'seed' if effect.seeds == 1 else 'seeds'}"
-        found = f"{signed(effect.mean, decimals)} {unit} over {count}"
+        found = f"{signed(effect.mean, 1)} AP over {count}"
         return f"{name}: {found}, without spread to judge by{_aliased([effect])}"
     kind = _KINDS[effect.decision]
     more = seeds_until(effect.corrected, effect.seeds, delta) if kind == "undecided" else None
     verdict = Verdict(kind, effect.seeds, effect.mean, *effect.corrected, more)
-    said = verdict_sentence(name, verdict, delta=delta, unit=unit, decimals=decimals)
+    said = verdict_sentence(name, verdict, delta=delta)
     return f"{said}{_aliased([effect])}"
 
 
@@ -195,9 +186,7 @@ def seeds_until(interval: tuple[float, float], seeds: int, delta: float) -> int 
     return max(needed - seeds, 1) if needed <= MOST_SEEDS else None
 
 
-def additivity(
-    found: Sequence[Effect], *, delta: float = 1.0, unit: str = "AP", decimals: int = 1
-) -> str:
+def additivity(found: Sequence[Effect], *, delta: float = 1.0) -> str:
     """Whether the gains add up, in a sentence.
 
     They do not where the corrected interval of an interaction of two leaves zero out; they do
@@ -206,8 +195,6 @@ def additivity(
     Args:
         found: of :func:`effects`, with the same δ.
         delta: interactions up to this size are of no interest.
-        unit: of the figure.
-        decimals: that figures are rounded to.
     """
     pairs = [effect for effect in found if len(effect.levels) == 2]
     if not pairs:
@@ -219,23 +206,22 @@ def additivity(
         return "Whether the gains add up cannot be said: a single seed shows no spread."
     broken = [effect for effect in pairs if effect.decision in ("higher", "lower")]
     if broken:
-        parts = "; ".join(_together(effect, unit, decimals) for effect in broken)
+        parts = "; ".join(_together(effect) for effect in broken)
         return f"The gains do not add up: {parts}."
     inside = [e for e in pairs if e.corrected and max(map(abs, e.corrected)) < delta]
     if len(inside) == len(pairs):
-        return f"The gains add up within {delta:g} {unit}{_aliased(pairs)}."
+        return f"The gains add up within {delta:g} AP{_aliased(pairs)}."
     open_ = [effect for effect in pairs if effect not in inside]
     parts = "; ".join(
-        f"{e.name} {signed(e.mean, decimals)} {unit} {interval_text(*e.corrected, decimals)}"
-        f"{_aliased([e])}"
+        f"{e.name} {signed(e.mean, 1)} AP {interval_text(*e.corrected, 1)}{_aliased([e])}"
         for e in open_
         if e.corrected
     )
-    return f"Whether the gains add up within {delta:g} {unit} is undecided: {parts}."
+    return f"Whether the gains add up within {delta:g} AP is undecided: {parts}."
 
 
-def _together(effect: Effect, unit: str, decimals: int) -> str:
-    size = size_text(effect.mean, effect.corrected or (effect.mean,) * 2, unit, decimals)
+def _together(effect: Effect) -> str:
+    size = size_text(effect.mean, effect.corrected or (effect.mean,) * 2, "AP", 1)
     more = "more" if effect.mean > 0 else "less"
     return (
         f"{' and '.join(f'{f}={level}' for f, level in effect.levels.items())} together give "

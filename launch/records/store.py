@@ -182,10 +182,6 @@ class Store:
         except (TypeError, KeyError, AttributeError) as error:
             raise UserError(f"{path}: not a grid's manifest ({error!r})") from error
 
-    def manifests(self) -> list[Manifest]:
-        """Every grid that was launched, by name."""
-        return [self.manifest(name) for name in self.grid_names()]
-
     def grid_names(self) -> list[str]:
         """Names of the grids that were launched, sorted."""
         return sorted(path.stem for path in self.grids.glob("*.json") if path.name[0] != ".")

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ablations import signature as module
-from ablations.signature import canonical, signature
+from ablations.signature import SCHEMA, SECTIONS, _files, effective, signature
 from core.config.overrides import ConfigError, field_names, override
 from core.config.presets import PRESETS, preset
 from core.config.schema import Config, HeadConfig
@@ -71,6 +71,13 @@ CONTEXTS: dict[str, tuple[dict[str, Any], set[str]]] = {
     ),
     "folder": ({"data.root": "videos"}, {"backbone.norm_eval"} | STITCHING | SYNTHETIC),
 }
+
+
+def canonical(config: Config) -> dict[str, Any]:
+    """What the signature is made of, as plain values."""
+    sections = {name: effective(getattr(config, name)) for name in SECTIONS}
+    return {**sections, "schema": SCHEMA, "seed": config.seed, **_files(config)}
+
 
 FLIPPED: dict[str, tuple[Any, ...]] = {
     "messenger.shift": (True, False),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
 from benchmarks.ap.evaluate import evaluate
 from benchmarks.ap.score import heldout_videos, score_while_training
@@ -15,16 +14,7 @@ from tests.core.training.runs import history, losses, small
 
 NAMES = {"AP", "AP50", "AP75"}
 
-
-@pytest.fixture(autouse=True, scope="module")
-def alone(tmp_path_factory):
-    """The bits of a sum depend on how many threads share it."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TEVIT_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread", "own_cache")
 
 
 def run(folder, *, stop=0, **overrides):

@@ -24,16 +24,7 @@ from tests.core.training.runs import losses, small
 RESNET = {"messenger__tokens": 0, "backbone__name": "resnet50"}
 SWIN = {"messenger__tokens": 0, "backbone__name": "swin_t", "backbone__width": 24}
 
-
-@pytest.fixture(autouse=True, scope="module")
-def alone(tmp_path_factory):
-    """The bits of a sum depend on how many threads share it."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TEVIT_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread", "own_cache")
 
 
 def trained(folder, **overrides):

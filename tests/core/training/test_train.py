@@ -20,25 +20,11 @@ from core.training.world import World
 from tests.conftest import SHARED, need
 from tests.core.training.runs import history, losses, small, start
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """The bits of a sum depend on how many threads share it."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TEVIT_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread", "own_cache")
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory, cache, one_thread):
+def whole(tmp_path_factory, own_cache, one_thread):
     """A run without interruption."""
     folder = tmp_path_factory.mktemp("whole")
     result = train(small(), folder, progress=False)

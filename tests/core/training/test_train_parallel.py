@@ -14,7 +14,7 @@ from core.training.checkpoint import read_file
 from core.training.train import train
 from tests.core.training.runs import history, losses, run_task, small, start, start_torchrun
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread", "own_cache")]
 
 # initial weights have gradients of 1e6, and steps along them double a rounding error each: at the
 # usual rate two runs drift apart within three steps on some processors, whatever the parallelism
@@ -26,18 +26,8 @@ TWO = {
 }  # fmt: skip
 
 
-@pytest.fixture(autouse=True, scope="module")
-def cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TEVIT_CACHE", str(tmp_path_factory.mktemp("cache")))
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        yield
-        torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
-def two(tmp_path_factory, cache):
+def two(tmp_path_factory, own_cache, one_thread):
     """Under torchrun, without interruption."""
     folder = tmp_path_factory.mktemp("two")
     assert start_torchrun(small(**TWO), folder, 2).wait() == 0
