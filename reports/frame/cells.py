@@ -39,7 +39,23 @@ class CellRows:
 
     def column(self, name: str) -> list[object]:
         """The values of a collected column that are there, in the order of the seeds."""
-        return [] if name not in self.rows else list(self.rows[name].dropna())
+        if name not in self._columns:
+            self._columns[name] = [] if name not in self.rows else list(self.rows[name].dropna())
+        return self._columns[name]
+
+    def first(self, name: str) -> object:
+        """The value of a collected column in the first row."""
+        if name not in self._firsts:
+            self._firsts[name] = self.rows[name].iloc[0]
+        return self._firsts[name]
+
+    @cached_property
+    def _columns(self) -> dict[str, list[object]]:
+        return {}
+
+    @cached_property
+    def _firsts(self) -> dict[str, object]:
+        return {}
 
     def mixed(self, kind: str) -> Differences:
         """Protocol fields of ``kind`` in which the seeds differ."""
@@ -56,7 +72,7 @@ class CellRows:
         """Seeds that the grid asks for."""
         return len(self.rows)
 
-    @property
+    @cached_property
     def finished(self) -> int:
         """Seeds whose run is done, be it without a measurement that failed."""
         return int(self._done.sum())

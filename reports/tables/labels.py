@@ -213,12 +213,12 @@ def field_value(cell: CellRows, name: str) -> str:
         TableError: there is no such field; lists the axes, derived fields and switches.
     """
     if f"axis.{name}" in cell.rows:
-        return show_value(cell.rows[f"axis.{name}"].iloc[0])
+        return show_value(cell.first(f"axis.{name}"))
     if name in DERIVED:
         return cell.name if name == "cell" else (_method if name == "method" else _backbone)(cell)
     if name not in cell.rows or name.partition(".")[0] in {*NAMES, "run", "axis"}:
         raise TableError(f"unknown row field {name!r}; {_valid_fields(cell.rows)}")
-    return show_value(cell.rows[name].iloc[0])
+    return show_value(cell.first(name))
 
 
 def axes_of(frame: pd.DataFrame) -> list[str]:

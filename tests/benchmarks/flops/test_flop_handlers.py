@@ -101,6 +101,18 @@ def test_scaled_dot_product_attention():
     assert of(masked, q, k, v, ones(10, 6)) == expected
 
 
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("need_weights", [False, True])
+def test_torchs_own_attention_layer_counts_its_products(batch_first, need_weights):
+    """As mmdet's heads use it: with a fast path, a fused kernel or neither, as torch decides."""
+    layer = nn.MultiheadAttention(32, 4, batch_first=batch_first).eval()
+    queries = ones(3, 10, 32) if batch_first else ones(10, 3, 32)
+    attend = Function(lambda x: layer(x, x, x, need_weights=need_weights)[0])
+    attend.layer = layer
+    with torch.no_grad():
+        assert total(attend, queries) == 3 * (4 * 10 * 32 * 32 + 2 * 10 * 10 * 32)
+
+
 def runs(backend, device="cpu"):
     """Whether this torch runs attention by ``backend`` alone on ``device``."""
     q = torch.ones(1, 1, 2, 8, device=device)
