@@ -111,6 +111,7 @@ class BoxHead(nn.Module):
         shared = self.kind == "stqi"
         attention = self.attention if shared else self.temporal_attention
         norm = self.attention_norm if shared else self.temporal_attention_norm
-        by_query = queries.transpose(1, 2)
+        # in this order in memory: else torch multiplies each query by weights copied for it
+        by_query = queries.transpose(1, 2).contiguous()
         x = norm(attention(by_query.flatten(0, 1)))
         return x.view_as(by_query).transpose(1, 2)

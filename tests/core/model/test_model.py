@@ -236,3 +236,15 @@ def test_an_unknown_name_of_the_package():
 
     with pytest.raises(AttributeError, match="no attribute 'tevit_model'"):
         _ = core.tevit_model
+
+
+def test_attention_over_time_multiplies_the_queries_at_once():
+    """Out of order in memory, torch would copy the weights for each query."""
+    model = build_model(preset("tiny")).eval()
+    in_order = []
+    for head in model.roi_head.bbox_head:
+        attention = head.attention.attn
+        attention.register_forward_pre_hook(lambda _, x: in_order.append(x[0].is_contiguous()))
+    with torch.no_grad():
+        model.detect(torch.randn(1, 3, 3, 64, 96))
+    assert in_order[1::2] == [True] * 3  # each head's first call is among the queries of a frame
