@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from core.memory import give_back_freed_memory
+
 SELF = Path("/proc/self")
 # what allocators say when memory is short, on hosts and on GPUs
 OUT_OF_MEMORY = re.compile(
@@ -34,6 +36,7 @@ def peak_memory(call: Callable[[], object], device: torch.device) -> dict[str, A
         torch.cuda.synchronize(device)
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
+    give_back_freed_memory()  # of what ran before; it is no part of this call's need
     before = resident()
     reset = reset_host_peak()
     call()
