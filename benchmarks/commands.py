@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.status import Status
 
 from benchmarks.machine.environment import environment
@@ -25,6 +25,12 @@ from benchmarks.tables import fps_table, spread
 from benchmarks.train_table import train_table
 from core.errors import UserError
 from core.files import write_atomic, write_json
+
+TABLES: dict[str, Callable[[Sequence[dict[str, Any]]], Group]] = {
+    "fps": fps_table,
+    "train": train_table,
+    "roofline": roofline_tables,
+}
 
 
 @dataclass(frozen=True)
@@ -49,14 +55,15 @@ class Outputs:
 
 
 def run_fps(job: SpeedJob, outputs: Outputs, console: Console | None = None) -> None:
-    """Measure the job's workloads in turns and print their table."""
+    """Measure the job's workloads (speed, training, or what bounds them) and print their table."""
     console = console or Console()
     _check(job, outputs, csv=False)
     what = f"measuring {', '.join(spec.name for spec in job.workloads)}"
     with _working(console, what) as status:
-        records = fps_of_job(job, _shown(status, what))
+        run = _shown(status, what)
+        records = run(job) if job.kind == "roofline" else fps_of_job(job, run)
     outputs.write(records, job)
-    console.print(fps_table(records) if job.kind == "fps" else train_table(records))
+    console.print(TABLES[job.kind](records))
 
 
 def run_regress(path: Path, tolerance: float) -> int:
@@ -85,16 +92,6 @@ def run_regress(path: Path, tolerance: float) -> int:
         return 1
     lost = {record["name"] for record in then} - {one.name for one in found}
     return 3 if lost or "cannot tell" in words else 0
-
-
-def run_roofline(job: SpeedJob, outputs: Outputs) -> None:
-    """Measure what bounds the parts of the job's workloads, and print a table of each."""
-    console = Console()
-    what = f"measuring {', '.join(spec.name for spec in job.workloads)}"
-    with _working(console, what) as status:
-        records = _shown(status, what)(job)
-    outputs.write(records)
-    console.print(roofline_tables(records))
 
 
 def run_curve(job: SpeedJob, axis_and_values: str, outputs: Outputs) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -18,6 +19,11 @@ from cli.options import (
     refuse_to_overwrite,
 )
 from core.errors import UserError
+
+if TYPE_CHECKING:
+    from benchmarks.request import Request
+    from benchmarks.speed.isolated import SpeedJob
+    from benchmarks.speed.timing import Sampling
 
 app = typer.Typer()
 bench = typer.Typer(
@@ -216,9 +222,6 @@ def measure_fps(
     from benchmarks.commands import Outputs, run_curve, run_fps, run_search
     from benchmarks.request import Request
     from benchmarks.speed.fps import SCOPES
-    from benchmarks.speed.isolated import SpeedJob
-    from benchmarks.speed.matmul_rate import Backends
-    from benchmarks.speed.measure import find_device
     from benchmarks.speed.timing import Sampling
 
     if find_max_clip and curve is not None:
@@ -226,16 +229,9 @@ def measure_fps(
     request = Request(
         configs or (), mmdet or (), size, clip, batch, video_size, checkpoint, compiled
     )
-    job = SpeedJob(
-        "fps",
-        request.workloads(),
-        find_device(device),
-        Sampling(warmup, samples, seconds),
-        tuple(dict.fromkeys(scope or SCOPES)),
-        threads,
-        None if memory_limit is None else int(memory_limit * 2**30),
-        Backends(tf32, cudnn_benchmark),
-    )
+    sampling, scopes = Sampling(warmup, samples, seconds), tuple(dict.fromkeys(scope or SCOPES))
+    job = _job("fps", request, sampling, device, threads, memory_limit, tf32, cudnn_benchmark)
+    job = replace(job, scopes=scopes)
     outputs = Outputs(json_file, csv_file)
     if find_max_clip:
         run_search(job, most, outputs)
@@ -272,20 +268,11 @@ def bench_train(
     """
     from benchmarks.commands import Outputs, run_curve, run_fps
     from benchmarks.request import Request
-    from benchmarks.speed.isolated import SpeedJob
-    from benchmarks.speed.matmul_rate import Backends
-    from benchmarks.speed.measure import find_device
     from benchmarks.speed.timing import Sampling
 
-    job = SpeedJob(
-        "train",
-        Request(configs or ()).workloads(),
-        find_device(),
-        Sampling(warmup, samples, seconds),
-        threads=threads,
-        memory_limit=None if memory_limit is None else int(memory_limit * 2**30),
-        backends=Backends(tf32, cudnn_benchmark),
-    )
+    sampling = Sampling(warmup, samples, seconds)
+    request = Request(configs or ())
+    job = _job("train", request, sampling, None, threads, memory_limit, tf32, cudnn_benchmark)
     outputs = Outputs(json_file, csv_file)
     if curve is None:
         run_fps(job, outputs)
@@ -318,23 +305,40 @@ def bench_roofline(
 
     `tevit plot roofline.json`
     """
-    from benchmarks.commands import Outputs, run_roofline
+    from benchmarks.commands import Outputs, run_fps
     from benchmarks.request import Request
-    from benchmarks.speed.isolated import SpeedJob
-    from benchmarks.speed.matmul_rate import Backends
-    from benchmarks.speed.measure import find_device
     from benchmarks.speed.timing import Sampling
 
     request = Request(configs or (), mmdet or (), size, clip, batch, checkpoint=checkpoint)
-    job = SpeedJob(
-        "roofline",
+    sampling = Sampling(warmup, samples, seconds)
+    job = _job("roofline", request, sampling, device, threads, None, tf32, cudnn_benchmark)
+    run_fps(job, Outputs(json_file))
+
+
+def _job(
+    kind: Literal["fps", "train", "roofline"],
+    request: Request,
+    sampling: Sampling,
+    device: str | None,
+    threads: int | None,
+    memory_limit: float | None,
+    tf32: bool | None,
+    cudnn_benchmark: bool | None,
+) -> SpeedJob:
+    """What the options ask for, checked; ``memory_limit`` in GiB."""
+    from benchmarks.speed.isolated import SpeedJob
+    from benchmarks.speed.matmul_rate import Backends
+    from benchmarks.speed.measure import find_device
+
+    return SpeedJob(
+        kind,
         request.workloads(),
         find_device(device),
-        Sampling(warmup, samples, seconds),
+        sampling,
         threads=threads,
+        memory_limit=None if memory_limit is None else int(memory_limit * 2**30),
         backends=Backends(tf32, cudnn_benchmark),
     )
-    run_roofline(job, Outputs(json_file))
 
 
 @app.command("regress")
