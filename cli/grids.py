@@ -181,7 +181,8 @@ def grid_status(
     """Show each cell's state, step, loss, AP, time left, host, job and what went wrong.
 
     With `--exit-status`: 0, every cell is done; 3, cells are queued or running; 1, neither, so
-    that another launch is needed. In every case 2 is an error in what was asked for.
+    that another launch is needed (as for what is queued but will never start). In every case 2 is
+    an error in what was asked for.
 
     `tevit status components --watch`
 
