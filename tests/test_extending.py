@@ -20,7 +20,7 @@ SECTIONS = {
 SHOWS = {
     "A switch": "train.beta2",
     "A head kind": "mean, max",
-    "A backbone": "per frame",
+    "A backbone": "by fvcore",
     "A measurement": "model_size",
     "A figure of AP": "AP90",
     "An executor": "per_frame,s0: done",
