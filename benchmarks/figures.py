@@ -166,3 +166,25 @@ GROUPS = {
 
 ABOVE = dict.fromkeys(GROUPS["lost"], "AP lost to")
 """What is printed above the head of a figure's column."""
+
+_PARTS = {
+    "errors.slices.": "",
+    "errors.bootstrap.slices.": "",
+    "ap.per_class.": "AP ",
+    "ap.per_class_AR100.": "AR100 ",
+}
+"""Columns of AP and AR of parts of the data, and how their labels begin."""
+
+
+def figure_of(name: str) -> Figure:
+    """The figure of this name; else that of the collected column, in percent if it is known to be
+    a share: of a slice (``errors.slices.length.AP_short``) or of a class."""
+    if name in FIGURES:
+        return FIGURES[name]
+    for prefix, of in _PARTS.items():
+        if name.startswith(prefix):
+            part = name.removeprefix(prefix)
+            label = of + part if of else part.partition(".")[2].translate(str.maketrans("_.", "  "))
+            drawn = "bootstrap" in prefix
+            return Figure(name, name, label, 100, 1, None if drawn else "high", spread=not drawn)
+    return Figure(name, name, name, decimals=2)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ablations.table_spec import TableSpec
-from benchmarks.figures import Figure
+from benchmarks.figures import Figure, figure_of
 from reports.findings.effects_table import effects_table
 from reports.findings.runs import find_effects
 from reports.findings.sentence import effects_sentence, verdicts_sentence
@@ -18,7 +18,7 @@ from reports.frame.cells import CellRows, frame_cells
 from reports.frame.runs import GridRuns
 from reports.tables.comparisons import compare, protocol_differences
 from reports.tables.labels import names_for
-from reports.tables.layout import figure_of, lay_out
+from reports.tables.layout import lay_out
 from reports.tables.model import Table
 
 

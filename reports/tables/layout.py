@@ -10,7 +10,7 @@ import pandas as pd
 
 from ablations.analysis.limits import Limits
 from ablations.table_spec import ColumnSpec, TableError, TableSpec, check_figures
-from benchmarks.figures import COUNTS, FIGURES, SPEEDS, Figure
+from benchmarks.figures import COUNTS, FIGURES, SPEEDS, figure_of
 from reports.frame.cells import CellRows, frame_cells
 from reports.tables.labels import Field, Names, axes_of, field_value, make_fields
 from reports.tables.symbols import plain
@@ -78,11 +78,6 @@ class TableLayout:
             over = field_value(cell, self.spec.across) if self.spec.across else None
             found.setdefault(self.key(cell), {})[over] = cell
         return list(found.values())
-
-
-def figure_of(name: str) -> Figure:
-    """A named figure, or any collected column as it is."""
-    return FIGURES.get(name) or Figure(name, name, name, decimals=2)
 
 
 def lay_out(

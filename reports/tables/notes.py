@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
+from benchmarks.figures import figure_of
 from benchmarks.measurements import MEASUREMENTS
 from reports.frame.protocol import (
     Differences,
@@ -18,7 +19,7 @@ from reports.frame.statistics import Ties
 from reports.tables.code import diff_command, versions
 from reports.tables.comparisons import Compared
 from reports.tables.labels import field_value
-from reports.tables.layout import TableLayout, figure_of
+from reports.tables.layout import TableLayout
 from reports.tables.model import Label, Notes, Row, Table
 
 ONE_SEED = "One seed proves nothing: no figure is bold, and no difference has an interval."

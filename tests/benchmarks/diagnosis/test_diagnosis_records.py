@@ -12,7 +12,7 @@ from benchmarks.diagnosis.errors import KINDS
 from benchmarks.diagnosis.slices import slicings
 from benchmarks.diagnosis.tracking import TRACKING_FIGURES
 from benchmarks.figures import FIGURES as ALL
-from benchmarks.figures import GROUPS
+from benchmarks.figures import GROUPS, figure_of
 from benchmarks.measurement import Inputs
 from benchmarks.measurements import MEASUREMENTS
 from core.errors import UserError
@@ -143,3 +143,18 @@ def test_a_name_stands_for_a_group_of_columns():
 
     (spec,) = parse_specs(grid.table, "g")
     assert [column.figure for column in spec.columns] == ["AP", *GROUPS["lost"], "HOTA"]
+
+
+def test_a_table_shows_a_slice_or_a_class_in_percent():
+    shown = {
+        "errors.slices.length.AP_short": ("AP short", "high"),
+        "errors.bootstrap.slices.length.AP_short.std": ("AP short std", None),
+        "ap.per_class.amber light": ("AP amber light", "high"),
+        "ap.per_class_AR100.amber light": ("AR100 amber light", "high"),
+    }
+    for column, (label, better) in shown.items():
+        figure = figure_of(column)
+        assert (figure.column, figure.label, figure.better) == (column, label, better)
+        assert figure.printed(0.5) == 50
+    assert figure_of("errors.counts.class").printed(0.5) == 0.5
+    assert figure_of("AP").column == "ap.AP"
