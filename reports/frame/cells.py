@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -113,8 +112,3 @@ def _one_seed(row: pd.Series) -> str:
 def frame_cells(frame: pd.DataFrame) -> list[CellRows]:
     """The cells of ``frame``, in the order of their first rows."""
     return [CellRows(str(name), rows) for name, rows in frame.groupby("cell", sort=False)]
-
-
-def by_name(cells: Sequence[CellRows]) -> dict[str, CellRows]:
-    """Cell name to cell."""
-    return {cell.name: cell for cell in cells}

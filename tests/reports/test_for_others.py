@@ -1,6 +1,7 @@
 """What others' tools read: the data dictionary, the model-index, a notebook."""
 
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -70,6 +71,16 @@ def test_in_a_notebook_a_grid_displays_itself_and_writes_nothing(tmp_path):
     assert frame.plot()._repr_svg_().startswith("<svg")
     assert frame.plot()._repr_png_().startswith(b"\x89PNG")
     assert not (store.root / "reports").exists()
+
+
+def test_the_example_of_the_documentation_runs(tmp_path, monkeypatch):
+    store = make_store(tmp_path, name="components-tiny", table=SPEC)
+    monkeypatch.setenv("TEVIT_RUNS", str(store.root))
+    docs = (Path(__file__).parents[2] / "docs" / "reports.md").read_text("utf-8")
+    code = docs.partition("## From Python")[2].partition("```python\n")[2].partition("```")[0]
+    said = {}
+    exec(code, said)
+    assert len(said["frame"].runs) == 12
 
 
 def test_a_plot_or_grid_that_is_not_there_is_named_with_those_that_are(tmp_path):

@@ -337,13 +337,8 @@ def test_a_plot_of_sixty_cells_is_readable(make):
             figure = draw(plots[name], 3.25)
             figure.canvas.draw()
             assert figure.axes[0].get_window_extent().height > 0.4 * figure.bbox.height, name
-            assert sum(len(legend.get_texts()) for legend in figure.legends) <= 8
-            names = [text.get_text() for text in figure.axes[0].texts]
-            assert bool(names) == (name != "ap_by_messenger_tokens")
-            boxes = [Text.get_window_extent(text) for text in figure.axes[0].texts]
-            for box, other in itertools.combinations(boxes, 2):
-                both = Bbox.intersection(box, other)
-                assert both is None or both.width * both.height < 0.1 * box.width * box.height
+            assert 1 < sum(len(legend.get_texts()) for legend in figure.legends) <= 8
+            assert not figure.axes[0].texts  # names beside points would cover each other
 
 
 def test_names_beside_points_do_not_cover_each_other():
