@@ -156,8 +156,10 @@ def _draw(data: pd.DataFrame, canvas: Canvas, figure: Figure, label: str) -> Non
         if several:
             last = front.iloc[-1]
             labels.append((float(last["x"]), float(last["AP"]), str(protocol).partition(" (")[0]))
-    if not many:
-        labels += list(zip(data["x"], data["AP"], map(str, data["point"]), strict=True))
+    if not many or len(styles) == 1:  # a legend of one names nothing
+        named = data[data["pareto"]] if many else data
+        texts = map(str, named["name" if many else "point"])
+        labels += list(zip(named["x"], named["AP"], texts, strict=True))
     axes.set_xlabel(label + unit)
     axes.set_ylabel("AP")
     axes.margins(_MARGIN)
