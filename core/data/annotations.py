@@ -358,9 +358,9 @@ def _boxes(entry: dict[str, Any], masks: tuple[Rle | None, ...]) -> tuple[Box | 
     lacking = any(m is not None and b is None for m, b in zip(masks, given, strict=True))
     own = iter(boxes_of(shown) if lacking else [(0.0,) * 4] * len(shown))
     boxes: list[Box | None] = []
-    for mask, box in zip(masks, given, strict=True):
+    for frame, (mask, box) in enumerate(zip(masks, given, strict=True)):
         around = None if mask is None else next(own)
-        boxes.append(around if around is None or box is None else _box(box))
+        boxes.append(around if around is None or box is None else _box(box, frame))
     return tuple(boxes)
 
 
@@ -372,22 +372,22 @@ def _areas(
     areas: list[float | None] = []
     given = _optional(entry, "areas", len(masks))
     for frame, (mask, own, area) in enumerate(zip(masks, pixels.tolist(), given, strict=True)):
-        if mask is not None and area is not None and not 0 <= _number(area) <= most:
+        if mask is not None and area is not None and not 0 <= _number(area, frame, "areas") <= most:
             raise _BadEntry(f"frame {frame}: areas has {area}, expected 0 to {most} pixels")
         areas.append(None if mask is None else float((own and area) or own))
     return tuple(areas)
 
 
-def _box(value: Any) -> Box:
+def _box(value: Any, frame: int) -> Box:
     if not isinstance(value, list) or len(value) != 4:
-        raise _BadEntry(f"a box is [x, y, width, height], not {value!r:.80}")
-    x, y, width, height = (_number(number) for number in value)
+        raise _BadEntry(f"frame {frame}: a box is [x, y, width, height], not {value!r:.80}")
+    x, y, width, height = (_number(number, frame, "bboxes") for number in value)
     return (x, y, width, height)
 
 
-def _number(value: Any) -> float:
+def _number(value: Any, frame: int, key: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise _BadEntry(f"expected a finite number, found {value!r:.80}")
+        raise _BadEntry(f"frame {frame}: {key}: expected a finite number, found {value!r:.80}")
     return float(value)
 
 

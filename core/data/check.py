@@ -10,7 +10,7 @@ from typing import Any
 
 from core.data.annotations import Fault, Parsed, has_images, image_name, parse
 from core.data.dataset import Video, VideoDataset
-from core.data.images import opened, upright_size
+from core.data.images import check_levels, opened, upright_size
 from core.data.locate import find_annotations, find_images
 from core.errors import UserError
 from core.files import read_json
@@ -106,9 +106,10 @@ def _image_fault(video: Video, _: int, file: Path) -> str | None:
     try:
         with opened(file) as image:
             height, width = upright_size(image)
+            check_levels(image, file)
     except UserError as error:
-        why = str(error).removeprefix(f"{file}: cannot be read as an image: ")
-        return f"not an image: {why}"
+        why = str(error).removeprefix(f"{file}: ")
+        return why.replace("cannot be read as an image", "not an image", 1)
     if (width, height) == (video.width, video.height):
         return None
     return f"image of {width}x{height}, but the annotation says {video.width}x{video.height}"

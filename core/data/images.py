@@ -71,19 +71,29 @@ def upright_pixels(image: Image.Image, path: Path) -> Pixels:
         UserError: its levels are numbers of which none is known to be white.
     """
     orientation = _orientation(image)
-    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
+    check_levels(image, path)
+    if image.mode.startswith("I"):
         levels = np.asarray(image).astype(np.float64) / 257
         image = Image.fromarray(levels.round().clip(0, 255).astype(np.uint8))
-    elif image.mode in ("I", "F"):
+    image = image.convert("RGB")
+    if orientation in TURNS:
+        image = image.transpose(TURNS[orientation])
+    return np.array(image)
+
+
+def check_levels(image: Image.Image, path: Path) -> None:
+    """Refuse levels other than those of 8 and 16 bits; reads no pixels.
+
+    Raises:
+        UserError: of its levels none is known to be white.
+    """
+    # Pillow calls 16-bit PNGs "I", too
+    if image.mode == "F" or (image.mode == "I" and image.format != "PNG"):
         kind = "floating-point" if image.mode == "F" else "32-bit"
         raise UserError(
             f"{path}: holds {kind} levels, of which none is known to be white: save it with 8 or "
             "16 bits"
         )
-    image = image.convert("RGB")
-    if orientation in TURNS:
-        image = image.transpose(TURNS[orientation])
-    return np.array(image)
 
 
 def _orientation(image: Image.Image) -> int | None:

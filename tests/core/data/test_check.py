@@ -72,7 +72,7 @@ def change_track(**values):
         (change_track(bboxes=[None] * 3), "3 bboxes, but the video has 4 frames"),
         (change_track(areas=[1] * 5), "5 areas, but the video has 4 frames"),
         (change_track(bboxes=[[1, 2, 3]] * 4), "a box is [x, y, width, height], not [1, 2, 3]"),
-        (change_track(areas=["big"] * 4), "expected a finite number, found 'big'"),
+        (change_track(areas=["big"] * 4), "frame 0: areas: expected a finite number, found 'big'"),
         (
             change_track(segmentations=[{"size": [20, 30], "counts": [600]}] * 4),
             "empty track: no mask has a pixel",

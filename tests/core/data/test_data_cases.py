@@ -8,8 +8,9 @@ from PIL import Image
 
 from core.config.schema import DataConfig
 from core.data.annotations import DatasetError, read_annotations
-from core.data.check import examine
+from core.data.check import examine, wrong_images
 from core.data.clips import ClipDataset
+from core.data.dataset import Video, VideoDataset
 from core.data.rle import areas_of, encode
 from core.data.transforms import read_frame
 from core.data.youtube_vis import load_folder
@@ -54,7 +55,7 @@ def test_iscrowd_as_files_write_it(tmp_path, value, crowd):
         ([64, 64, -1, 64], r"track 10 \(video 1\): frame 2: areas has -1, expected 0 to 600 pix"),
         ([64, 1e12, 64, 64], "frame 1: areas has 1000000000000.0, expected 0 to 600 pixels"),
         (64, "areas is not a list"),
-        (["64"] * 4, "expected a finite number, found '64'"),
+        (["64"] * 4, "frame 0: areas: expected a finite number, found '64'"),
         ([True] * 4, "expected a finite number, found True"),
     ],
 )
@@ -146,6 +147,9 @@ def test_a_tiff_whose_white_is_not_known_is_refused_by_name(tmp_path, dtype, kin
     Image.fromarray(LEVELS.astype(dtype)).save(tmp_path / "a.tif")
     with pytest.raises(UserError, match=rf"a\.tif: holds {kind} levels.*save it with 8 or 16"):
         read_frame(tmp_path / "a.tif")
+    video = Video(1, "v", LEVELS.shape[1], LEVELS.shape[0], (tmp_path / "a.tif",))
+    [fault] = wrong_images(VideoDataset("d", (video,), (), {}, tmp_path), set())
+    assert f"a.tif: video 1 (v), frame 0: holds {kind} levels" in str(fault)
 
 
 def oriented(path, orientation, pixels):
