@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -40,16 +42,23 @@ def golden(name: str) -> Path:
     return need(SHARED / "golden" / name)
 
 
-def formula_weights(model: TeViT) -> TeViT:
-    """Fill ``model`` as the golden files' authors filled the published one."""
+@pytest.fixture(scope="module")
+def formula_weights() -> Callable[[TeViT], TeViT]:
+    """Fills a model as the golden files' authors filled the published one."""
     spec = importlib.util.spec_from_file_location("formula", golden("formula.py"))
     formula = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(formula)
-    with torch.no_grad():
-        for name, value in model.state_dict().items():
-            if "relative_position_index" not in name:  # an index table, not a weight
-                value.copy_(torch.as_tensor(formula.formula_tensor(name, tuple(value.shape))))
-    return model
+    # most of the time of these tests, and the models share most of their names and shapes
+    tensor = cache(lambda name, shape: torch.as_tensor(formula.formula_tensor(name, shape)))
+
+    def fill(model: TeViT) -> TeViT:
+        with torch.no_grad():
+            for name, value in model.state_dict().items():
+                if "relative_position_index" not in name:  # an index table, not a weight
+                    value.copy_(tensor(name, tuple(value.shape)))
+        return model
+
+    return fill
 
 
 def close(ours: Tensor, theirs: np.ndarray, tolerance: float = FEATURES) -> None:
@@ -77,7 +86,7 @@ def test_state_dict_and_parameters_are_the_published_ones(name: str):
 
 
 @pytest.mark.parametrize("name", FORWARD)
-def test_forward(name: str):
+def test_forward(name: str, formula_weights):
     file = np.load(golden(f"{name}.npz"))
     meta = json.loads(str(file["meta"]))
     preset_name, overrides = FORWARD[name]
@@ -134,7 +143,7 @@ def golden_targets(file: np.lib.npyio.NpzFile, clip: int, meta: dict[str, int]) 
     return ClipTargets(labels, boxes, masks, present, size)
 
 
-def test_training_losses_assignments_and_gradients():
+def test_training_losses_assignments_and_gradients(formula_weights):
     file = np.load(golden("train_tevit_msgshift_B2_T3_96x160.npz"))
     meta = json.loads(str(file["meta"]))
     model = formula_weights(build_model(preset("tevit_msgshift", {"backbone.drop_path": 0.0})))

@@ -6,7 +6,7 @@ from invented_runs import SMALL_DATA, invent_predictions, make_store
 from reports.report import make_report
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def page(tmp_path_factory, small_data):
     store = make_store(
         tmp_path_factory.mktemp("page"),
