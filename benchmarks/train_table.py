@@ -10,6 +10,7 @@ from rich.console import Group
 from rich.text import Text
 
 from benchmarks.columns import Columns
+from benchmarks.speed.statistics import FEWEST
 from benchmarks.tables import (
     NO_GPU,
     doubt_lines,
@@ -58,7 +59,11 @@ def _title(records: Sequence[_Record]) -> str:
 
 def _caption(records: Sequence[_Record]) -> str:
     counts = [scope["n"] for r in records for scope in r.get("scopes", {}).values()]
-    lines = [f"median of {min(counts)} steps or more, 95% bootstrap interval"] if counts else []
+    lines = []
+    if counts:
+        few = f"no interval, which needs {FEWEST} steps"
+        interval = few if min(counts) < FEWEST else "95% bootstrap interval"
+        lines.append(f"median of {min(counts)} steps or more, {interval}")
     return "\n".join([*lines, *matmul_rates(records), *doubt_lines(records)])
 
 

@@ -12,6 +12,10 @@ import cli
 from benchmarks import commands
 from benchmarks.machine.environment import environment
 from benchmarks.speed.curves import TRAIN_COLUMNS
+from benchmarks.speed.isolated import WorkloadSpec
+from benchmarks.train_table import _caption
+from benchmarks.workloads.workload import ClipShape
+from core import preset
 from core.errors import UserError
 from reports.plots.recorded.read import read_plot
 from tests.benchmarks import costs
@@ -129,3 +133,10 @@ def test_train_speed_can_be_asked_of_cells():
 
     assert not MEASUREMENTS["train_speed"].needs_predictions
     assert FIGURES["train_fps"].kind == FIGURES["train_memory"].kind == "train_speed"
+
+
+def test_a_caption_claims_an_interval_only_where_there_is_one(call):
+    record = costs.train(WorkloadSpec("a", ClipShape(3, 32, 32), preset("tiny").to_dict()))
+    assert "20 steps or more, 95% bootstrap interval" in _caption([record])
+    record["scopes"]["step"]["n"] = 4
+    assert "4 steps or more, no interval, which needs 5 steps" in _caption([record])
