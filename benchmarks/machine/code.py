@@ -32,6 +32,12 @@ def code_root() -> Path:
     return Path(__file__).resolve().parents[2]
 
 
+def environment_of_this_code() -> dict[str, str]:
+    """What ``python -P -m`` needs to load the code that asks, be another one installed or not."""
+    others = os.environ.get("PYTHONPATH")
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(code_root()), others]))}
+
+
 def kind_of_code(root: Path) -> str:
     """ "snapshot" (a frozen copy), "installed" (from a wheel), "checkout" (git), or "folder"."""
     if (root / MARK).is_file():

@@ -19,6 +19,7 @@ from typing import Any, Literal
 import torch
 
 from benchmarks.flops.record import workload_record
+from benchmarks.machine.code import environment_of_this_code
 from benchmarks.machine.memory import OUT_OF_MEMORY, is_out_of_memory, limit_memory
 from benchmarks.speed.fps import SCOPES, measure, memory_of
 from benchmarks.speed.matmul_rate import Backends
@@ -161,7 +162,12 @@ def _follow(command: list[str], stderr: Path, report: Callable[[str], None]) -> 
     with (
         stderr.open("w+", errors="replace") as errors,
         subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=errors, text=True, errors="replace"
+            command,
+            env=environment_of_this_code(),
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            errors="replace",
         ) as process,
     ):
         assert process.stdout is not None

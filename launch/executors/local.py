@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ablations.cell import Cell
+from benchmarks.machine.code import environment_of_this_code
 from core.errors import UserError
 from launch.executors.base import (
     Answers,
@@ -131,6 +132,7 @@ class Local(OnThisMachine):
         with (folder / "dispatcher.log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, *module, str(journal.store.root), batch.id],
+                env=environment_of_this_code(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

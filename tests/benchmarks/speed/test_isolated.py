@@ -1,6 +1,8 @@
 import json
 import os
+import shutil
 import signal
+import subprocess
 import sys
 import time
 from dataclasses import asdict, replace
@@ -8,6 +10,7 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
+from benchmarks.machine.code import code_root
 from benchmarks.speed import isolated
 from benchmarks.speed.isolated import (
     OutOfMemory,
@@ -85,6 +88,21 @@ def test_word_of_progress_is_handed_on_and_other_output_is_not(tmp_path):
     found = isolated._follow([sys.executable, "-c", script], tmp_path / "errors", heard.append)
     assert found == (3, "bad\n")
     assert heard == ["half"]
+
+
+def test_the_process_runs_the_code_that_starts_it(tmp_path):
+    for room in ("core", "benchmarks"):
+        shutil.copytree(code_root() / room, tmp_path / room)
+    asks = "import benchmarks; print('progress:', benchmarks.__file__)"
+    script = f"""
+import sys
+from pathlib import Path
+from benchmarks.speed.isolated import _follow
+print(_follow([sys.executable, "-P", "-c", {asks!r}], Path("errors"), print))
+"""
+    command = [sys.executable, "-c", script]  # finds the copy, since it stands in its folder
+    said = subprocess.check_output(command, cwd=tmp_path, text=True).splitlines()
+    assert said == [str(tmp_path / "benchmarks" / "__init__.py"), "(0, '')"]
 
 
 def test_whoever_stops_waiting_stops_the_process(tmp_path):
