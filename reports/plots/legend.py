@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.text import Text
-from matplotlib.transforms import Bbox
+from matplotlib.transforms import Bbox, ScaledTranslation
 
 from reports.plots.style import FAINT, INK, SeriesLook
 
@@ -66,10 +66,15 @@ def name_lines(
     at = {name: (y - low) / (high - low) * height for name, (_, y) in ends.items()}
     placed = _apart(at, 8, height)
     for name, (x, y) in ends.items():
+        look, up = styles[name], placed[name] - at[name]
+        beside = ScaledTranslation(9 / 72, up / 72, figure.dpi_scale_trans)
+        mark = Line2D([x], [y], color=look.colour, marker=look.marker, markersize=3.5)
+        mark.set(transform=axes.transData + beside, clip_on=False)
+        axes.add_artist(mark)  # whose name it is, where lines end close together
         axes.annotate(
             name,
             (x, y),
-            (7, placed[name] - at[name]),
+            (14, up),
             textcoords="offset points",
             va="center",
             fontsize=7,

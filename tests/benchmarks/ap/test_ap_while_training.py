@@ -32,7 +32,7 @@ def run(folder, *, stop=0, **overrides):
 
 
 @pytest.fixture(scope="module")
-def scored(tmp_path_factory, alone):
+def scored(tmp_path_factory, one_thread, own_cache):
     folder = tmp_path_factory.mktemp("scored")
     return folder, *run(folder, train__eval_every=2)
 
