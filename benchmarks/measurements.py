@@ -198,3 +198,8 @@ MEASUREMENTS: dict[str, Measurement] = {
 """By name, in the order in which reports show them."""
 
 NAMES = tuple(MEASUREMENTS)
+
+
+def is_seedless(kind: str) -> bool:
+    """Whether records of this kind are the same whatever the seed; also of no measurement's."""
+    return kind in MEASUREMENTS and MEASUREMENTS[kind].seedless

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
+from benchmarks.measurements import is_seedless
 from reports.frame.statistics import Difference
 from reports.tables.model import DASH, Column, Entry, Label, Row, Table
 from reports.tables.symbols import split_math
@@ -153,7 +154,8 @@ def _parts(entry: Entry, column: Column, row: Row) -> tuple[str, str, str, bool]
     if row.published:  # no more digits than the source gives
         given = len(str(summary.mean).partition(".")[2])
         return number(summary.mean, min(decimals, given)), "", "", False
-    n = "" if figure.exact else _seeds_unlike(row, summary.n)
+    alone = is_seedless(figure.kind) and summary.n == 1
+    n = "" if figure.exact or alone else _seeds_unlike(row, summary.n)
     plain = summary.std is None or not figure.spread or (figure.exact and summary.std == 0)
     spread = "" if plain else f"±{number(summary.std or 0.0, decimals)}"
     return number(summary.mean, decimals), spread, n, False

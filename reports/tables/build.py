@@ -13,6 +13,7 @@ import pandas as pd
 from ablations.analysis.limits import MOST_SEEDS, Limits
 from ablations.table_spec import ColumnSpec, TableSpec
 from benchmarks.figures import ABOVE, Better, Figure, figure_of
+from benchmarks.measurements import is_seedless
 from reports.frame.cells import CellRows
 from reports.frame.protocol import Differences, common_protocol
 from reports.tables.code import other_code
@@ -199,7 +200,7 @@ def _columns(
             figure = figure_of(spec.figure)
             label = heads[spec.figure]
             decimals = _decimals(spec, layout.spec, figure, compared[spec.figure])
-            marks = _column_marks(compared[spec.figure], layout, notes)
+            marks = _column_marks(figure, compared[spec.figure], layout, notes)
             head = ABOVE.get(spec.figure)
             if over is not None and layout.spec.across:
                 head = names.values(layout.spec.across)[over]
@@ -221,12 +222,17 @@ def _label(frame: pd.DataFrame, layout: TableLayout, figure: Figure) -> str:
     return f"{figure.label} (CPU)" if on_cpu else figure.label
 
 
-def _column_marks(comparison: Compared, layout: TableLayout, notes: Notes) -> tuple[str, ...]:
+def _column_marks(
+    figure: Figure, comparison: Compared, layout: TableLayout, notes: Notes
+) -> tuple[str, ...]:
     if comparison.incomparable:
         said = describe_differences(comparison.incomparable, layout.called)
         return (notes.mark(f"not measured alike, so no row is set against another: {said}."),)
     if comparison.ahead:
         return (notes.mark(_AHEAD.format(layout.called[comparison.ahead])),)
+    counts = {len(values) for values in comparison.values.values() if values}
+    if is_seedless(figure.kind) and counts == {1} and any(c.planned > 1 for c in layout.cells):
+        return (notes.mark("of one seed."),)
     return ()
 
 
@@ -307,7 +313,8 @@ def _value(cell: CellRows, figure: Figure, comparison: Compared, notes: Notes) -
     marks: list[str] = []
     if ties is not None and ties.best is not None and cell.name in ties.untested:
         marks.append(notes.mark("fewer than two seeds in common with the best: not tested."))
-    if cell.complete and len(values) < cell.planned:
+    alone = is_seedless(figure.kind) and len(values) == 1
+    if cell.complete and len(values) < cell.planned and not alone:
         marks.append(notes.mark(f"{figure.label} of {len(values)} of {cell.planned} seeds."))
     bold = ties is not None and cell.name in ties.tied
     return Entry(values, bold=bold, marks=tuple(marks))
