@@ -7,9 +7,9 @@ at the video's size; *end to end* goes from image files to run-length encoded re
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -71,31 +71,39 @@ def measure(
     return [
         {
             **record_head("fps", workload.name),
-            "protocol": protocol(
-                workload.shape,
-                device,
-                sampling,
-                video_frames=workload.video_frames,
-                together=[other.name for other in workloads if other is not workload],
-                facts=workload.facts,
-            ),
+            "protocol": protocol(workload, workloads, device, sampling),
             **figures,
             "memory": memory_of(workload, scopes, device) if len(workloads) == 1 else None,
             "energy": energy,
             "ratios": ratios(workload.name, samples),
             "parameters": workload.parameters()[0],
-            "environment": {
-                **environment(with_diff=False),
-                "before": before,
-                "after": after,
-                "drift": [
-                    *drift(before, after, _trends(workload.name, samples)),
-                    *doubts(figures, device),
-                ],
-            },
+            "environment": timed_in(
+                before, after, _trends(workload.name, samples), doubts(figures, device)
+            ),
         }
         for workload, figures, energy in zip(workloads, timed, energies, strict=True)
     ]
+
+
+def timed_in(
+    before: dict[str, Any],
+    after: dict[str, Any],
+    trends: Iterable[tuple[str, float]],
+    doubts: Sequence[str],
+) -> dict[str, Any]:
+    """The environment of a record, and all that makes its figures suspect, as ``drift``.
+
+    Args:
+        before: state of the machine, as ``after``.
+        trends: as of :func:`benchmarks.machine.state.drift`.
+        doubts: further reasons.
+    """
+    return {
+        **environment(with_diff=False),
+        "before": before,
+        "after": after,
+        "drift": [*drift(before, after, trends), *doubts],
+    }
 
 
 def _energy(workload: Workload, scopes: Sequence[str], device: torch.device) -> dict[str, Any]:
@@ -152,35 +160,48 @@ def frames_of(workload: Workload, scope: str) -> int:
     return workload.video_frames if scope == "end_to_end" else workload.shape.frames
 
 
+class Timed(Protocol):
+    """What is timed: a workload, or what one is to be built of."""
+
+    @property
+    def name(self) -> str:
+        """How tables call it."""
+
+    @property
+    def shape(self) -> ClipShape:
+        """Of the input."""
+
+    @property
+    def video_frames(self) -> int:
+        """Frames of the video that is predicted end to end."""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What it says of itself."""
+
+
 def protocol(
-    shape: ClipShape,
-    device: torch.device,
-    sampling: Sampling,
-    *,
-    video_frames: int,
-    together: Sequence[str],
-    facts: Mapping[str, Any],
+    of: Timed, together: Sequence[Timed], device: torch.device, sampling: Sampling
 ) -> dict[str, Any]:
     """Everything that a figure depends on and that can be chosen.
 
     Args:
-        together: names of the models that it took turns with.
-        facts: what the workload says of itself.
+        together: all that take turns, itself among them.
     """
     return {
         "unit": "unique video frames per second",
         "device": device_name(device),
         "device_type": device.type,
-        **asdict(shape),
-        "video_frames": video_frames,
+        **asdict(of.shape),
+        "video_frames": of.video_frames,
         "threads": torch.get_num_threads(),
         "warmup": sampling.warmup,
         "min_samples": sampling.min_samples,
         "min_seconds": sampling.min_seconds,
         "clock": "CUDA events" if device.type == "cuda" else "host",
-        "interleaved_with": list(together),
+        "interleaved_with": [other.name for other in together if other is not of],
         **backends(device),
-        **facts,
+        **of.facts,
     }
 
 

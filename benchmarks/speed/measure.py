@@ -111,14 +111,7 @@ def _out_of_memory(job: SpeedJob, spec: WorkloadSpec, reason: str) -> dict[str, 
     """The record has the protocol that the figure would have had, so that it can be compared."""
     if job.kind == "train":
         return _training_out_of_memory(job, spec, reason)
-    known = protocol(
-        spec.shape,
-        torch.device(job.device),
-        job.sampling,
-        video_frames=spec.video_frames,
-        together=[other.name for other in job.workloads if other is not spec],
-        facts=spec.facts,
-    )
+    known = protocol(spec, job.workloads, torch.device(job.device), job.sampling)
     if job.threads is not None:
         known["threads"] = job.threads
     if job.memory_limit is not None:

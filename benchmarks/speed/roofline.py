@@ -14,11 +14,10 @@ from typing import Any
 import torch
 
 from benchmarks.flops.traffic import REST, Operator, in_parts, modules_of_parts, operators
-from benchmarks.machine.environment import environment
-from benchmarks.machine.state import drift, machine_state
+from benchmarks.machine.state import machine_state
 from benchmarks.records import record_head
 from benchmarks.speed.bandwidth import bandwidth
-from benchmarks.speed.fps import precision_of, protocol, rate_doubts
+from benchmarks.speed.fps import precision_of, protocol, rate_doubts, timed_in
 from benchmarks.speed.matmul_rate import matmul_rate, rate_facts
 from benchmarks.speed.statistics import median_interval, trend
 from benchmarks.speed.timing import PartClock, Sampling, interleaved, unheard
@@ -61,27 +60,15 @@ def measure_rooflines(
         clock, samples = clocks[workload.name], whole[workload.name]
         times = clock.milliseconds([*modules_of_parts(workload), REST])
         timed = {part: of[sampling.warmup :] for part, of in times.items()}
-        known = protocol(
-            workload.shape,
-            device,
-            sampling,
-            video_frames=workload.video_frames,
-            together=[other.name for other in workloads if other is not workload],
-            facts=workload.facts,
-        )
-        doubts = drift(before, after, [("model", trend(samples))]) + rate_doubts(machine, device)
+        known = protocol(workload, workloads, device, sampling)
+        trends = [("model", trend(samples))]
         records.append(
             {
                 **record_head("roofline", workload.name),
                 "protocol": {**known, "unit": UNIT, "scope": "model", "bytes": BYTES},
                 **_figures(ran[workload.name], samples, timed, workload.shape.frames, machine),
                 "machine": {**machine, "bandwidths": memory},
-                "environment": {
-                    **environment(with_diff=False),
-                    "before": before,
-                    "after": after,
-                    "drift": doubts,
-                },
+                "environment": timed_in(before, after, trends, rate_doubts(machine, device)),
             }
         )
     return records

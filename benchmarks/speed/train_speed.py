@@ -21,11 +21,11 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.flops.handlers import dispatch_handles
-from benchmarks.machine.environment import device_name, environment
+from benchmarks.machine.environment import device_name
 from benchmarks.machine.memory import peak_memory
-from benchmarks.machine.state import drift, machine_state
+from benchmarks.machine.state import machine_state
 from benchmarks.records import record_head
-from benchmarks.speed.fps import doubts, ratios, scope_figures
+from benchmarks.speed.fps import doubts, ratios, scope_figures, timed_in
 from benchmarks.speed.matmul_rate import MatmulRate, backends, matmul_rate, rate_facts
 from benchmarks.speed.statistics import median_interval, trend
 from benchmarks.speed.timing import PartClock, Sampling, unheard
@@ -176,12 +176,7 @@ def measure_training(
                     "memory": peak_memory(run.step, device) if len(runs) == 1 else None,
                     "ratios": ratios(run.name, whole),
                     "parameters": sum(p.numel() for p in run.run.trained),
-                    "environment": {
-                        **environment(with_diff=False),
-                        "before": before,
-                        "after": after,
-                        "drift": [*drift(before, after, trends), *doubts(figures, device)],
-                    },
+                    "environment": timed_in(before, after, trends, doubts(figures, device)),
                 }
             )
         return records
