@@ -6,11 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from core.data.convert.id_masks import Ids, mask_or_none, read_ids
 from core.data.convert.record import NewTrack, Record, frame_size, one_of
-from core.data.images import opened
-from core.data.rle import Rle, encode
 from core.errors import UserError
 
 VOID = 255
@@ -54,30 +52,9 @@ def _files(folder: Path) -> list[Path]:
     return sorted(f for f in folder.iterdir() if f.suffix.lower() in IMAGE_ENDINGS)
 
 
-def read_ids(path: Path, size: tuple[int, int]) -> npt.NDArray[np.int64]:
-    """(H, W) numbers of instances of a PNG with a palette, or of 1, 8 or 16 bits.
-
-    Raises:
-        UserError: it is missing, broken, in colour, or of another size than its frame.
-    """
-    with opened(path) as image:
-        if image.mode not in ("P", "L", "1", "I;16", "I"):
-            raise UserError(f"{path}: holds colours ({image.mode}), not the numbers of instances")
-        ids = np.array(image).astype(np.int64)
-    if ids.shape != size:
-        shape = f"{ids.shape[1]}x{ids.shape[0]}"
-        raise UserError(f"{path}: a mask of {shape}, but its frame has {size[1]}x{size[0]}")
-    return ids
-
-
-def _tracks(ids: list[npt.NDArray[np.int64]]) -> Iterator[NewTrack]:
+def _tracks(ids: list[Ids]) -> Iterator[NewTrack]:
     numbers = sorted({int(number) for frame in ids for number in np.unique(frame)} - {0})
     if numbers != [VOID]:
         numbers = [number for number in numbers if number != VOID]
     for number in numbers:
         yield NewTrack(1, [mask_or_none(frame == number) for frame in ids])
-
-
-def mask_or_none(mask: npt.NDArray[np.bool_]) -> Rle | None:
-    """The mask as compressed RLE; null where it is empty."""
-    return encode(mask) if mask.any() else None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from core.data.convert.mask_folders import read_ids
+from core.data.convert.id_masks import read_ids
 from core.data.convert.record import NewTrack, Record, frame_size, one_of, read_rle
 from core.data.rle import Rle, encode
 from core.errors import UserError

@@ -6,12 +6,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from core.data.convert.mask_folders import mask_or_none
+from core.data.convert.id_masks import mask_or_none, read_colour_ids
 from core.data.convert.record import NewTrack, Record, frame_size, one_of
-from core.data.images import opened
 from core.data.rle import Rle
 from core.errors import UserError
 from core.files import read_json
@@ -57,18 +53,8 @@ def _add(record: Record, name: str, files: list[Path], frames: list[Any], masks:
         things = [s for s in frame["segments_info"] if int(s["category_id"]) in record.categories]
         if not things:
             continue
-        ids = _ids(masks / str(frame["file_name"]), size)
+        ids = read_colour_ids(masks / str(frame["file_name"]), size)
         for segment in things:
             track = found[int(segment["category_id"]), int(segment["id"])]
             track[t] = mask_or_none(ids == int(segment["id"]))
     record.add(name, files, size, [NewTrack(kind, track) for (kind, _), track in found.items()])
-
-
-def _ids(path: Path, size: tuple[int, int]) -> npt.NDArray[np.int64]:
-    with opened(path) as image:
-        levels = np.array(image.convert("RGB")).astype(np.int64)
-    if levels.shape[:2] != size:
-        shape = f"{levels.shape[1]}x{levels.shape[0]}"
-        raise UserError(f"{path}: a mask of {shape}, but its frame has {size[1]}x{size[0]}")
-    ids: npt.NDArray[np.int64] = levels @ np.array([1, 256, 256**2])
-    return ids
