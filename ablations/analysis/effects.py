@@ -13,6 +13,7 @@ do not take that for granted.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
@@ -74,6 +75,7 @@ class Effect:
         p: two-sided p value of the t test, not corrected; none without an error.
         decision: what the corrected interval says: higher or lower than zero, within ±δ, undecided.
         seeds: number of seeds.
+        fewest: of them, those of the cell that has the fewest.
         aliases: effects that the design cannot tell from this one, such as ``-b × c``.
     """
 
@@ -85,7 +87,16 @@ class Effect:
     p: float | None
     decision: Decision
     seeds: int
+    fewest: int
     aliases: tuple[str, ...]
+
+    @property
+    def over(self) -> str:
+        """What it rests on, such as ``3 seeds``, or ``1 to 3 seeds``."""
+        if self.seeds == 1:
+            return "1 seed"
+        some = f"{self.fewest} to " if self.fewest < self.seeds else ""
+        return f"{some}{self.seeds} seeds"
 
     @property
     def name(self) -> str:
@@ -120,7 +131,8 @@ def effects(
             that no run has, or cells that no chain of common seeds connects.
     """
     levels = _levels(runs, references or {})
-    cells = list(dict.fromkeys(_labels(run, levels) for run in runs))
+    counts = Counter(_labels(run, levels) for run in runs)
+    cells = list(counts)
     seeds = len({run.seed for run in runs})
     means, covariance, df = _cell_means(runs, levels, cells)
     terms, matrix, slices = _estimable(levels, cells, order)
@@ -148,6 +160,7 @@ def effects(
             p=estimate.p_zero() if estimate else None,
             decision=outcome.decision,
             seeds=seeds,
+            fewest=min(counts.values()),
             aliases=aliases[term],
         )
         for (term, chosen, weights), estimate, outcome in zip(
@@ -166,13 +179,12 @@ def effect_sentence(effect: Effect, name: str | None = None, *, delta: float = 1
     """
     name = name or effect.name
     if effect.corrected is None:
-        count = f"{effect.seeds} {'seed' if effect.seeds == 1 else 'seeds'}"
-        found = f"{signed(effect.mean, 1)} AP over {count}"
+        found = f"{signed(effect.mean, 1)} AP over {effect.over}"
         return f"{name}: {found}, without spread to judge by{_aliased([effect])}"
     kind = _KINDS[effect.decision]
     more = seeds_until(effect.corrected, effect.seeds, delta) if kind == "undecided" else None
     verdict = Verdict(kind, effect.seeds, effect.mean, *effect.corrected, more)
-    said = verdict_sentence(name, verdict, delta=delta)
+    said = verdict_sentence(name, verdict, delta=delta, over=effect.over)
     return f"{said}{_aliased([effect])}"
 
 
@@ -186,7 +198,7 @@ def seeds_until(interval: tuple[float, float], seeds: int, delta: float) -> int 
     return max(needed - seeds, 1) if needed <= MOST_SEEDS else None
 
 
-def additivity(found: Sequence[Effect], *, delta: float = 1.0) -> str:
+def additivity(found: Sequence[Effect], *, delta: float = 1.0, what: str = "gains") -> str:
     """Whether the gains add up, in a sentence.
 
     They do not where the corrected interval of an interaction of two leaves zero out; they do
@@ -195,37 +207,38 @@ def additivity(found: Sequence[Effect], *, delta: float = 1.0) -> str:
     Args:
         found: of :func:`effects`, with the same δ.
         delta: interactions up to this size are of no interest.
+        what: the main effects are called.
     """
     pairs = [effect for effect in found if len(effect.levels) == 2]
     if not pairs:
         return (
-            "Whether the gains add up cannot be said: "
+            f"Whether the {what} add up cannot be said: "
             "the design has no interaction apart from main effects."
         )
     if any(effect.corrected is None for effect in pairs):
-        return "Whether the gains add up cannot be said: a single seed shows no spread."
+        return f"Whether the {what} add up cannot be said: a single seed shows no spread."
     broken = [effect for effect in pairs if effect.decision in ("higher", "lower")]
     if broken:
-        parts = "; ".join(_together(effect) for effect in broken)
-        return f"The gains do not add up: {parts}."
+        parts = "; ".join(_together(effect, what) for effect in broken)
+        return f"The {what} do not add up: {parts}."
     inside = [e for e in pairs if e.corrected and max(map(abs, e.corrected)) < delta]
     if len(inside) == len(pairs):
-        return f"The gains add up within {delta:g} AP{_aliased(pairs)}."
+        return f"The {what} add up within {delta:g} AP{_aliased(pairs)}."
     open_ = [effect for effect in pairs if effect not in inside]
     parts = "; ".join(
         f"{e.name} {signed(e.mean, 1)} AP {interval_text(*e.corrected, 1)}{_aliased([e])}"
         for e in open_
         if e.corrected
     )
-    return f"Whether the gains add up within {delta:g} AP is undecided: {parts}."
+    return f"Whether the {what} add up within {delta:g} AP is undecided: {parts}."
 
 
-def _together(effect: Effect) -> str:
+def _together(effect: Effect, what: str) -> str:
     size = size_text(effect.mean, effect.corrected or (effect.mean,) * 2, "AP", 1)
     more = "more" if effect.mean > 0 else "less"
     return (
         f"{' and '.join(f'{f}={level}' for f, level in effect.levels.items())} together give "
-        f"{size} {more} than the sum of their gains{_aliased([effect])}"
+        f"{size} {more} than the sum of their {what}{_aliased([effect])}"
     )
 
 

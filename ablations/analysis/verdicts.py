@@ -137,6 +137,7 @@ def verdict_sentence(
     unit: str = "AP",
     decimals: int = 1,
     better: Literal["high", "low"] = "high",
+    over: str | None = None,
 ) -> str:
     """The verdict for people, such as ``STQI adds 13.7 AP [7.3, 20.1] over 3 seeds``.
 
@@ -147,8 +148,9 @@ def verdict_sentence(
         unit: of the figure.
         decimals: that figures are rounded to.
         better: whether a high or a low figure is the better one.
+        over: what it rests on; none: the verdict's seeds.
     """
-    seeds = f"{verdict.seeds} {'seed' if verdict.seeds == 1 else 'seeds'}"
+    seeds = over or f"{verdict.seeds} {'seed' if verdict.seeds == 1 else 'seeds'}"
     if verdict.mean is None:
         return f"{name} has no verdict: it has no seed in common with the baseline"
     mean = signed(verdict.mean, decimals)

@@ -21,7 +21,6 @@ def effects_table(
     names: Names,
     figure: Figure,
     spec: TableSpec,
-    seeds: Sequence[int],
     layout: TableLayout,
 ) -> Table:
     """A row an effect: its size with its corrected interval, and what that says.
@@ -30,7 +29,6 @@ def effects_table(
         found: of :func:`reports.findings.runs.find_effects`.
         figure: that they are of.
         spec: for δ and the level.
-        seeds: of each cell, the fewest first.
         layout: of the table that it stands beside.
     """
     notes = Notes()
@@ -54,11 +52,9 @@ def effects_table(
     main = tuple(row for row, effect in zip(rows, found, strict=True) if len(effect.levels) == 1)
     groups = tuple(group for group in (main, tuple(r for r in rows if r not in main)) if group)
     title = "Main effects and interactions."
-    most = found[0].seeds
-    setting = f"{most} seeds." if seeds[0] == most else f"{seeds[0]} to {most} seeds."
     return Table(
         *(f"{layout.name}_effects", title, ("Effect of",), columns, groups, notes.all()),
-        setting=setting,
+        setting=f"{found[0].over}.",
     )
 
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 
 from ablations.table_spec import TableSpec
-from benchmarks.figures import Figure, figure_of
+from benchmarks.figures import figure_of
 from reports.findings.effects_table import effects_table
 from reports.findings.runs import find_effects
 from reports.findings.sentence import effects_sentence, verdicts_sentence
 from reports.findings.starts_table import starts_table
 from reports.findings.variance import doubt_table
-from reports.frame.cells import CellRows, frame_cells
+from reports.frame.cells import frame_cells
 from reports.frame.runs import GridRuns
 from reports.tables.comparisons import compare, protocol_differences
 from reports.tables.labels import names_for
@@ -59,26 +59,16 @@ def find(
         limits=layout.limits,
     ).verdicts
     found = find_effects(cells, names, figure, spec, layout.baseline)
-    seeds = _seeds(cells, figure) if found else []
     sentence = ""
     if layout.baseline is not None and any(v.kind != "none" for v in verdicts.values()):
         if found and layout.limits is None:  # effects do not account for looks
             sentence = effects_sentence(found, names, spec.delta)
-            if seeds[0] < found[0].seeds:  # not every cell has all of them
-                whole = f"over {found[0].seeds} seeds"
-                sentence = sentence.replace(whole, f"over {seeds[0]} to {found[0].seeds} seeds")
         else:
             delta = layout.limits.until if layout.limits else spec.delta
             sentence = verdicts_sentence(verdicts, names, delta, layout.baseline)
     tables: list[Table] = []
     if found:
-        tables.append(effects_table(found, names, figure, spec, seeds, layout))
+        tables.append(effects_table(found, names, figure, spec, layout))
     doubt = doubt_table(grid.runs, names, layout.baseline, spec.level, layout.name)
     starts = starts_table(grid.starts, layout.name)
     return Findings(sentence, (*tables, *(table for table in (doubt, starts) if table is not None)))
-
-
-def _seeds(cells: Sequence[CellRows], figure: Figure) -> list[int]:
-    """How many seeds the cells have that effects rest on, the fewest first."""
-    counts = [len(cell.values(figure)) for cell in cells if not cell.mixed(figure.kind)]
-    return sorted(count for count in counts if count)

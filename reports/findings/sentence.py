@@ -33,23 +33,22 @@ def effects_sentence(found: Sequence[Effect], names: Names, delta: float, most: 
         name = names.against(axis, level, effect.references[axis])
         clauses.append(plain_names(effect_sentence(effect, name, delta=delta), names))
     kinds = [_ORDER[_DECISIONS.index(effect.decision)] for effect in mains[most:]]
-    together = _together(found, names, delta)
-    if any(effect.decision == "lower" for effect in mains):
-        together = together.replace("gains", "effects")
+    what = "effects" if any(effect.decision == "lower" for effect in mains) else "gains"
+    together = _together(found, names, delta, what)
     return _joined([*clauses, *_others("effects", kinds), together])
 
 
-def _together(found: Sequence[Effect], names: Names, delta: float) -> str:
+def _together(found: Sequence[Effect], names: Names, delta: float, what: str) -> str:
     pairs = [effect for effect in found if len(effect.levels) == 2]
     if not pairs:
-        return "whether the gains add up cannot be said by this design"
+        return f"whether the {what} add up cannot be said by this design"
     broken = [effect for effect in pairs if effect.decision in ("higher", "lower")]
     broken.sort(key=lambda effect: -abs(effect.mean))
-    text = additivity(broken[:_PAIRS] or found, delta=delta)
+    text = additivity(broken[:_PAIRS] or found, delta=delta, what=what)
     if more := len(broken[_PAIRS:]):
         text = f"{text.rstrip('.')}; nor do {more} other pairs"
     if text.startswith("Whether"):
-        return "whether the gains add up is undecided"
+        return f"whether the {what} add up is undecided"
     return plain_names(f"t{text[1:].rstrip('.')}", names)
 
 
