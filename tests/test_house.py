@@ -1,6 +1,7 @@
 """The house: imports go downwards only, no folder is crowded, and a concept has one home."""
 
 import ast
+import re
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -165,3 +166,30 @@ def test_one_printer_of_validation_faults():
         return called and node.func.attr == "errors"
 
     assert using(reads_faults) == {"core/config/strict.py"}
+
+
+def bound_names(tree):
+    """Everything that a module defines, assigns or imports, and its functions' arguments."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name) | ast.arg(arg=name):
+                yield name
+            case ast.Name(id=name, ctx=ast.Store()):
+                yield name
+            case ast.alias(name=name, asname=other):
+                yield (other or name).partition(".")[0]
+
+
+def test_what_docstrings_refer_to_exists():
+    known = {".".join(name): set(bound_names(TREES[path])) for path, name in modules()}
+    lost = []
+    for path, name in modules():
+        here = known[".".join(name)]
+        for kind, wanted in re.findall(r":(\w+):`~?\.?([\w.]+)`", path.read_text()):
+            before, _, last = wanted.rpartition(".")
+            home = known.get(before) or known.get(before.rpartition(".")[0]) or here
+            if before in here:  # a method of a class that may come from elsewhere
+                home = set().union(*known.values())
+            if wanted not in known if kind == "mod" else last not in home:
+                lost.append(f"{path.relative_to(ROOT)}: {wanted}")
+    assert not lost

@@ -42,7 +42,7 @@ class UncountedOperatorError(FlopCountError):
 
 
 class CounterDisagreementError(FlopCountError):
-    """The two counters differ by more than :data:`TOLERANCE`."""
+    """The two counters differ by more than 0.5%."""
 
 
 @dataclass(frozen=True)

@@ -151,7 +151,7 @@ def code_identity() -> dict[str, Any]:
     Returns:
         ``id`` (hash of all files; of an installed wheel its version before it; None: they are
         :func:`too_much`), ``modules`` (hash of those that a cell can import) and ``kind``, see
-        :func:`kind_of`.
+        :func:`kind_of_code`.
     """
     root = code_root()
     kind = kind_of_code(root)

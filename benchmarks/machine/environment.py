@@ -65,7 +65,7 @@ def environment(*, with_diff: bool = True) -> dict[str, Any]:
 
 
 def package_versions() -> dict[str, str]:
-    """Version of every package in :data:`PACKAGES` that is installed."""
+    """Version of every package that a figure may depend on and that is installed."""
     versions: dict[str, str] = {}
     for name in _PACKAGES:
         try:

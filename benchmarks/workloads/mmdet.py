@@ -1,8 +1,8 @@
 """mmdet's models as workloads of the same measurements (needs the extra ``mmdet``).
 
 Their own inference runs, unchanged, on all frames of a clip as one batch of images.  The scope
-*model* leaves out what :meth:`get_seg_masks` does, pasting masks at full size; *end to end* uses
-the configuration's own test pipeline, resized to the size that is measured.
+*model* leaves out what mmdet's ``get_seg_masks`` does, pasting masks at full size; *end to end*
+uses the configuration's own test pipeline, resized to the size that is measured.
 """
 
 from __future__ import annotations
