@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -17,13 +17,13 @@ from cli.options import (
     ResamplesSeed,
     a_file,
     refuse_to_overwrite,
+    takes,
 )
 from core.errors import UserError
 
 if TYPE_CHECKING:
     from benchmarks.request import Request
     from benchmarks.speed.isolated import SpeedJob
-    from benchmarks.speed.timing import Sampling
 
 app = typer.Typer()
 bench = typer.Typer(
@@ -80,6 +80,41 @@ CurveOut = Annotated[
 Device = Annotated[
     str | None, typer.Option(help="cpu, cuda or cuda:1; none: the GPU if there is one")
 ]
+
+
+@dataclass(frozen=True)
+class How:
+    """What ``fps`` and ``bench`` are told of how to measure."""
+
+    samples: SamplesOption = 20
+    seconds: Seconds = 3.0
+    warmup: Warmup = 3
+    threads: Threads = None
+    tf32: Tf32 = None
+    cudnn_benchmark: CudnnBenchmark = None
+
+    def job(
+        self,
+        kind: Literal["fps", "train", "roofline"],
+        request: Request,
+        device: str | None = None,
+        memory_limit: float | None = None,
+    ) -> SpeedJob:
+        """What is asked for, checked; ``memory_limit`` in GiB."""
+        from benchmarks.speed.isolated import SpeedJob
+        from benchmarks.speed.matmul_rate import Backends
+        from benchmarks.speed.measure import find_device
+        from benchmarks.speed.timing import Sampling
+
+        return SpeedJob(
+            kind,
+            request.workloads(),
+            find_device(device),
+            Sampling(self.warmup, self.samples, self.seconds),
+            threads=self.threads,
+            memory_limit=None if memory_limit is None else int(memory_limit * 2**30),
+            backends=Backends(self.tf32, self.cudnn_benchmark),
+        )
 
 
 @app.command("ap")
@@ -173,7 +208,9 @@ def count_flops(
 
 
 @app.command("fps")
+@takes(How)
 def measure_fps(
+    how: How,
     configs: Configs = None,
     mmdet: MmdetConfigs = None,
     size: FrameSize = None,
@@ -185,15 +222,9 @@ def measure_fps(
     scope: Annotated[
         list[str] | None, typer.Option(help="model, postprocess, end_to_end; default: all three")
     ] = None,
-    samples: SamplesOption = 20,
-    seconds: Seconds = 3.0,
-    warmup: Warmup = 3,
     device: Device = None,
-    threads: Threads = None,
     checkpoint: Weights = None,
     compiled: Annotated[bool, typer.Option("--compile", help="use torch.compile")] = False,
-    tf32: Tf32 = None,
-    cudnn_benchmark: CudnnBenchmark = None,
     memory_limit: MemoryLimit = None,
     find_max_clip: Annotated[
         bool, typer.Option("--find-max-clip", help="search the longest clip that fits instead")
@@ -222,16 +253,14 @@ def measure_fps(
     from benchmarks.commands import Outputs, run_curve, run_fps, run_search
     from benchmarks.request import Request
     from benchmarks.speed.fps import SCOPES
-    from benchmarks.speed.timing import Sampling
 
     if find_max_clip and curve is not None:
         raise UserError("--find-max-clip and --curve: one at a time")
     request = Request(
         configs or (), mmdet or (), size, clip, batch, video_size, checkpoint, compiled
     )
-    sampling, scopes = Sampling(warmup, samples, seconds), tuple(dict.fromkeys(scope or SCOPES))
-    job = _job("fps", request, sampling, device, threads, memory_limit, tf32, cudnn_benchmark)
-    job = replace(job, scopes=scopes)
+    job = how.job("fps", request, device, memory_limit)
+    job = replace(job, scopes=tuple(dict.fromkeys(scope or SCOPES)))
     outputs = Outputs(json_file, csv_file)
     if find_max_clip:
         run_search(job, most, outputs)
@@ -242,14 +271,10 @@ def measure_fps(
 
 
 @bench.command("train")
+@takes(How)
 def bench_train(
+    how: How,
     configs: Configs = None,
-    samples: SamplesOption = 20,
-    seconds: Seconds = 3.0,
-    warmup: Warmup = 3,
-    threads: Threads = None,
-    tf32: Tf32 = None,
-    cudnn_benchmark: CudnnBenchmark = None,
     memory_limit: MemoryLimit = None,
     curve: Annotated[
         str | None, typer.Option(help="measure several numbers of clips a step: batch=1,2,4,8")
@@ -268,11 +293,8 @@ def bench_train(
     """
     from benchmarks.commands import Outputs, run_curve, run_fps
     from benchmarks.request import Request
-    from benchmarks.speed.timing import Sampling
 
-    sampling = Sampling(warmup, samples, seconds)
-    request = Request(configs or ())
-    job = _job("train", request, sampling, None, threads, memory_limit, tf32, cudnn_benchmark)
+    job = how.job("train", Request(configs or ()), memory_limit=memory_limit)
     outputs = Outputs(json_file, csv_file)
     if curve is None:
         run_fps(job, outputs)
@@ -281,20 +303,16 @@ def bench_train(
 
 
 @bench.command("roofline")
+@takes(How)
 def bench_roofline(
+    how: How,
     configs: Configs = None,
     mmdet: MmdetConfigs = None,
     size: FrameSize = None,
     clip: ClipLength = None,
     batch: BatchOption = 1,
-    samples: SamplesOption = 20,
-    seconds: Seconds = 3.0,
-    warmup: Warmup = 3,
     device: Device = None,
-    threads: Threads = None,
     checkpoint: Weights = None,
-    tf32: Tf32 = None,
-    cudnn_benchmark: CudnnBenchmark = None,
     json_file: JsonOut = None,
 ) -> None:
     """Say what bounds each part of a model: the machine's matrix products, its memory, or neither.
@@ -307,38 +325,9 @@ def bench_roofline(
     """
     from benchmarks.commands import Outputs, run_fps
     from benchmarks.request import Request
-    from benchmarks.speed.timing import Sampling
 
     request = Request(configs or (), mmdet or (), size, clip, batch, checkpoint=checkpoint)
-    sampling = Sampling(warmup, samples, seconds)
-    job = _job("roofline", request, sampling, device, threads, None, tf32, cudnn_benchmark)
-    run_fps(job, Outputs(json_file))
-
-
-def _job(
-    kind: Literal["fps", "train", "roofline"],
-    request: Request,
-    sampling: Sampling,
-    device: str | None,
-    threads: int | None,
-    memory_limit: float | None,
-    tf32: bool | None,
-    cudnn_benchmark: bool | None,
-) -> SpeedJob:
-    """What the options ask for, checked; ``memory_limit`` in GiB."""
-    from benchmarks.speed.isolated import SpeedJob
-    from benchmarks.speed.matmul_rate import Backends
-    from benchmarks.speed.measure import find_device
-
-    return SpeedJob(
-        kind,
-        request.workloads(),
-        find_device(device),
-        sampling,
-        threads=threads,
-        memory_limit=None if memory_limit is None else int(memory_limit * 2**30),
-        backends=Backends(tf32, cudnn_benchmark),
-    )
+    run_fps(how.job("roofline", request, device), Outputs(json_file))
 
 
 @app.command("regress")

@@ -169,23 +169,32 @@ def ask_for(
     return Asked(where, chosen, target, rules, parse_budget(budget))
 
 
-def takes_a_grid(command: Callable[..., None]) -> Callable[..., None]:
-    """``command`` with the options of a grid to run in place of its first parameter.
+def takes(
+    ask: Callable[..., object],
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of ``ask``, whose answer is its first parameter.
 
     Typer reads a command's options from its signature, so that is what is put together here.
     """
-    shared = inspect.signature(ask_for, eval_str=True).parameters
-    _, *own = inspect.signature(command, eval_str=True).parameters.values()
+    shared = inspect.signature(ask, eval_str=True).parameters
 
-    @functools.wraps(command)
-    def run(**given: Any) -> None:
-        asked = ask_for(**{name: given.pop(name) for name in shared})
-        command(asked, **given)
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        _, *own = inspect.signature(command, eval_str=True).parameters.values()
 
-    parameters = [*shared.values(), *own]
-    vars(run)["__signature__"] = inspect.Signature(parameters)
-    run.__annotations__ = {p.name: p.annotation for p in parameters}
-    return run
+        @functools.wraps(command)
+        def run(**given: Any) -> None:
+            asked = ask(**{name: given.pop(name) for name in shared})
+            command(asked, **given)
+
+        parameters = [*shared.values(), *own]
+        vars(run)["__signature__"] = inspect.Signature(parameters)
+        run.__annotations__ = {p.name: p.annotation for p in parameters}
+        return run
+
+    return decorate
+
+
+takes_a_grid = takes(ask_for)
 
 
 def launched(grid: str, scale: str | None, store: Path | None) -> tuple[Store, Manifest]:
