@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,16 +13,14 @@ pytest_plugins = ["pytester"]  # for what is tested of this file itself
 
 # a busy machine is no fault: how long an example may take, the test itself says where it matters
 settings.register_profile(
-    "at any speed", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "at any speed", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("at any speed")
 
+# a shell that starts the tests in the background has them ignore Ctrl-C, which some send
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
-
-
-# how long an example takes says how busy the machine is, and nothing about the code
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("untimed")
 
 
 def need(path: Path) -> Path:
