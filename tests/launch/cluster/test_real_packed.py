@@ -89,4 +89,10 @@ def test_a_job_goes_on_with_what_waits_for_others_and_its_time_limit_loses_nothi
     workers = [c.holder.get("worker") for k in range(3) for c in grid.run(k).attempts()]
     assert any(workers), "a job took a cell of another batch"
     wait_for(lambda: not slurm.run_slurm(["squeue", "-h", "-j", ",".join(jobs)]), 240, "the jobs")
-    assert {job.state for job in slurm.accounting(jobs)} == {"COMPLETED"}
+
+    def states() -> set[str]:
+        return {job.state for job in slurm.accounting(jobs)}
+
+    # the database hears of an end later than the queue does
+    wait_for(lambda: states() <= set(slurm.ENDED), 120, "sacct to hear of it")
+    assert states() == {"COMPLETED"}
