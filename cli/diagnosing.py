@@ -63,7 +63,7 @@ def diagnose_results(
     """
     from rich.console import Console
 
-    from benchmarks.ap.table import unpredicted_note
+    from benchmarks.ap.table import unpredicted, unpredicted_note
     from benchmarks.diagnosis.diagnosis import diagnose
     from benchmarks.diagnosis.examine import examine_results
     from benchmarks.diagnosis.record import diagnosis_record
@@ -80,9 +80,10 @@ def diagnose_results(
     truth = whole if split is None else heldout_part(whole, split)
     chosen = slicings(truth) + (read_slicings(slice_by, truth, whole) if slice_by else [])
     findings = examine_results(truth, results, hard)
-    other = None
+    other = examined = None
     if against is not None:
-        other = diagnose(examine_results(truth, against, hard), chosen, resamples, seed=seed)
+        examined = examine_results(truth, against, hard)
+        other = diagnose(examined, chosen, resamples, seed=seed)
     found = diagnose(findings, chosen, resamples, seed=seed)
     if json_file is not None:
         record = diagnosis_record(findings, found, chosen, str(results))
@@ -92,6 +93,8 @@ def diagnose_results(
     print_diagnosis(found, Console(), other, str(against))
     if note := unpredicted_note(findings.ap, results, split):
         print(f"Note: {note}")
+    if examined and (note := unpredicted(examined.ap)):
+        print(f"Note: {against}: {note}")
 
 
 @app.command("compare")
@@ -127,6 +130,8 @@ def compare_runs(
     check_writable(path)
     refuse_to_overwrite(path, *(run.predictions for run in runs))
     hard = HardTracks(min_score, best_per_frame)
-    page = make_comparison(read_comparison(*runs, resamples, hard), clips)
-    write_atomic(path, page)
+    comparison = read_comparison(*runs, resamples, hard)
+    write_atomic(path, make_comparison(comparison, clips))
+    for note in comparison.notes():
+        print(f"Note: {note}")
     print(path)

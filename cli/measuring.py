@@ -143,7 +143,7 @@ def average_precision(
 
     from benchmarks.ap.bootstrap import bootstrap, difference_record
     from benchmarks.ap.evaluate import ap_record, evaluate
-    from benchmarks.ap.table import print_ap, print_difference, unpredicted_note
+    from benchmarks.ap.table import print_ap, print_difference, unpredicted, unpredicted_note
     from core.data.annotations import read_annotations
     from core.data.split import heldout_part
     from core.files import write_json
@@ -158,7 +158,7 @@ def average_precision(
         truth = heldout_part(truth, split)
     result = evaluate(truth, results)
     drawn = bootstrap(result, resamples, seed=seed) if resamples else None
-    other = None
+    other = scored = None
     if against is not None:
         scored = evaluate(truth, against)
         other = bootstrap(scored, resamples, seed=seed)
@@ -175,6 +175,8 @@ def average_precision(
         print(f"Note: {note}")
     if drawn and other:
         print_difference(drawn, other, str(against), Console())
+    if scored and (note := unpredicted(scored)):
+        print(f"Note: {against}: {note}")
 
 
 @app.command("flops")

@@ -46,24 +46,29 @@ def print_ap(result: ApResult, bootstrap: Bootstrap | None, console: Console) ->
     console.print(_classes(result))
 
 
+def unpredicted(result: ApResult) -> str | None:
+    """What to say where most videos have no prediction; none: most have."""
+    without = result.videos - len(np.unique(result.matches.video))
+    if 2 * without <= result.videos:
+        return None
+    text = f"{without} of {result.videos} videos have no prediction: all of theirs is missed."
+    return _told(text, result)
+
+
 def unpredicted_note(result: ApResult, results: Path, split: Path | None) -> str | None:
-    """What to say where most videos have no prediction; none: most have.
+    """The same of a file of results, with what may be the cause.
 
     Args:
         results: the file that was scored; in a run folder its split lies beside it.
         split: whose held-out videos were scored; none: the whole file.
     """
-    without = result.videos - len(np.unique(result.matches.video))
-    if 2 * without <= result.videos:
-        return None
-    text = f"{without} of {result.videos} videos have no prediction: all of theirs is missed."
-    text = _told(text, result)
+    text = unpredicted(result)
+    if text is None or split is not None:
+        return text
     recorded = results.with_name("split.json")
-    if split is None and recorded.is_file():
-        text += f" To score the held-out videos alone: --split {recorded}"
-    elif split is None:
-        text += " If predictions are of a held-out part, name it: --split"
-    return text
+    if recorded.is_file():
+        return f"{text} To score the held-out videos alone: --split {recorded}"
+    return f"{text} If predictions are of a held-out part, name it: --split"
 
 
 def print_difference(result: Bootstrap, other: Bootstrap, name: str, console: Console) -> None:

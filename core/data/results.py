@@ -34,7 +34,29 @@ def entry_faults(results: Any, dataset: VideoDataset) -> list[str]:
             known = "" if choices is None or choices in told else f"; known: {choices}"
             told.update([choices] if choices else [])
             faults.append(f"{entry_name(index, entry)}: {fault}{known}")
-    return faults
+    return _of_another_file(results, dataset) + faults
+
+
+def _of_another_file(results: Sequence[Any], dataset: VideoDataset) -> list[str]:
+    """That most videos of these results are not those of the dataset, as one fault; else none.
+
+    Ids begin at 1 in every split, so a video of another one may be known and only be longer.
+    """
+    named, fitting = set(), set()
+    for entry in results:
+        number = entry.get("video_id") if isinstance(entry, Mapping) else None
+        if type(number) is int:
+            named.add(number)
+            video, masks = dataset.by_id.get(number), entry.get("segmentations")
+            if video is not None and not (isinstance(masks, list) and len(masks) != video.length):
+                fitting.add(number)
+    strange = len(named) - len(fitting)
+    if strange < 2 or strange * 2 <= len(named):
+        return []
+    return [
+        f"{strange} of the {len(named)} videos that these results name are not in "
+        f"{dataset.annotations_path}, or have another length there: results of another split?"
+    ]
 
 
 def mask_faults(results: Sequence[Mapping[str, Any]], dataset: VideoDataset) -> list[str]:

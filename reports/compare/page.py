@@ -79,6 +79,7 @@ def _header(comparison: Comparison) -> Markup:
         tag("p", "Comparison of two runs", class_="kind"),
         tag("h1", comparison.other.name),
         tag("dl", *items, class_="facts"),
+        *(tag("p", note, class_="notes") for note in comparison.notes()),
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from benchmarks.ap.accumulate import accumulate
 from benchmarks.ap.evaluate import figures_of, number_of
 from benchmarks.ap.score import heldout_videos
+from benchmarks.ap.table import unpredicted
 from benchmarks.diagnosis.diagnosis import Diagnosis, diagnose
 from benchmarks.diagnosis.examine import DatasetFindings, examine_results
 from benchmarks.diagnosis.slices import Slicing, slicings
@@ -61,6 +62,12 @@ class Comparison:
     def dataset(self) -> VideoDataset:
         """The videos that both are scored on."""
         return self.base.findings.dataset
+
+    def notes(self) -> list[str]:
+        """What to know before a difference is believed: a run that left most videos out."""
+        sides = (self.base, self.other)
+        found = [(side.name, unpredicted(side.findings.ap)) for side in sides]
+        return [f"{name}: {text}" for name, text in found if text]
 
     def gain(self, video: int) -> float | None:
         """How much the AP of a video alone grows from ``base`` to ``other``."""

@@ -157,6 +157,10 @@ def test_videos_without_predictions_are_told(files, command):
     assert not told("--split", split)
     (files / "few.json").write_text(json.dumps(results))
     assert not told()
+    (files / "none.json").write_text("[]")
+    against = ("--against", files / "none.json", "--bootstrap", 5)
+    (note,) = told(*against)
+    assert note.endswith("none.json: 6 of 6 videos have no prediction: all of theirs is missed.")
 
 
 @pytest.fixture

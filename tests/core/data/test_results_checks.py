@@ -109,13 +109,30 @@ def test_other_things_than_a_list_of_tracks(results, fault):
 
 
 def test_all_faults_at_once_and_valid_ids_told_once():
-    results = [entry(), entry(video_id=9, score=math.inf), entry(category_id=9), entry(video_id=8)]
+    results = [entry(), entry(video_id=9, score=math.inf), entry(category_id=9)]
+    results += [entry(video_id=8), entry(video_id=5, segmentations=...)]
     assert entry_faults(results, EXPECTED) == [
         "result 1 (video 9): score inf is not a finite number",
         "result 1 (video 9): unknown video_id 9; known: 3, 5",
         "result 2 (video 3): unknown category_id 9; known: 1 (person), 7 (dog)",
         "result 3 (video 8): unknown video_id 8",
+        "result 4 (video 5): has no segmentations; a track has video_id, category_id, score, "
+        "segmentations",
     ]
+
+
+def test_results_of_another_split_are_called_so():
+    """Ids begin at 1 in every split: a video of another one may be there, and be longer."""
+    (hint, *rest) = entry_faults(
+        [entry(), entry(video_id=5, segmentations=[None] * 9), entry(video_id=8)], EXPECTED
+    )
+    assert hint == (
+        "2 of the 3 videos that these results name are not in valid.json, or have another length "
+        "there: results of another split?"
+    )
+    assert len(rest) == 2
+    (found,) = entry_faults([entry(), entry(video_id=8)], EXPECTED)
+    assert "another split" not in found, "one video may be a slip"
 
 
 def test_long_lists_of_valid_ids_are_cut():

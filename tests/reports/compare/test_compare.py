@@ -16,6 +16,7 @@ from benchmarks.diagnosis.followed import Followed
 from benchmarks.diagnosis.tracking import HardTracks
 from core.errors import UserError
 from core.inference.draw import color_of
+from launch.records.store import Store
 from reports.compare import page as page_of_comparison
 from reports.compare.page import make_comparison
 from reports.compare.read import read_comparison
@@ -198,6 +199,23 @@ def test_the_command_writes_a_page_that_the_grid_links(store, tmp_path):
     elsewhere = tmp_path / "page.html"
     done = runner.invoke(cli.app, ["compare", *names, *more, "--out", str(elsewhere)])
     assert elsewhere.exists()
+
+
+def test_a_run_that_predicted_nothing_is_compared_and_told(store, tmp_path):
+    shutil.copytree(store.root, tmp_path / "copy")
+    copy = Store(tmp_path / "copy")
+    second(copy).predictions.write_text("[]")
+    compared = read_comparison(first(copy), second(copy), 0, HardTracks())
+    (note,) = compared.notes()
+    assert re.fullmatch(
+        rf"{second(copy).name}: (\d+) of \1 videos have no prediction: all of theirs is missed.",
+        note,
+    )
+    assert note in make_comparison(compared, 0)
+    names = [first(copy).signature, second(copy).signature]
+    more = ["--store", str(copy.root), "--clips", "0", "--bootstrap", "0"]
+    done = CliRunner().invoke(cli.app, ["compare", *names, *more])
+    assert f"Note: {note}" in done.output
 
 
 def test_two_runs_of_one_name_are_told_apart(store):
