@@ -159,8 +159,8 @@ class Lane:
     """A place where one cell at a time runs, with the GPUs that belong to it."""
 
     executor: Any
-    python: Callable[[CellTask], str]
-    """What a task is run with."""
+    python: Callable[[CellTask, int], str]
+    """What a task is run with, which computes with so many threads."""
     job: Any = None
 
     def free(self) -> bool:
@@ -188,8 +188,7 @@ def dispatch(journal: Journal, batch: Batch, *, poll: float = _POLL_SECONDS) -> 
     signals = stop.install()
     claim = lease.acquire(lease_folder(journal, batch.id), myself())
     with lease.beating(claim):
-        dealt = batch.parameters["gpus"]
-        lanes = [_lane(journal, batch, gpus, cpu_threads(len(dealt))) for gpus in dealt]
+        lanes = [_lane(journal, batch, gpus) for gpus in batch.parameters["gpus"]]
         own = tasks_of(journal.file(batch))
         elsewhere = Elsewhere(journal.file(batch), lambda task: _waits(journal, task))
         tasks = [*own]
@@ -205,7 +204,8 @@ def dispatch(journal: Journal, batch: Batch, *, poll: float = _POLL_SECONDS) -> 
             if task is None:
                 time.sleep(poll)
             elif not RunFolder(Path(task.folder)).cancelled():
-                lane.executor.python = lane.python(task)
+                alone = all(lane.free() for lane in lanes) and _all_wait_for(task, tasks)
+                lane.executor.python = lane.python(task, cpu_threads(1 if alone else len(lanes)))
                 lane.job = lane.executor.submit(task)
         while not all(lane.free() for lane in lanes):
             time.sleep(poll)
@@ -240,8 +240,14 @@ def _may_begin(journal: Journal, task: CellTask) -> bool:
     return state.name != "running"
 
 
+def _all_wait_for(task: CellTask, others: Sequence[CellTask]) -> bool:
+    """Whether nothing can run beside a task, since all others begin with its weights."""
+    starts = (RunFolder(Path(other.folder)).blocked_by() for other in others)
+    return bool(others) and all(s is not None and s.path == Path(task.folder) for s in starts)
+
+
 def cpu_threads(lanes: int) -> int:
-    """Threads that each of ``lanes`` cells at a time may compute with.
+    """Threads that each of ``lanes`` cells at a time may compute with: a share of the cores.
 
     Left alone, each cell takes all cores, and cells that share cores this way are many times
     slower than cells that have their own.
@@ -250,7 +256,7 @@ def cpu_threads(lanes: int) -> int:
     return int(given) if given.isdigit() else max(1, len(os.sched_getaffinity(0)) // lanes)
 
 
-def _lane(journal: Journal, batch: Batch, gpus: list[str], threads: int) -> Lane:
+def _lane(journal: Journal, batch: Batch, gpus: list[str]) -> Lane:
     import submitit
 
     # submitit's own dealing knows numbers only, but a GPU may be named by its UUID
@@ -261,7 +267,7 @@ def _lane(journal: Journal, batch: Batch, gpus: list[str], threads: int) -> Lane
     )
     executor._throttling = 0.0  # it is meant for schedulers
 
-    def python(task: CellTask) -> str:
+    def python(task: CellTask, threads: int) -> str:
         its = batch if task.worker is None else journal.read(task.batch)
         command = worker_command(journal, its, index=task.index)
         return f"env {visible} OMP_NUM_THREADS={threads} {command}"

@@ -28,7 +28,9 @@ def count_steps(run, *, attempt, should_stop, leader=True):
     state = read_json(run.checkpoint) if run.checkpoint.exists() else {"step": 0, "value": 1}
     steps = toy.get("steps", 3)
     if leader:
-        write_json(run.provenance(attempt), {"attempt": attempt, "from_step": state["step"]})
+        threads = os.environ.get("OMP_NUM_THREADS")
+        record = {"attempt": attempt, "from_step": state["step"], "threads": threads}
+        write_json(run.provenance(attempt), record)
     while state["step"] < steps:
         step = state["step"] + 1
         if attempt == toy.get("misdeed_on", 1) or toy.get("misdeed_on") == 0:
