@@ -159,8 +159,8 @@ class Lane:
     """A place where one cell at a time runs, with the GPUs that belong to it."""
 
     executor: Any
-    python: Callable[[CellTask, int], str]
-    """What a task is run with, which computes with so many threads."""
+    python: Callable[[CellTask, bool], str]
+    """What a task is run with, which is alone for as long as it runs or has lanes beside it."""
     job: Any = None
 
     def free(self) -> bool:
@@ -188,7 +188,8 @@ def dispatch(journal: Journal, batch: Batch, *, poll: float = _POLL_SECONDS) -> 
     signals = stop.install()
     claim = lease.acquire(lease_folder(journal, batch.id), myself())
     with lease.beating(claim):
-        lanes = [_lane(journal, batch, gpus) for gpus in batch.parameters["gpus"]]
+        dealt = batch.parameters["gpus"]
+        lanes = [_lane(journal, batch, gpus, len(dealt)) for gpus in dealt]
         own = tasks_of(journal.file(batch))
         elsewhere = Elsewhere(journal.file(batch), lambda task: _waits(journal, task))
         tasks = [*own]
@@ -205,7 +206,7 @@ def dispatch(journal: Journal, batch: Batch, *, poll: float = _POLL_SECONDS) -> 
                 time.sleep(poll)
             elif not RunFolder(Path(task.folder)).cancelled():
                 alone = all(lane.free() for lane in lanes) and _all_wait_for(task, tasks)
-                lane.executor.python = lane.python(task, cpu_threads(1 if alone else len(lanes)))
+                lane.executor.python = lane.python(task, alone and len(lanes) > 1)
                 lane.job = lane.executor.submit(task)
         while not all(lane.free() for lane in lanes):
             time.sleep(poll)
@@ -247,7 +248,7 @@ def _all_wait_for(task: CellTask, others: Sequence[CellTask]) -> bool:
 
 
 def cpu_threads(lanes: int) -> int:
-    """Threads that each of ``lanes`` cells at a time may compute with: a share of the cores.
+    """Threads that each of ``lanes`` cells at a time may compute with.
 
     Left alone, each cell takes all cores, and cells that share cores this way are many times
     slower than cells that have their own.
@@ -256,7 +257,7 @@ def cpu_threads(lanes: int) -> int:
     return int(given) if given.isdigit() else max(1, len(os.sched_getaffinity(0)) // lanes)
 
 
-def _lane(journal: Journal, batch: Batch, gpus: list[str]) -> Lane:
+def _lane(journal: Journal, batch: Batch, gpus: list[str], lanes: int) -> Lane:
     import submitit
 
     # submitit's own dealing knows numbers only, but a GPU may be named by its UUID
@@ -267,10 +268,15 @@ def _lane(journal: Journal, batch: Batch, gpus: list[str]) -> Lane:
     )
     executor._throttling = 0.0  # it is meant for schedulers
 
-    def python(task: CellTask, threads: int) -> str:
+    def python(task: CellTask, alone: bool) -> str:
         its = batch if task.worker is None else journal.read(task.batch)
         command = worker_command(journal, its, index=task.index)
-        return f"env {visible} OMP_NUM_THREADS={threads} {command}"
+        options = f"{visible} OMP_NUM_THREADS={cpu_threads(1 if alone else lanes)}"
+        if alone and "OMP_WAIT_POLICY" not in os.environ:
+            # threads that spin while they wait for one another are many times slower where
+            # anything else computes; cells keep the default, since speeds are measured with it
+            options += " OMP_WAIT_POLICY=passive"
+        return f"env {options} {command}"
 
     return Lane(executor, python)
 

@@ -28,8 +28,8 @@ def count_steps(run, *, attempt, should_stop, leader=True):
     state = read_json(run.checkpoint) if run.checkpoint.exists() else {"step": 0, "value": 1}
     steps = toy.get("steps", 3)
     if leader:
-        threads = os.environ.get("OMP_NUM_THREADS")
-        record = {"attempt": attempt, "from_step": state["step"], "threads": threads}
+        openmp = {k: v for k, v in os.environ.items() if k.startswith("OMP_")}
+        record = {"attempt": attempt, "from_step": state["step"], "openmp": openmp}
         write_json(run.provenance(attempt), record)
     while state["step"] < steps:
         step = state["step"] + 1
