@@ -17,6 +17,10 @@ settings.register_profile(
 )
 settings.load_profile("at any speed")
 
+# read when torch is loaded, here and in processes that tests start: threads that spin while they
+# wait for one another make the tests take three times as long where anything else computes
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 # a shell that starts the tests in the background has them ignore Ctrl-C, which some send
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
