@@ -265,7 +265,7 @@ class _Reader:
         if video is not None and masks is not None:
             pixels = _attempt(problems, self._pixels, masks, video)
             if pixels is not None:
-                boxes = _attempt(problems, _boxes, entry, masks)
+                boxes = _attempt(problems, _boxes, entry, masks, video)
                 areas = _attempt(problems, _areas, entry, masks, pixels, video)
         if problems or video is None or masks is None or boxes is None or areas is None:
             raise _BadEntry(*problems)
@@ -351,17 +351,29 @@ def _occlusion(entry: dict[str, Any], length: int) -> tuple[float, ...] | None:
     return tuple(OCCLUSION[level] for level in levels)
 
 
-def _boxes(entry: dict[str, Any], masks: tuple[Rle | None, ...]) -> tuple[Box | None, ...]:
-    """The file's own where it has them, else the masks'; ``None`` where there is no mask."""
-    given = _optional(entry, "bboxes", len(masks))
-    shown = [mask for mask in masks if mask is not None]
-    lacking = any(m is not None and b is None for m, b in zip(masks, given, strict=True))
-    own = iter(boxes_of(shown) if lacking else [(0.0,) * 4] * len(shown))
+def _boxes(
+    entry: dict[str, Any], masks: tuple[Rle | None, ...], video: Video
+) -> tuple[Box | None, ...]:
+    """The file's own where they show a pixel, else around the mask; ``None`` without a mask.
+
+    So that an instance whose mask is there does not leave the targets because of its box.
+    """
+    given = zip(masks, _optional(entry, "bboxes", len(masks)), strict=True)
     boxes: list[Box | None] = []
-    for frame, (mask, box) in enumerate(zip(masks, given, strict=True)):
-        around = None if mask is None else next(own)
-        boxes.append(around if around is None or box is None else _box(box, frame))
+    for frame, (mask, value) in enumerate(given):
+        box = None if mask is None or value is None else _box(value, frame)
+        boxes.append(box if box is not None and _shows_a_pixel(box, video) else None)
+    lacking = {frame: mask for frame, mask in enumerate(masks) if mask and boxes[frame] is None}
+    for frame, around in zip(lacking, boxes_of(list(lacking.values())), strict=True):
+        boxes[frame] = around
     return tuple(boxes)
+
+
+def _shows_a_pixel(box: Box, video: Video) -> bool:
+    x, y, width, height = box
+    across = min(x + width, video.width) - max(x, 0.0)
+    down = min(y + height, video.height) - max(y, 0.0)
+    return min(across, down) >= 1
 
 
 def _areas(

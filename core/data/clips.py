@@ -214,9 +214,9 @@ def clip_targets(
     present = torch.zeros(len(indices), len(tracks), dtype=torch.bool)
     for i, track in enumerate(tracks):
         for t, index in enumerate(indices):
-            if (box := _box(track, index, video, size)) is not None:
+            if track.visible(index):
                 present[t, i] = True
-                boxes[t, i] = box
+                boxes[t, i] = _box(track, index, video, size)
                 masks[t, i] = torch.from_numpy(_mask(track, index, size).copy())
     labels = [dataset.labels[track.category_id] for track in tracks]
     return ClipTargets(
@@ -276,16 +276,14 @@ def _frame(video: Video, index: int) -> Tensor:
     return frame
 
 
-def _box(track: Track, index: int, video: Video, size: Size) -> Tensor | None:
-    """The box in a frame resized to ``size`` as xyxy; ``None``: nothing of it is in the frame."""
+def _box(track: Track, index: int, video: Video, size: Size) -> Tensor:
+    """The box of a visible instance in a frame resized to ``size``, as xyxy inside the frame."""
     box = track.boxes[index]
-    if box is None or not track.visible(index):
-        return None
+    assert box is not None
     x, y, width, height = box
     across, down = size[1] / video.width, size[0] / video.height
     corners = torch.tensor([x * across, y * down, (x + width) * across, (y + height) * down])
-    corners = corners.clamp(min=torch.zeros(4), max=torch.tensor([size[1], size[0]] * 2))
-    return corners if (corners[2:] > corners[:2]).all() else None
+    return corners.clamp(min=torch.zeros(4), max=torch.tensor([size[1], size[0]] * 2))
 
 
 def _mask(track: Track, index: int, size: Size) -> npt.NDArray[np.bool_]:

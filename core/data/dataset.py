@@ -33,7 +33,8 @@ class Track:
 
     Attributes:
         segmentations: compressed RLE at the video's size.
-        boxes: (x, y, width, height) in pixels: the file's own, else around the mask.
+        boxes: (x, y, width, height) in pixels: the file's own, else around the mask; where there
+            is a mask, a pixel of the frame or more.
         areas: pixels: the file's own, else the mask's; 0 only where the mask is empty.
         crowd: a group that is no target and that AP ignores.
         occlusion: OVIS's level of each frame as its degree of occlusion (0, 0.25 or 0.75; 0 where
@@ -50,9 +51,8 @@ class Track:
     occlusion: tuple[float, ...] | None = None
 
     def visible(self, frame: int) -> bool:
-        """Whether the frame shows the instance: a mask that is not empty, a box of a pixel."""
-        box, area = self.boxes[frame], self.areas[frame]
-        return bool(area) and box is not None and min(box[2:]) >= 1
+        """Whether the frame shows the instance: its mask has a pixel."""
+        return bool(self.areas[frame])
 
 
 @dataclass(frozen=True)

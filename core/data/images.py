@@ -64,21 +64,24 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
     return (image.width, image.height) if swapped else (image.height, image.width)
 
 
+def upright(image: Image.Image) -> Image.Image:
+    """The image as it is shown."""
+    turn = TURNS.get(_orientation(image) or 0)
+    return image if turn is None else image.transpose(turn)
+
+
 def upright_pixels(image: Image.Image, path: Path) -> Pixels:
     """(H, W, 3) RGB of the image as it is shown; 16 bits a level are brought to 8.
 
     Raises:
         UserError: its levels are numbers of which none is known to be white.
     """
-    orientation = _orientation(image)
     check_levels(image, path)
+    image = upright(image)
     if image.mode.startswith("I"):
         levels = np.asarray(image).astype(np.float64) / 257
         image = Image.fromarray(levels.round().clip(0, 255).astype(np.uint8))
-    image = image.convert("RGB")
-    if orientation in TURNS:
-        image = image.transpose(TURNS[orientation])
-    return np.array(image)
+    return np.array(image.convert("RGB"))
 
 
 def check_levels(image: Image.Image, path: Path) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
-from core.data.convert.record import NewTrack, Record, read_rle
+from core.data.convert.record import NewTrack, Record, read_rle, shaped
 from core.errors import UserError
 from core.files import read_json
 
@@ -26,20 +27,17 @@ def convert_burst(source: Path, images: Path | None, out: Path) -> Record:
     try:
         categories = {int(entry["id"]): str(entry["name"]) for entry in raw["categories"]}
         sequences = list(raw["sequences"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(
             f"{source}: not a BURST file: no lists 'sequences' and 'categories'"
         ) from error
     record = Record(out, categories)
-    folder = images or source.parent
-    if (folder / str(raw.get("split"))).is_dir():
-        folder /= str(raw["split"])
+    folder, split = images or source.parent, raw.get("split")
+    if isinstance(split, str) and os.path.isdir(folder / split):  # whatever it says
+        folder /= split
     for place, sequence in enumerate(sequences):
-        try:
-            _add(record, sequence, folder, f"{source}: sequence {place}")
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            what = f"lacks {error}" if isinstance(error, KeyError) else str(error)
-            raise UserError(f"{source}: sequence {place}: {what}") from error
+        with shaped(where := f"{source}: sequence {place}"):
+            _add(record, sequence, folder, where)
     return record
 
 

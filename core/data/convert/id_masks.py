@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from core.data.images import opened
+from core.data.images import opened, upright
 from core.data.rle import Rle, encode
 from core.errors import UserError
 
@@ -23,7 +23,7 @@ def read_ids(path: Path, size: tuple[int, int]) -> Ids:
     with opened(path) as image:
         if image.mode not in ("P", "L", "1", "I;16", "I"):
             raise UserError(f"{path}: holds colours ({image.mode}), not the numbers of instances")
-        ids = np.array(image).astype(np.int64)
+        ids = np.array(upright(image)).astype(np.int64)
     return _of_size(ids, size, path)
 
 
@@ -34,7 +34,7 @@ def read_colour_ids(path: Path, size: tuple[int, int]) -> Ids:
         UserError: it is missing, broken, or of another size than its frame.
     """
     with opened(path) as image:
-        levels = np.array(image.convert("RGB")).astype(np.int64)
+        levels = np.array(upright(image).convert("RGB")).astype(np.int64)
     return _of_size(levels @ np.array([1, 256, 256**2]), size, path)
 
 

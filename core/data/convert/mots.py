@@ -28,7 +28,8 @@ def convert_mots(source: Path, images: Path | None, out: Path) -> Record:
     A line of text is: frame id class height width rle; a PNG's numbers are 1000 class + instance.
 
     Raises:
-        UserError: a folder or image is missing, or a line or number is none of these.
+        UserError: a folder or image is missing, or a line or number is none of these, or
+            an instance has two masks in a frame.
     """
     record = Record(out, CATEGORIES)
     found = (
@@ -44,7 +45,7 @@ def convert_mots(source: Path, images: Path | None, out: Path) -> Record:
         else:
             name = path.stem
             folder = (images or one_of(source, "training/image_02", "image_02")) / name
-        files = {int(f.stem): f for f in sorted(folder.glob("*")) if f.stem.isdigit()}
+        files = {int(f.stem): f for f in sorted(folder.glob("*")) if f.stem.isdecimal()}
         if not files:
             raise UserError(f"{folder}: has no numbered images")
         size = frame_size(next(iter(files.values())))
@@ -60,25 +61,31 @@ def convert_mots(source: Path, images: Path | None, out: Path) -> Record:
 
 def _read(path: Path, size: tuple[int, int], files: dict[int, Path]) -> _Masks:
     found: _Masks = defaultdict(dict)
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from error
+    for number, line in enumerate(text.splitlines(), 1):
         where = f"{path}, line {number}"
         parts = line.split()
         if not parts:
             continue
-        if len(parts) != 6 or not all(part.isdigit() for part in parts[:5]):
+        if len(parts) != 6 or not all(part.isdecimal() for part in parts[:5]):
             raise UserError(f"{where}: expected frame id class height width rle, not {line!r:.80}")
         frame, instance, kind, height, width = map(int, parts[:5])
         _check(kind, frame, files, where)
         if (height, width) != size:
             told = f"{width}x{height}, but the images have {size[1]}x{size[0]}"
             raise UserError(f"{where}: a mask of {told}")
+        if frame in found[kind, instance]:
+            raise UserError(f"{where}: instance {instance} has a mask in frame {frame} already")
         found[kind, instance][frame] = read_rle(parts[5], size, where)
     return found
 
 
 def _read_pngs(path: Path, size: tuple[int, int], files: dict[int, Path]) -> _Masks:
     found: _Masks = defaultdict(dict)
-    for png in sorted(f for f in path.glob("*.png") if f.stem.isdigit()):
+    for png in sorted(f for f in path.glob("*.png") if f.stem.isdecimal()):
         ids = read_ids(png, size)
         for number in map(int, np.unique(ids[ids > 0])):
             _check(number // CLASS, int(png.stem), files, str(png))

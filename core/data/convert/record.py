@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,22 @@ class Record:
         """The annotation file's content."""
         names = [{"id": number, "name": name} for number, name in sorted(self.categories.items())]
         return {"categories": names, "videos": self.videos, "annotations": self.tracks}
+
+
+@contextmanager
+def shaped(where: str) -> Iterator[None]:
+    """What reads a file's JSON, of which every part may be something else or missing.
+
+    Raises:
+        UserError: one is; ``where`` names it.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError) as error:
+        what = f"lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise UserError(f"{where}: {what}") from error
 
 
 def read_rle(counts: Any, size: tuple[int, int], where: str) -> Rle:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.diagnosis.slices import slicings
 from core.config.schema import DataConfig
 from core.data.annotations import DatasetError, read_annotations
 from core.data.check import examine, wrong_images
@@ -79,6 +80,23 @@ def test_masks_say_whether_an_instance_is_there_whatever_the_areas(tmp_path):
     data = DataConfig(clip_length=4, clip_order="sorted", train_sizes=[(32, 32)])
     _, targets = ClipDataset(dataset, data, seed=0)[0]
     assert targets.present[:, 0].tolist() == [True, True, True, False]
+
+
+@pytest.mark.parametrize(
+    "box",
+    [[2, 3, 0, 0], [2, 3, 0.5, 8], [2, 3, -8, -8], [100, 0, 5, 5], [-8, 3, 8, 8], [29.5, 3, 8, 8]],
+)
+def test_masks_say_whether_an_instance_is_there_whatever_the_boxes(tmp_path, box):
+    dataset = load_folder(written(tmp_path, track_with(bboxes=[[1.5, 2, 9, 9], box, None, box])))
+    [track] = dataset.tracks
+    assert track.boxes == ((1.5, 2, 9, 9), (3, 3, 8, 8), (4, 3, 8, 8), (5, 3, 8, 8))
+    data = DataConfig(clip_length=4, clip_order="sorted", train_sizes=[(32, 32)])
+    _, targets = ClipDataset(dataset, data, seed=0)[0]
+    assert targets.present.all()
+    [length, speed, occlusion, _] = slicings(dataset)
+    assert length.numbers == {track.id: 4}
+    assert 0 < speed.numbers[track.id] < 1
+    assert occlusion.numbers == {track.id: 0}
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,12 @@ from core.config.schema import DataConfig
 from core.data.annotations import read_annotations
 from core.data.check import examine, sound_part
 from core.data.clips import ClipDataset
+from core.data.convert.formats import convert
 from core.data.export import export_results
 from core.data.rle import decode, run_lengths
 from core.data.split import make_split
 from core.data.youtube_vis import load_folder
+from tests.core.data.convert.test_convert import burst, mots, vipseg
 from tests.core.data.folders import annotation_file, square, track_entry, write_folder
 from tests.core.fuzz.mutations import edited_bytes, edited_trees, fuzzed, works_or_one_error
 
@@ -106,6 +108,54 @@ def test_results_with_other_values(folder, tree):
         export_results(truth, results, folder / "out.zip", allow_missing=True)
 
 
+# --- other formats ---
+
+
+@pytest.fixture(scope="module")
+def formats(tmp_path_factory):
+    """A folder of each format, with images and masks."""
+    root = tmp_path_factory.mktemp("formats")
+    for make in (burst, vipseg):
+        folder = root / make.__name__
+        content = json.dumps(make(folder))
+        (folder / "sound.json").write_text(content)
+    mots(root / "mots")
+    return root
+
+
+def converted(kind, source, out, images=None):
+    out.unlink(missing_ok=True)
+    with works_or_one_error(source, source.parent):
+        convert(kind, source, out, images)
+        examine(out)
+
+
+@pytest.mark.parametrize("kind", ["burst", "vipseg"])
+@fuzzed
+@given(data=st.data())
+def test_files_of_other_formats(formats, kind, data):
+    root = formats / kind
+    sound = json.loads((root / "sound.json").read_text())
+    path = root / "train.json"
+    if data.draw(st.booleans()):
+        path.write_text(json.dumps(data.draw(edited_trees(sound))))
+    else:
+        path.write_bytes(data.draw(edited_bytes(json.dumps(sound).encode())))
+    converted(kind, path, formats / "out.json", root / "frames" if kind == "burst" else None)
+
+
+@fuzzed
+@given(data=st.data())
+def test_lines_of_mots(formats, data):
+    path = formats / "mots" / "instances_txt" / "0002.txt"
+    sound = path.read_bytes()
+    path.write_bytes(data.draw(edited_bytes(sound)))
+    try:
+        converted("mots", formats / "mots", formats / "out.json")
+    finally:
+        path.write_bytes(sound)
+
+
 @fuzzed
 @given(counts=st.text(st.characters(min_codepoint=40, max_codepoint=115), max_size=30))
 def test_any_compressed_counts(counts):
@@ -123,3 +173,12 @@ def test_the_sound_files_are_sound(folder):
     assert examine(folder).faults == []
     assert evaluate(read_annotations(path), RESULTS).videos == 2
     assert isinstance(path, Path)
+
+
+def test_the_sound_files_of_other_formats_are_sound(formats):
+    for kind, source in (("burst", "sound.json"), ("vipseg", "sound.json"), ("mots", ".")):
+        out = formats / f"{kind}.json"
+        images = formats / "burst" / "frames" if kind == "burst" else None
+        convert(kind, formats / kind / source, out, images)
+        assert examine(out).faults == []
+        assert len(load_folder(out).tracks) >= 1

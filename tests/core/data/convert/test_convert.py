@@ -305,11 +305,19 @@ def test_masks_without_frames(tmp_path):
         ("0 1001 3 20 30 T5", r"line 1: class 3; known: \[1, 2, 10\]"),
         ("0 1001 1 30 20 T5", "line 1: a mask of 20x30, but the images have 30x20"),
         ("9 1001 1 20 30 T5", "line 1: there is no image of frame 9"),
+        ("² 1001 1 20 30 T5", "line 1: expected frame id class height width rle"),
+        ("0 1001 1 20 30 `R1\n" * 2, "line 2: instance 1001 has a mask in frame 0 already"),
     ],
 )
 def test_faults_of_mots(tmp_path, line, message):
     mots(tmp_path).write_text(line)
     with pytest.raises(UserError, match=message):
+        convert("mots", tmp_path, tmp_path / "o.json")
+
+
+def test_a_file_of_mots_that_is_no_text_is_named(tmp_path):
+    mots(tmp_path).write_bytes(b"\xff\xfe")
+    with pytest.raises(UserError, match=r"0002\.txt: cannot be read: "):
         convert("mots", tmp_path, tmp_path / "o.json")
 
 
@@ -355,6 +363,48 @@ def test_faults_of_vipseg(tmp_path):
     path.write_text(json.dumps(raw))
     with pytest.raises(UserError, match="not a VIPSeg file: lacks 'categories'"):
         convert("vipseg", tmp_path, tmp_path / "o.json")
+
+
+@pytest.mark.parametrize("value", ["0", "1", 2, None, []])
+def test_whether_a_class_of_vipseg_is_a_thing_is_not_read_by_truth_value(tmp_path, value):
+    raw = vipseg(tmp_path)
+    raw["categories"][1]["isthing"] = value
+    (tmp_path / "panoptic_gt_VIPSeg_train.json").write_text(json.dumps(raw))
+    with pytest.raises(UserError, match=r"isthing is .*, expected 0 or 1"):
+        convert("vipseg", tmp_path, tmp_path / "o.json")
+
+
+def test_masks_of_vipseg_belong_to_the_image_of_their_name(tmp_path):
+    raw = vipseg(tmp_path)
+    frames = raw["annotations"][0]["annotations"]
+    frames[0]["segments_info"] = []
+    frames.reverse()
+    path = tmp_path / "panoptic_gt_VIPSeg_train.json"
+    path.write_text(json.dumps(raw))
+    convert("vipseg", tmp_path, tmp_path / "instances.json")
+    [track] = load_folder(tmp_path).tracks
+    assert [rle is None for rle in track.segmentations] == [True, False]
+    frames.append({**frames[0], "file_name": "7.png"})
+    path.write_text(json.dumps(raw))
+    with pytest.raises(UserError, match=r"7\.png: video v has no image of this name"):
+        convert("vipseg", tmp_path, tmp_path / "o.json")
+
+
+def test_a_mask_is_turned_as_its_frame_is(tmp_path):
+    """As a tool writes it that keeps the camera's note."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stored = np.zeros((30, 20), np.uint8)
+    stored[:6, :4] = 1
+    for folder, ending in (("JPEGImages", "jpg"), ("Annotations", "png")):
+        path = tmp_path / folder / "cat" / f"0.{ending}"
+        path.parent.mkdir(parents=True)
+        Image.fromarray(stored).save(path, exif=exif)
+    convert("davis", tmp_path, tmp_path / "instances.json")
+    dataset = load_folder(tmp_path)
+    assert (dataset.videos[0].height, dataset.videos[0].width) == (20, 30)
+    [track] = dataset.tracks
+    assert track.boxes == ((24, 0, 6, 4),)
 
 
 def test_wrong_names(tmp_path):
