@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 from core.data.convert.record import NewTrack, Record, read_rle, shaped
 from core.errors import UserError
-from core.files import read_json
+from core.files import kind_of, read_json
 
 
 def convert_burst(source: Path, images: Path | None, out: Path) -> Record:
@@ -33,7 +32,7 @@ def convert_burst(source: Path, images: Path | None, out: Path) -> Record:
         ) from error
     record = Record(out, categories)
     folder, split = images or source.parent, raw.get("split")
-    if isinstance(split, str) and os.path.isdir(folder / split):  # whatever it says
+    if isinstance(split, str) and kind_of(folder / split) == "folder":
         folder /= split
     for place, sequence in enumerate(sequences):
         with shaped(where := f"{source}: sequence {place}"):
