@@ -149,8 +149,9 @@ def data_show(
         raise UserError(f"{out}: a picture's name ends in .png or .jpg")
     chosen = load_config(config, [*(overrides or []), *([f"data.root={data}"] if data else [])])
     dataset = load_dataset(chosen.data)
-    part = dataset.subset(make_split(dataset, chosen.data).train)
-    source, _ = training_clips(part, chosen.data, chosen.seed)
+    split = make_split(dataset, chosen.data)
+    part, heldout = dataset.subset(split.train), dataset.subset(split.heldout)
+    source, _ = training_clips(part, chosen.data, chosen.seed, heldout)
     sheet = contact_sheet(source, range(first, first + clips), dataset.class_names)
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG" if out.suffix.lower() == ".png" else "JPEG", quality=92)
@@ -166,6 +167,9 @@ def data_convert(
     images: Annotated[
         Path | None, typer.Option(help="folder of the images; none: where the format has them")
     ] = None,
+    split: Annotated[
+        Path | None, typer.Option(help="frames: of this recorded split's training videos alone")
+    ] = None,
 ) -> None:
     """Write an annotation file for a dataset in another format; its images stay where they are.
 
@@ -174,14 +178,14 @@ def data_convert(
 
     `tevit data convert davis ~/data/DAVIS ~/data/DAVIS/instances.json`
 
-    `tevit data convert burst burst/train.json burst/instances.json --images burst/frames`
+    `tevit data convert burst burst/train/all_classes.json burst/train.json --images burst/frames`
 
-    `tevit data convert frames ~/data/ytvis_2019 ~/data/ytvis_2019_frames.json`
+    `tevit data convert frames ~/data/ytvis_2019 ytvis_2019_frames.json --split split.json`
     """
     from core.data.check import examine
     from core.data.convert.formats import convert
 
-    convert(kind, source, out, images)
+    convert(kind, source, out, images, split)
     examined = examine(out)
     for fault in examined.faults:
         print(fault)

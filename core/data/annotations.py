@@ -141,6 +141,11 @@ def has_images(raw: Any) -> bool:
     return isinstance(raw, dict) and "videos" not in raw and isinstance(raw.get("images"), list)
 
 
+def with_slashes(name: str) -> str:
+    """A file name as it is written here; some files (LV-VIS) were written on Windows."""
+    return name.replace("\\", "/")
+
+
 def image_name(entry: dict[str, Any]) -> Any:
     """The file name of an entry of ``images``; LVIS gives an address that ends with it."""
     url = entry.get("coco_url")
@@ -216,6 +221,7 @@ class _Reader:
         for file in names:
             if not _can_name_a_file(file):
                 raise _BadEntry(f"file_names has {file!r:.80}, which no file can be called")
+        names = [with_slashes(name) for name in names]
         height, width = _positive(entry, "height"), _positive(entry, "width")
         if height * width > MOST_PIXELS:
             raise _BadEntry(f"frames of {width}x{height} are too large")

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from core.data.annotations import Fault, Parsed, has_images, image_name, parse
+from core.data.annotations import Fault, Parsed, has_images, image_name, parse, with_slashes
 from core.data.dataset import Video, VideoDataset
 from core.data.images import check_levels, opened, upright_size
 from core.data.locate import find_annotations, find_images
@@ -60,12 +60,16 @@ def sample_names(raw: object, count: int = 20) -> list[str]:
     if has_images(raw):
         images = [i for i in raw["images"] if isinstance(i, dict)]  # type: ignore[index]
         found = [name for name in map(image_name, images) if isinstance(name, str)]
-        return found[:: max(1, len(found) // count)][:count]
+        return _spread(found, count)
     videos = raw.get("videos") if isinstance(raw, dict) else None
     videos = videos if isinstance(videos, list) else []
     names = [v["file_names"] for v in videos if isinstance(v, dict) and v.get("file_names")]
     names = [n[0] for n in names if isinstance(n, list) and isinstance(n[0], str)]
-    return names[:: max(1, len(names) // count)][:count]
+    return _spread(names, count)
+
+
+def _spread(names: list[str], count: int) -> list[str]:
+    return [with_slashes(name) for name in names[:: max(1, len(names) // count)][:count]]
 
 
 def missing_images(dataset: VideoDataset) -> list[Fault]:

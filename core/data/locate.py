@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 # YouTube-VIS: train/instances.json (2021), train.json and instances_train_sub.json (2019);
 # OVIS: annotations_train.json; HQ-YTVIS: ytvis_hq-train.json; LV-VIS: train_instances.json; COCO:
-# instances_train2017.json; LVIS: lvis_v1_train.json.  Files of validation sets come last: they
+# instances_train2017.json; LVIS: lvis_v1_train.json.  Files of validation sets come last: most
 # hold no masks.
 ANNOTATION_FILES = (
     "train/instances.json",
@@ -27,9 +27,11 @@ ANNOTATION_FILES = (
     "annotations/instances_train_sub.json",
     "annotations/instances_train.json",
     "ytvis_hq-train.json",
+    "annotations/ytvis_hq-train.json",
     "train_instances.json",
     "train/train_instances.json",
     "annotations/train_instances.json",
+    "Annotations/train_instances.json",
     "annotations/instances_train2017.json",
     "lvis_v1_train.json",
     "annotations/lvis_v1_train.json",
@@ -38,6 +40,10 @@ ANNOTATION_FILES = (
     "valid/instances.json",
     "valid.json",
     "annotations_valid.json",
+    "val_instances.json",
+    "val/val_instances.json",
+    "annotations/val_instances.json",
+    "Annotations/val_instances.json",
     "annotations/instances_val2017.json",
 )
 IMAGE_FOLDERS = ("JPEGImages", "images", ".")
@@ -106,6 +112,8 @@ def find_images(
 def _candidates(base: Path, annotations: Path) -> Iterator[Path]:
     words = [*re.split("[_-]", annotations.stem), annotations.parent.name]
     splits = [split for split in SPLITS if split in words]
+    if "hq" in words:  # all of HQ-YTVIS is of the training videos of YouTube-VIS 2019
+        splits.append("train")
     for parent in (annotations.parent, base, annotations.parent.parent):
         for split in (*splits, "."):
             for name in IMAGE_FOLDERS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,13 @@ _FORMATS: dict[str, Callable[[Path, Path | None, Path], Record | dict[str, Any]]
 """Name to what makes an annotation file of (source, image folder or none, file to come)."""
 
 
-def convert(kind: str, source: Path, out: Path, images: Path | None = None) -> None:
+def convert(
+    kind: str, source: Path, out: Path, images: Path | None = None, split: Path | None = None
+) -> None:
     """Write ``out``, an annotation file that names the source's images where they are.
+
+    Args:
+        split: a recorded split; of ``frames``, whose training videos alone are then written.
 
     Raises:
         UserError: no such format or source, ``out`` is no new .json file, or the source has faults.
@@ -41,5 +47,10 @@ def convert(kind: str, source: Path, out: Path, images: Path | None = None) -> N
     for path in (source, *([] if images is None else [images])):
         if not path.exists():
             raise UserError(f"{path}: no such folder or file")
-    made = _FORMATS[kind](source, images, out)
+    read = _FORMATS[kind]
+    if split is not None:
+        if kind != "frames":
+            raise UserError(f"--split {split}: of frames alone, not of {kind}")
+        read = functools.partial(frames_as_images, split=split)
+    made = read(source, images, out)
     write_json(out, made.content() if isinstance(made, Record) else made, indent=None)

@@ -8,17 +8,19 @@ from pathlib import Path
 import numpy as np
 
 from core.data.convert.id_masks import read_ids
-from core.data.convert.record import NewTrack, Record, frame_size, one_of, read_rle
+from core.data.convert.record import NewTrack, Record, frame_size, one_of, read_lines, read_rle
 from core.data.rle import Rle, encode
 from core.errors import UserError
 
 CATEGORIES = {1: "car", 2: "pedestrian"}
 IGNORED = 10
 """Class of regions that are neither right nor wrong: crowds of both categories."""
+PLACES = ("instances_txt/*.txt", "*/gt/gt.txt", "train/*/gt/gt.txt", "instances/*/")
+"""Where annotations are looked for."""
 CLASS = 1000
 """What a PNG's numbers are divided by for their class; the rest is the instance."""
 
-_Masks = dict[tuple[int, int], dict[int, Rle]]
+_Masks = dict[tuple[int, int], dict[int, Rle | None]]
 """(class, instance) to frame number to mask."""
 
 
@@ -32,13 +34,9 @@ def convert_mots(source: Path, images: Path | None, out: Path) -> Record:
             an instance has two masks in a frame.
     """
     record = Record(out, CATEGORIES)
-    found = (
-        sorted(source.glob("instances_txt/*.txt"))
-        or sorted(source.glob("*/gt/gt.txt"))
-        or sorted(path for path in source.glob("instances/*") if path.is_dir())
-    )
-    if not found:
-        raise UserError(f"{source}: has none of instances_txt/*.txt, */gt/gt.txt, instances/*/")
+    found = next(filter(None, (sorted(source.glob(place)) for place in PLACES)), None)
+    if found is None:
+        raise UserError(f"{source}: has none of {', '.join(PLACES)}")
     for path in found:
         if path.name == "gt.txt":
             name, folder = path.parents[1].name, path.parents[1] / "img1"
@@ -61,11 +59,7 @@ def convert_mots(source: Path, images: Path | None, out: Path) -> Record:
 
 def _read(path: Path, size: tuple[int, int], files: dict[int, Path]) -> _Masks:
     found: _Masks = defaultdict(dict)
-    try:
-        text = path.read_text("utf-8")
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from error
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(read_lines(path), 1):
         where = f"{path}, line {number}"
         parts = line.split()
         if not parts:

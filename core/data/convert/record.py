@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from core.data.images import opened, upright_size
-from core.data.rle import Rle, compress
+from core.data.rle import Rle, compress, mask_areas
 from core.errors import UserError
 
 
@@ -93,18 +93,29 @@ def shaped(where: str) -> Iterator[None]:
         raise UserError(f"{where}: {what}") from error
 
 
-def read_rle(counts: Any, size: tuple[int, int], where: str) -> Rle:
-    """A compressed mask of a file.
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file.
+
+    Raises:
+        UserError: it cannot be read, or is no text.
+    """
+    try:
+        return path.read_text("utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from error
+
+
+def read_rle(counts: Any, size: tuple[int, int], where: str) -> Rle | None:
+    """A compressed mask of a file; null where it is empty.
 
     Raises:
         UserError: it is none; ``where`` names it.
     """
     try:
         rle = compress({"size": list(size), "counts": counts}, *size)
+        return rle if mask_areas([rle], *size).any() else None
     except (ValueError, TypeError) as error:
-        raise UserError(f"{where}: {error}") from error
-    assert rle is not None
-    return rle
+        raise UserError(f"{where}: {str(error).removeprefix('frame 0: ')}") from error
 
 
 def frame_size(path: Path) -> tuple[int, int]:

@@ -102,6 +102,12 @@ def test_mots(tmp_path, challenge):
     assert [(t.category_id, t.crowd) for t in ignored] == [(1, True), (2, True)]
 
 
+def test_mots_challenge_with_its_training_folder(tmp_path):
+    mots(tmp_path / "train", challenge=True)
+    convert("mots", tmp_path, tmp_path / "instances.json")
+    assert load_folder(tmp_path).videos[0].name == "train/0002/img1"
+
+
 def test_mots_as_pngs(tmp_path):
     """Single-channel PNGs of 16 bits, as KITTI-MOTS' folder ``instances`` has them."""
     mots(tmp_path).unlink()
@@ -171,6 +177,16 @@ def test_burst_with_the_folder_of_all_splits(tmp_path):
     assert [f.is_file() for f in load_folder(tmp_path).videos[0].files] == [True, True]
 
 
+def test_an_empty_mask_is_none(tmp_path):
+    raw = burst(tmp_path)
+    raw["sequences"][0]["segmentations"][1]["1"]["rle"] = square(0, 0, 0)["counts"]
+    raw["sequences"][0]["segmentations"][1]["2"]["rle"] = square(0, 0, 0)["counts"]
+    (tmp_path / "train.json").write_text(json.dumps(raw))
+    convert("burst", tmp_path / "train.json", tmp_path / "instances.json", tmp_path / "frames")
+    [bird] = load_folder(tmp_path / "instances.json").tracks
+    assert [rle is None for rle in bird.segmentations] == [False, True]
+
+
 def vipseg(root):
     colours = np.zeros((*SIZE, 3), np.uint8)
     colours[2:8, 3:9] = (44, 1, 0)  # 44 + 256
@@ -208,14 +224,66 @@ def test_the_things_of_vipseg(tmp_path):
     assert [decode(rle).sum() for rle in track.segmentations] == [36, 36]
 
 
+def published_vipseg(root):
+    """As it is downloaded: numbers are the class (from 1), or 100 times it plus the instance."""
+    ids = np.zeros(SIZE, np.uint16)
+    ids[0, :5] = 3  # sky
+    ids[2:8, 3:9], ids[10:15, 20:26] = 6200, 6201
+    ids[17:19, 2:4] = 62  # a thing without an instance's number
+    for t in range(2):
+        picture(root / "imgs" / "v_1" / f"{t}.jpg")
+        path = root / "panomasks" / "v_1" / f"{t}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(ids * (np.arange(20) < 9 + 11 * t)[:, None].astype(np.uint16)).save(path)
+    categories = vipseg(root / "other")["categories"]
+    (root / "panoVIPSeg_categories.json").write_text(json.dumps(categories))
+    (root / "train.txt").write_text("v_1\n")
+    return root
+
+
+def test_vipseg_as_published(tmp_path):
+    root = published_vipseg(tmp_path / "d")
+    convert("vipseg", root, tmp_path / "instances.json")
+    dataset = load_folder(tmp_path / "instances.json")
+    assert dataset.class_names == ("person",)
+    areas = [track.areas for track in dataset.tracks]
+    assert areas == [(36, 36), (None, 4), (None, 30)]
+    convert("vipseg", root / "train.txt", tmp_path / "again.json")
+    assert load_folder(tmp_path / "again.json").tracks == dataset.tracks
+    (root / "val.txt").write_text("v_2\n")
+    with pytest.raises(UserError, match=r"val\.txt: v_2: .*v_2 has no masks"):
+        convert("vipseg", root / "val.txt", tmp_path / "o.json")
+    Image.fromarray(np.full(SIZE, 9900, np.uint16)).save(root / "panomasks/v_1/1.png")
+    with pytest.raises(UserError, match=r"1\.png: number 9900 is of none of VIPSeg's"):
+        convert("vipseg", root, tmp_path / "o.json")
+    (root / "train.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(UserError, match=r"train\.txt: cannot be read"):
+        convert("vipseg", root, tmp_path / "o.json")
+    (root / "panoVIPSeg_categories.json").write_text("[1]")
+    with pytest.raises(UserError, match="not the categories of VIPSeg"):
+        convert("vipseg", root, tmp_path / "o.json")
+    with pytest.raises(UserError, match=r"test\.txt: no such folder or file"):
+        convert("vipseg", root / "test.txt", tmp_path / "o.json")
+
+
+def test_all_of_vipsegs_splits_in_one_file(tmp_path):
+    (tmp_path / "panoptic_gt_VIPSeg.json").write_text(json.dumps(vipseg(tmp_path)))
+    convert("vipseg", tmp_path, tmp_path / "instances.json")
+    assert len(load_folder(tmp_path).tracks) == 1
+
+
 @pytest.mark.parametrize(
     ("annotations", "images"),
     [
         ("ytvis_hq-train.json", "train/JPEGImages"),  # HQ-YTVIS
+        ("annotations/ytvis_hq-train.json", "train"),  # where its code looks for it
         ("train/instances.json", "train/JPEGImages"),  # YouTube-VIS 2022
         ("train_instances.json", "JPEGImages/train"),  # LV-VIS, as it describes itself
         ("train/train_instances.json", "train/JPEGImages"),  # and as its code has it
         ("annotations/train_instances.json", "JPEGImages/train"),
+        ("Annotations/train_instances.json", "JPEGImages/train"),
+        ("val/val_instances.json", "val/JPEGImages"),  # its validation set has masks
+        ("Annotations/val_instances.json", "JPEGImages/val"),
     ],
 )
 def test_datasets_whose_files_are_read_as_they_are(tmp_path, annotations, images):
@@ -228,6 +296,38 @@ def test_datasets_whose_files_are_read_as_they_are(tmp_path, annotations, images
         category |= {"supercategory": "object", "partition": 1}
     dataset = load_folder(write_folder(tmp_path, raw, annotations, images))
     assert len(dataset.videos) == 2 and dataset.videos[0].length == 60
+
+
+def test_the_validation_set_of_hq_ytvis_lies_among_the_training_images(tmp_path):
+    write_folder(tmp_path, annotation_file(2), "ytvis_hq-val.json", "train/JPEGImages")
+    assert len(load_folder(tmp_path / "ytvis_hq-val.json").videos) == 2
+
+
+def test_file_names_of_windows(tmp_path):
+    raw = annotation_file(2)
+    write_folder(tmp_path, raw, "train_instances.json", "JPEGImages/train")
+    for video in raw["videos"]:
+        video["file_names"] = [f"train\\{name}".replace("/", "\\") for name in video["file_names"]]
+    (tmp_path / "train_instances.json").write_text(json.dumps(raw))
+    dataset = load_folder(tmp_path)
+    assert dataset.videos[0].files[0] == tmp_path / "JPEGImages/train/v1/00000.png"
+    assert dataset.videos[0].name == "train/v1"
+
+
+def test_frames_of_the_training_videos(tmp_path):
+    write_folder(tmp_path / "v", annotation_file(3, 2))
+    split = tmp_path / "split.json"
+    split.write_text(json.dumps({"train": [1, 3], "heldout": [2]}))
+
+    def frames(kind="frames"):
+        command = ["data", "convert", kind, tmp_path / "v", tmp_path / "o.json", "--split", split]
+        return CliRunner().invoke(app, list(map(str, command)))
+
+    assert frames().exit_code == 0
+    files = [video.files[0].parent.name for video in load_folder(tmp_path / "o.json").videos]
+    assert files == ["v1", "v1", "v3", "v3"]
+    (tmp_path / "o.json").unlink()
+    assert "split.json: of frames alone, not of davis" in str(frames("davis").exception)
 
 
 def test_frames_as_images(tmp_path):
@@ -306,7 +406,10 @@ def test_masks_without_frames(tmp_path):
         ("0 1001 1 30 20 T5", "line 1: a mask of 20x30, but the images have 30x20"),
         ("9 1001 1 20 30 T5", "line 1: there is no image of frame 9"),
         ("² 1001 1 20 30 T5", "line 1: expected frame id class height width rle"),
-        ("0 1001 1 20 30 `R1\n" * 2, "line 2: instance 1001 has a mask in frame 0 already"),
+        (
+            f"0 1001 1 20 30 {square(2, 3, 6)['counts']}\n" * 2,
+            "line 2: instance 1001 has a mask in frame 0 already",
+        ),
     ],
 )
 def test_faults_of_mots(tmp_path, line, message):
@@ -321,11 +424,12 @@ def test_a_file_of_mots_that_is_no_text_is_named(tmp_path):
         convert("mots", tmp_path, tmp_path / "o.json")
 
 
-def test_a_broken_mask_of_mots_is_found_by_the_check(tmp_path):
+def test_a_broken_mask_of_mots_is_named_by_its_line(tmp_path):
     mots(tmp_path).write_text("0 1001 1 20 30 T5")
     out = tmp_path / "o.json"
     result = CliRunner().invoke(app, ["data", "convert", "mots", str(tmp_path), str(out)])
-    assert result.exit_code == 1 and "frame 0: run lengths add up to" in result.output
+    assert "0002.txt, line 1: run lengths add up to" in str(result.exception)
+    assert not out.exists()
 
 
 @pytest.mark.parametrize(
