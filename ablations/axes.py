@@ -15,7 +15,7 @@ from core.files import kind_of
 
 _KEYS = {"label", "set", "value"}
 PATHS = ("backbone.pretrained", "data.root", "data.split_file", "train.init")
-_SYNTHETIC = ("data.root", "synthetic")
+MIX = "data.mix"
 
 
 @dataclass(frozen=True)
@@ -150,15 +150,31 @@ def settable(origin: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], li
 
 
 def absolute(name: str, value: Any) -> Any:
-    """The value; where ``name`` is a path, made absolute, as jobs may start in another folder."""
-    if name not in PATHS or not isinstance(value, str) or (name, value) == _SYNTHETIC:
+    """The value; where ``name`` is a path, made absolute, as jobs may start in another folder.
+
+    Of ``data.mix`` it is the path of each pair; a value that is no such list stays what it is.
+    """
+    if name == MIX and isinstance(value, list | tuple):
+        return [_absolute_pair(pair) for pair in value]
+    if name not in PATHS or not isinstance(value, str) or _generated(name, value):
         return value
     return str(Path(value).expanduser().absolute())
 
 
+def _absolute_pair(pair: Any) -> Any:
+    match pair:
+        case [str(path), share]:
+            return [absolute("data.root", path), share]
+    return pair
+
+
+def _generated(name: str, value: Any) -> bool:
+    return (name, value) == ("data.root", "synthetic")
+
+
 def missing_file(name: str, value: Any) -> str | None:
     """A message where field ``name`` points to a file or folder that is not there."""
-    if name not in PATHS or not isinstance(value, str) or (name, value) == _SYNTHETIC:
+    if name not in PATHS or not isinstance(value, str) or _generated(name, value):
         return None
     found = kind_of(Path(value).expanduser())
     if name == "data.root":

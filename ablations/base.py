@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ablations.axes import PATHS, AxisValue, absolute, missing_file, settable
+from ablations.axes import MIX, PATHS, AxisValue, absolute, missing_file, settable
 from ablations.grid_file import GridFault
 from ablations.signature import SECTIONS
 from core.config.load import load_config
@@ -132,7 +132,7 @@ def _settle_paths(
     tree: dict[str, Any], origins: Mapping[str, str], base: str
 ) -> Iterator[GridFault]:
     """Make the tree's paths absolute; what is not there is a fault."""
-    for name in PATHS:
+    for name in (*PATHS, MIX):
         section, field = name.split(".")
         value = tree[section][field]
         tree[section][field] = absolute(name, value)

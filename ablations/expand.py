@@ -94,7 +94,8 @@ class _CellMaker:
         if data not in self._datasets:
             self._datasets.add(data)
             if message := dataset_fault(data):
-                fields = {"data.root", "data.annotations", "data.images"}
+                mixed = message.startswith("data.mix")
+                fields = {"data.mix"} if mixed else {"data.root", "data.annotations", "data.images"}
                 where = base.origins_of(combination, fields) or "base"
                 self.faults.append(GridFault(where, message))
         return configs

@@ -56,6 +56,8 @@ def _find(name: str | Path, folder: Path | None) -> Path:
                 return file
     if kind_of(given):
         raise ConfigError(f"{given}: a folder without config.json is not a run")
+    if "=" in given.name:
+        raise ConfigError(f"{given}: a preset, a file or a run folder comes before the fields")
     if given.suffix or len(given.parts) > 1:
         raise ConfigError(f"{given}: no such file")
     raise ConfigError(f"{unknown('preset', str(name), PRESETS)}; or give a file or a run folder")

@@ -330,7 +330,7 @@ class DataConfig(Section):
     mix: tuple[tuple[str, PartOfWhole], ...] = Field(
         default=(),
         description="other datasets to train on, each a folder or annotation file and its share of "
-        "the clips; classes go by name",
+        "the clips: [[PATH, 0.5]]; classes go by name",
     )
     train_sizes: tuple[ImageSize, ...] = Field(
         default=((640, 360), (960, 480)),
@@ -355,6 +355,11 @@ class DataConfig(Section):
     def _mix_leaves_something(self) -> Self:
         if sum(share for _, share in self.mix) > 0.999:
             raise ValueError("data.mix: its shares leave no clips of data.root")
+        if any(root == "synthetic" for root, _ in self.mix):
+            raise ValueError(
+                "data.mix: 'synthetic' is generated for data.root alone; tevit data make synthetic "
+                "writes a folder to mix in"
+            )
         return self
 
 

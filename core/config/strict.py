@@ -31,6 +31,7 @@ def fault_text(fault: ErrorDetails, unknown: str, place: str = "") -> str:
     if fault["type"] == "extra_forbidden":
         return unknown
     message = str(fault["msg"]).removeprefix("Value error, ")
+    message = message.replace("a valid tuple", "a list")  # what users write
     if place:
         return f"{place}={fault['input']!r:.80}: {message}"
     return message if fault["type"] == "value_error" else f"{fault['input']!r:.80}: {message}"

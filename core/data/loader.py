@@ -60,15 +60,21 @@ class MixedClips(Dataset[Sample]):
 
 
 def training_clips(
-    dataset: VideoDataset, data: DataConfig, seed: int
+    dataset: VideoDataset, data: DataConfig, seed: int, heldout: VideoDataset | None = None
 ) -> tuple[Dataset[Sample], list[VideoDataset]]:
     """Clips of ``dataset``, and of those that ``data.mix`` adds; and all these datasets.
 
+    Args:
+        heldout: videos of whose frames the mix may have none, as they are scored.
+
     Raises:
-        UserError: a dataset of the mix is missing, has faults or no class in common, or one of them
-            shows no instance.
+        UserError: a dataset of the mix is missing, has faults, no class in common or a frame of
+            ``heldout``, or one of them shows no instance.
     """
     datasets = [dataset, *(_mixed_in(root, dataset) for root, _ in data.mix)]
+    if heldout is not None:
+        for other in datasets[1:]:
+            _refuse_heldout(other, heldout)
     parts = [ClipDataset(d, data, seed, number) for number, d in enumerate(datasets)]
     if len(parts) == 1:
         return parts[0], datasets
@@ -121,6 +127,7 @@ def make_loader(
     dataset: VideoDataset,
     data: DataConfig,
     seed: int,
+    heldout: VideoDataset | None = None,
     start_clip: int = 0,
     clips: int = 2,
     rank: int = 0,
@@ -137,6 +144,7 @@ def make_loader(
         dataset: the videos to train on, besides those of ``data.mix``.
         data: sizes, clip length, workers.
         seed: of the order of videos and of all draws.
+        heldout: videos of whose frames ``data.mix`` may have none.
         start_clip: first clip of the first batch of rank 0: batches done times world times clips.
         clips: a batch and process.
         rank: of this process.
@@ -148,7 +156,7 @@ def make_loader(
         UserError: a dataset shows no instance, or one of the mix cannot be used.
     """
     loader = DataLoader(
-        training_clips(dataset, data, seed)[0],
+        training_clips(dataset, data, seed, heldout)[0],
         batch_sampler=_Batches(start_clip, clips, rank, world, batches),
         collate_fn=collate,
         num_workers=data.workers,
@@ -160,7 +168,10 @@ def make_loader(
 
 def _mixed_in(root: str, dataset: VideoDataset) -> VideoDataset:
     """The dataset at ``root`` with the classes of ``dataset``; other instances are no targets."""
-    other = load_folder(Path(root).expanduser())
+    try:
+        other = load_folder(Path(root).expanduser())
+    except UserError as error:
+        raise UserError(f"data.mix: {error}") from error
     same = same_classes(dataset.class_names, other.class_names)
     if not same:
         raise UserError(
@@ -183,6 +194,24 @@ def _mixed_in(root: str, dataset: VideoDataset) -> VideoDataset:
         if track.category_id in ids
     )
     return replace(other, tracks=tuple(tracks), categories=dataset.categories)
+
+
+def _refuse_heldout(other: VideoDataset, heldout: VideoDataset) -> None:
+    frames = _files(heldout)
+    shown = [file for file in _files(other) if file in frames]
+    if shown:
+        raise UserError(
+            f"data.mix: {other.annotations_path} has {len(shown)} frames of the held-out videos of "
+            f"{heldout.annotations_path}, which are to be scored, such as {shown[0]}: leave them "
+            "out (tevit data convert frames --split writes training videos' frames alone)"
+        )
+
+
+def _files(dataset: VideoDataset) -> dict[Path, None]:
+    """Every frame's file, whatever links lead to it, in order."""
+    folders = {file.parent for video in dataset.videos for file in video.files}
+    real = {folder: folder.resolve() for folder in folders}
+    return {real[f.parent] / f.name: None for video in dataset.videos for f in video.files}
 
 
 @lru_cache(maxsize=8)

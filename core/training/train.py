@@ -145,7 +145,7 @@ class TrainingRun:
         dataset = load_dataset(config.data)
         check_classes(config, dataset)
         split = make_split(dataset, config.data)
-        self.dataset = dataset.subset(split.train)
+        self.dataset, self.heldout = dataset.subset(split.train), dataset.subset(split.heldout)
         if world.main:
             write_split(folder / "split.json", split, dataset)
         last = from_main(find_checkpoint(folder / "checkpoints") if world.main else None)
@@ -219,6 +219,7 @@ class TrainingRun:
             self.dataset,
             self.config.data,
             self.config.seed,
+            self.heldout,
             start_clip=self.step * train.clips,
             clips=train.clips // (world.size * train.accumulate),
             rank=world.rank,

@@ -299,6 +299,19 @@ def test_paths_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert grid.axes["train.init"] == ("a.pth", "none")
 
 
+def test_paths_of_a_mix_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("images").mkdir()
+    Path("images/instances.json").write_text("{}")
+    mix = [["images", 0.3], [str(tmp_path / "images"), 0.3]]
+    absolute = ((str(tmp_path / "images"), 0.3),) * 2
+    for grid in (
+        build(axes={"data.mix": [mix]}),
+        build(axes={"head.kind": ["stqi"]}, overrides={"data.mix": mix}),
+    ):
+        assert grid.cells[0].config.data.mix == absolute
+
+
 # --- as many as there are -----------------------------------------------------------------------
 
 

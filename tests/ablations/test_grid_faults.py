@@ -199,6 +199,16 @@ def test_a_bad_base_file_is_named(tmp_path: Path) -> None:
         ({"head.queries": [5, "5"]}, "axes.head.queries[1]: the label '5' is used twice"),
         ({"train.init": ["nope.pth"]}, "axes.train.init[0]: train.init='nope.pth': no such file"),
         ({"data.root": ["/nope"]}, "axes.data.root[0]: data.root='/nope': no such folder"),
+        ({"data.mix": [[], [["/nope", 0.5]]]}, "axes.data.mix[1]: data.mix: /nope: no such folder"),
+        (
+            {"data.mix": [["/nope", 0.5]]},
+            "axes.data.mix[0]: data.mix[0]='/nope': Input should be a",
+        ),
+        ({"data.mix": ["/nope"]}, "axes.data.mix[0]: data.mix='/nope': Input should be a list"),
+        (
+            {"data.mix": [[["synthetic", 0.5]]]},
+            "axes.data.mix[0]: data.mix: 'synthetic' is generated for data.root alone",
+        ),
     ],
 )
 def test_values(axes: dict[str, Any], message: str) -> None:

@@ -87,6 +87,7 @@ def test_a_config_of_plain_values_as_json(tmp_path: Path) -> None:
         ("tinny", r"unknown preset tinny \(did you mean tiny\?\).*or give a file or a run folder"),
         ("nope.yaml", "nope.yaml: no such file"),
         ("runs/abc", "runs/abc: no such file"),
+        ("head.kind=stqi", "head.kind=stqi: a preset, a file or a run folder comes before"),
     ],
 )
 def test_unknown_names(name: str, message: str) -> None:

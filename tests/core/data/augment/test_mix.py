@@ -6,11 +6,16 @@ from collections import Counter
 
 import pytest
 
+from core.config.presets import preset
 from core.config.schema import DataConfig
 from core.data.clips import ClipDataset
+from core.data.convert.formats import convert
 from core.data.loader import BLOCK, MixedClips, make_loader, training_clips
+from core.data.split import Split, write_split
 from core.data.youtube_vis import load_folder
 from core.errors import UserError
+from core.training.train import train
+from core.training.trial import try_step
 from tests.core.data.folders import annotation_file, write_folder
 from tests.core.data.image_folders import coco_file, write_coco
 
@@ -88,13 +93,42 @@ def test_pseudo_clips_of_the_images_alone(roots):
             assert not frames[0].equal(frames[1]) and still[k][0][0].equal(still[k][0][1])
 
 
+def test_frames_that_are_scored_are_not_mixed_in(roots, tmp_path):
+    frames = tmp_path / "frames.json"
+    convert("frames", roots[0], frames)
+    data = DATA.model_copy(update={"mix": ((str(frames), 0.5),)})
+    dataset = load_folder(roots[0])
+    part, heldout = dataset.subset([1, 2, 4, 5]), dataset.subset([3])
+    told = r"frames\.json has 4 frames of the held-out videos of .*such as .*v3/00000\.png"
+    with pytest.raises(UserError, match=told):
+        training_clips(part, data, 0, heldout)
+    (tmp_path / "link").symlink_to(roots[0], target_is_directory=True)
+    linked = DATA.model_copy(update={"mix": ((str(tmp_path / "link"), 0.5),)})
+    with pytest.raises(UserError, match="4 frames of the held-out videos"):
+        make_loader(part, linked, 0, heldout)
+    split = tmp_path / "split.json"
+    write_split(split, Split((1, 2, 4, 5), (3,)), dataset)
+    convert("frames", roots[0], tmp_path / "training.json", split=split)
+    sound = DATA.model_copy(update={"mix": ((str(tmp_path / "training.json"), 0.5),)})
+    assert len(training_clips(part, sound, 0, heldout)[1][1].videos) == 16
+
+
+def test_a_run_and_its_trial_refuse_what_is_scored(roots, tmp_path):
+    fields = {"data.mix": [[str(roots[0]), 0.5]], "head.classes": 2, "messenger.tokens": 0}
+    config = preset("tiny", {**fields, "data.root": str(roots[0])})
+    with pytest.raises(UserError, match=r"data\.mix: .* frames of the held-out videos"):
+        try_step(config)
+    with pytest.raises(UserError, match=r"data\.mix: .* frames of the held-out videos"):
+        train(config, tmp_path)
+
+
 def test_what_cannot_be_mixed_is_named(roots, tmp_path):
     raw = coco_file()
     raw["categories"] = [{"id": 1, "name": "sofa"}, {"id": 18, "name": "kite"}]
     write_coco(tmp_path, raw)
     with pytest.raises(UserError, match=r"data\.mix: .*none of the classes of .*: sofa, kite"):
         mixed((roots[0], tmp_path))
-    with pytest.raises(UserError, match="nowhere: no such folder"):
+    with pytest.raises(UserError, match=r"data\.mix: .*nowhere: no such folder"):
         mixed((roots[0], tmp_path / "nowhere"))
     raw["categories"] = [{"id": 1, "name": "cat"}, {"id": 18, "name": "dog"}]
     raw["annotations"] = []
