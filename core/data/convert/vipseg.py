@@ -19,7 +19,7 @@ from core.data.rle import Rle
 from core.errors import UserError
 from core.files import read_json
 
-INSTANCES = 125
+NUMBERED = 125
 """In a published mask, numbers from here on are 100 class + instance, those below the class."""
 
 _Key = tuple[int, int]
@@ -128,7 +128,7 @@ def _add_published(
     for t, png in enumerate(pngs):
         ids = read_ids(png, size)
         for number in map(int, np.unique(ids[ids > 0])):
-            category = (number if number < INSTANCES else number // 100) - 1
+            category = (number if number < NUMBERED else number // 100) - 1
             if category not in known:
                 raise UserError(f"{png}: number {number} is of none of VIPSeg's classes")
             if category in record.categories:
