@@ -89,9 +89,9 @@ def resampled(record: Mapping[str, Any], scale: float = 100.0) -> Resampled | No
     figure = record["figures"].get("AP")
     if not bootstrap or figure is None:
         return None
-    samples = np.array(bootstrap["samples"]["AP"], np.float64) * scale  # None becomes NaN
+    samples = np.array(bootstrap["samples"].get("AP", ()), np.float64) * scale  # None becomes NaN
     protocol = record.get("protocol", {})
-    drawn = (bootstrap["seed"], bootstrap["resamples"], protocol.get("videos"))
+    drawn = (bootstrap.get("seed"), len(samples), protocol.get("videos"))
     return Resampled(figure * scale, samples, drawn)
 
 

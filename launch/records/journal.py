@@ -20,6 +20,7 @@ from typing import Any
 from core.errors import UserError
 from core.files import read_json, write_json
 from launch.records import lease
+from launch.records.shapes import BatchFile, misfit
 from launch.records.store import Store
 
 JOB_PREFIX = "tevit-"
@@ -120,6 +121,8 @@ class Journal:
         """
         path = self.folder / f"{batch}.json"
         record = read_json(path)
+        if wrong := misfit(record, BatchFile):
+            raise UserError(f"{path}: not a batch's record: {wrong}")
         try:
             record["signatures"] = tuple(record["signatures"])
             record["names"] = tuple(record["names"])
@@ -131,7 +134,7 @@ class Journal:
     def job_id(self, batch: str) -> str | None:
         """Id of the batch's job, if it is known."""
         record = lease.read_dict(self.folder / f"{batch}.job.json")
-        return str(record["job_id"]) if record else None
+        return str(record["job_id"]) if record and record.get("job_id") else None
 
     def is_void(self, batch: str) -> bool:
         """Whether the batch is known to have come to nothing."""

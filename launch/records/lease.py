@@ -23,6 +23,7 @@ from core.errors import UserError
 from core.files import temporary_name, write_json
 from core.periodic import periodically
 from launch.records.process import is_gone
+from launch.records.shapes import EndFile, FileShape, HolderFile, misfit
 
 
 def seconds_of_a_beat(text: str) -> float:
@@ -179,8 +180,10 @@ def read_claim(folder: Path | str, number: int, *, ended: bool) -> Claim:
         beat = os.stat(path).st_mtime  # noqa: PTH116 (10,000 folders: a Path costs more)
     except FileNotFoundError:
         beat = 0.0
-    end = read_dict(f"{folder}/{number}.end.json") if ended else None
-    return Claim(number, read_dict(path) or {}, beat, end if end is not None or not ended else {})
+    end = read_dict(f"{folder}/{number}.end.json", EndFile) if ended else None
+    return Claim(
+        number, read_dict(path, HolderFile) or {}, beat, end if end is not None or not ended else {}
+    )
 
 
 def claims(folder: Path) -> list[Claim]:
@@ -202,14 +205,20 @@ def parse_numbers(names: list[str]) -> tuple[list[int], set[int]]:
     return sorted(numbers), ended
 
 
-def read_dict(path: str | Path) -> dict[str, Any] | None:
-    """A JSON object, or None where there is none (missing or being removed)."""
+def read_dict(path: str | Path, shape: type[FileShape] | None = None) -> dict[str, Any] | None:
+    """A JSON object, or None where there is none (missing or being removed).
+
+    Args:
+        shape: an object that does not fit it counts as none.
+    """
     try:
         with open(path, "rb") as stream:  # noqa: PTH123
             value = json.loads(stream.read())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
-    return value if isinstance(value, dict) else None
+    if not isinstance(value, dict):
+        return None
+    return value if shape is None or misfit(value, shape) is None else None
 
 
 def link_new(path: Path, text: str) -> bool:

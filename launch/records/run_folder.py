@@ -33,7 +33,7 @@ from core.config.overrides import ConfigError, config_from_dict
 from core.config.schema import Config
 from core.errors import UserError
 from core.files import read_json, temporary_name, write_json
-from launch.records import lease
+from launch.records import lease, shapes
 from launch.records.process import is_gone
 
 StateName = Literal["new", "queued", "running", "interrupted", "failed", "done"]
@@ -182,8 +182,8 @@ class RunFolder:
         """
         if cause is not None and cause.startswith(DONE_BUT_FOR):
             first = cause.removeprefix(DONE_BUT_FOR).split(", ")[0]
-            return lease.read_dict(self.failed_result(first))
-        return lease.read_dict(self.failure_path)
+            return lease.read_dict(self.failed_result(first), shapes.FailureFile)
+        return lease.read_dict(self.failure_path, shapes.FailureFile)
 
     def attempts(self) -> list[lease.Claim]:
         """Every attempt, the latest last."""
@@ -191,9 +191,13 @@ class RunFolder:
 
     def measure(self) -> tuple[str, ...]:
         """What is to be measured, for all grids that share the run."""
-        own = lease.read_dict(self.config_path) or {}
-        added = lease.read_dict(self.state_folder / "measure.json") or {}
-        return tuple(sorted({*own.get("measure", ()), *added.get("measure", ())}))
+        added = lease.read_dict(self.state_folder / "measure.json", shapes.MeasureFile) or {}
+        return tuple(sorted({*self._said.get("measure", ()), *added.get("measure", ())}))
+
+    @property
+    def _said(self) -> dict[str, Any]:
+        """What the file of the config says; empty where it is missing or damaged."""
+        return lease.read_dict(self.config_path, shapes.RunFile) or {}
 
     def is_done(self, measure: Iterable[str] = ()) -> bool:
         """Complete, with a record of each of ``measure``."""
@@ -268,12 +272,12 @@ class RunFolder:
 
     def start(self) -> RunFolder | None:
         """The run whose weights this one begins with, or tests; in the same store."""
-        signature = (lease.read_dict(self.config_path) or {}).get("start")
+        signature = self._said.get("start")
         return RunFolder(self.path.parent / signature) if signature else None
 
     def trains(self) -> bool:
         """False: it is enough to test the weights of :meth:`start`, whose training is the same."""
-        return bool((lease.read_dict(self.config_path) or {}).get("trains", True))
+        return bool(self._said.get("trains", True))
 
     def begins_with(self) -> RunFolder | None:
         """The run whose weights its training begins with, whoever does that training.
@@ -302,7 +306,7 @@ class RunFolder:
     @property
     def name(self) -> str:
         """The name of the cell that it was first made for."""
-        return str((lease.read_dict(self.config_path) or {}).get("name") or self.signature)
+        return self._said.get("name") or self.signature
 
     def create(
         self,
@@ -373,8 +377,8 @@ class RunFolder:
 def _queued(mark: Mapping[str, Any], attempt: int, holder: Mapping[str, Any] | None) -> RunState:
     """A submission that no attempt has taken up: waiting, or known to have come to nothing."""
     if "cause" in mark:
-        name: StateName = "failed" if mark["cause"] in FATAL else "interrupted"
-        return RunState(name, mark["cause"], attempt, holder, mark)
+        cause = str(mark["cause"])
+        return RunState("failed" if cause in FATAL else "interrupted", cause, attempt, holder, mark)
     return RunState("queued", None, attempt, holder, mark)
 
 

@@ -20,6 +20,7 @@ from ablations.analysis.limits import Limits
 from core.errors import UserError
 from core.files import read_json, write_json
 from launch.records.run_folder import RunFolder, RunState, StateName
+from launch.records.shapes import GridFile, misfit
 
 __all__ = ["Manifest", "ManifestCell", "RunFolder", "RunState", "StateName", "Store"]
 
@@ -174,6 +175,8 @@ class Store:
                 f"grid {name!r} has not been launched in {self.root}; launched grids: {known}"
             )
         record = read_json(path)
+        if wrong := misfit(record, GridFile):
+            raise UserError(f"{path}: not a grid's manifest: {wrong}")
         try:
             cells = tuple(_cell(c) for c in record.pop("cells"))
             starts = tuple(_cell(c) for c in record.pop("starts", ()))

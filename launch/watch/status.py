@@ -79,11 +79,8 @@ def _row(run: RunFolder, name: str, status: CellStatus) -> StatusRow:
         name=name,
         state=state.name,
         cause="; ".join(words),
-        step=known.get("step"),
-        steps=known.get("steps"),
-        loss=known.get("loss"),
-        ap=known.get("ap"),
-        seconds_left=known.get("seconds_left") if state.name == "running" else None,
+        **{name: _number(known.get(name)) for name in ("step", "steps", "loss", "ap")},
+        seconds_left=_number(known.get("seconds_left")) if state.name == "running" else None,
         host=str(holder.get("node") or holder.get("host") or ""),
         job_id=status.job_id or "",
         code=_code(status),
@@ -108,6 +105,11 @@ def _summary(run: RunFolder, status: CellStatus) -> Mapping[str, Any]:
         if isinstance(kept, dict):
             return kept
     return summary(run)
+
+
+def _number(value: Any) -> Any:
+    """What a damaged record may have in its place is none."""
+    return value if isinstance(value, int | float) else None
 
 
 def counts(rows: Iterable[StatusRow]) -> dict[str, int]:

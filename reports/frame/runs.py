@@ -10,6 +10,7 @@ from typing import Any
 from benchmarks.measurements import NAMES
 from core.errors import UserError
 from core.files import read_json, read_json_lines
+from launch.records.shapes import AttemptFile, DoneFile, FileShape, RecordFile, RunFile, misfit
 from launch.records.store import Manifest, ManifestCell, RunFolder, Store
 from reports.frame.starts import begins_with, blocked_by, followers_of_starts
 
@@ -57,7 +58,8 @@ class CellRun:
     @property
     def videos(self) -> tuple[str, ...]:
         """What tells one set of videos from another; the split is the scored one's."""
-        data = (self.config or {}).get("data", {})
+        data = (self.config or {}).get("data")
+        data = data if isinstance(data, Mapping) else {}
         names = ("root", "annotations", "images", "synthetic", "holdout", "split_seed")
         return tuple(str(data.get(name)) for name in (*names, "split_file"))
 
@@ -124,8 +126,9 @@ def read_runs(store: Store, name: str) -> GridRuns:
 
 def _read_start(store: Store, signature: str, followers: list[str]) -> StartRun:
     folder = store.run(signature)
-    config = (_read(folder.config_path, []) or {}).get("config") or {}
-    cell = ManifestCell(folder.name, signature, int(config.get("seed", 0)), {})
+    config = (_read(folder.config_path, RunFile, []) or {}).get("config") or {}
+    seed = config.get("seed")
+    cell = ManifestCell(folder.name, signature, seed if isinstance(seed, int) else 0, {})
     return StartRun(_read_run(store, cell, folder.measure()), tuple(followers))
 
 
@@ -133,8 +136,10 @@ def _read_run(store: Store, cell: ManifestCell, measure: Sequence[str]) -> CellR
     faults: list[str] = []
     folder = store.run(cell.signature)
     state = folder.state(measure)
-    config = _read(folder.config_path, faults)
-    records = {kind: _read(folder.result(kind), faults) for kind in NAMES}
+    config = _read(folder.config_path, RunFile, faults)
+    records = {kind: _read(folder.result(kind), RecordFile, faults) for kind in NAMES}
+    provenance = tuple(_provenance(folder, faults))
+    done = _read(folder.done_path, DoneFile, faults)
     blocked = blocked_by(folder) if state.name in ("new", "queued", "interrupted") else None
     return CellRun(
         name=cell.name,
@@ -148,15 +153,15 @@ def _read_run(store: Store, cell: ManifestCell, measure: Sequence[str]) -> CellR
         faults=tuple(faults),
         start=begins_with(folder),
         failure=folder.failure(state.cause) if state.name in ("failed", "interrupted") else None,
-        provenance=tuple(_provenance(folder)),
-        done=_read(folder.done_path, faults),
+        provenance=provenance,
+        done=done,
         folder=folder,
     )
 
 
-def _provenance(folder: RunFolder) -> Iterator[Mapping[str, Any]]:
+def _provenance(folder: RunFolder, faults: list[str]) -> Iterator[Mapping[str, Any]]:
     for path in sorted(folder.provenance(0).parent.glob("*.json"), key=_attempt):
-        record = _read(path, [])
+        record = _read(path, AttemptFile, faults)
         if record is not None:
             yield record
 
@@ -165,8 +170,8 @@ def _attempt(path: Path) -> int:
     return int(path.stem) if path.stem.isdigit() else 0
 
 
-def _read(path: Path, faults: list[str]) -> dict[str, Any] | None:
-    """A JSON object; None where there is no such file, or where it is noted among the faults."""
+def _read(path: Path, shape: type[FileShape], faults: list[str]) -> dict[str, Any] | None:
+    """A JSON object of a shape; None where there is no such file, or it is among the faults."""
     if not path.exists():
         return None
     try:
@@ -174,7 +179,8 @@ def _read(path: Path, faults: list[str]) -> dict[str, Any] | None:
     except UserError as error:
         faults.append(str(error))
         return None
-    if not isinstance(value, dict):
-        faults.append(f"{path}: not a JSON object")
+    if wrong := misfit(value, shape):
+        faults.append(f"{path}: {wrong}")
         return None
-    return value
+    found: dict[str, Any] = value
+    return found

@@ -286,7 +286,9 @@ def test_ten_thousand_cells_cost_one_question_and_few_reads(store, fake_slurm, m
     fake_slurm.forget_calls()
     reads = []
     original = lease.read_dict
-    monkeypatch.setattr(lease, "read_dict", lambda path: reads.append(path) or original(path))
+    monkeypatch.setattr(
+        lease, "read_dict", lambda path, *shape: reads.append(path) or original(path, *shape)
+    )
     store.write_manifest(manifest_of(grid))
     start = time.monotonic()
     rows = rows_of(store, grid)
@@ -300,7 +302,9 @@ def test_ten_thousand_cells_cost_one_question_and_few_reads(store, fake_slurm, m
 def test_a_done_cell_is_known_from_a_handful_of_files(store, mixed, monkeypatch):
     opened = []
     original = lease.read_dict
-    monkeypatch.setattr(lease, "read_dict", lambda path: opened.append(str(path)) or original(path))
+    monkeypatch.setattr(
+        lease, "read_dict", lambda path, *shape: opened.append(str(path)) or original(path, *shape)
+    )
     manifest = store.manifest("toys")
     done = manifest.cells[2]
     found = survey(store, {done.signature: ("ap",)})

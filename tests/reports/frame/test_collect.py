@@ -143,3 +143,20 @@ trees = st.recursive(
 def test_flatten_leaves_no_mapping_and_no_list(tree):
     flat = flat_columns(tree)
     assert not any(isinstance(value, dict | list) for value in flat.values())
+
+
+@pytest.mark.parametrize(
+    ("file", "value", "wrong"),
+    [
+        ("done.json", {"wall_s": []}, "done.json: wall_s=[]: Input should be a valid number"),
+        ("provenance/1.json", {"environment": None}, "1.json: environment=None: "),
+        ("results/ap.json", {"figures": {"AP": "0.5"}}, "AP is '0.5', expected a number"),
+        ("config.json", {"config": 5}, "config.json: config=5: "),
+    ],
+)
+def test_a_damaged_file_is_named_and_counts_as_missing(tmp_path, file, value, wrong):
+    store = make_store(tmp_path, seeds=(0,))
+    write(store.run(store.manifest("components").cells[0].signature).path / file, value)
+    frame = collect(read_runs(store, "components"))
+    assert wrong in frame.iloc[0]["cause"]
+    assert frame["cause"].isna().sum() == len(frame) - 1
