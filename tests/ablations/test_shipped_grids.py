@@ -105,7 +105,7 @@ def test_the_demo_is_an_experiment_whose_cells_begin_with_one_start_run() -> Non
     assert all(cell.start == start for cell in grid.cells)
     assert start.config.head.kind == "per_frame" and start.config.messenger.tokens == 0
     chosen_on = preset("tiny").data.synthetic.seed
-    assert {cell.config.data.synthetic.seed for cell in grid.all_cells} == {1} != {chosen_on}
+    assert {cell.config.data.synthetic.seed for cell in grid.all_cells} == {3} != {chosen_on}
     assert {cell.config.data.synthetic.blinking for cell in grid.all_cells} == {1}
 
 
