@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.ap.bootstrap import Bootstrap, paired_difference
+from benchmarks.ap.evaluate import distinct_names
 from benchmarks.diagnosis.table import OF
 from core.data.dataset import Track, Video
 from core.errors import UserError
@@ -127,9 +128,10 @@ def _percent(value: float | None) -> str:
 
 
 def _filters(comparison: Comparison) -> Markup:
-    classes = sorted(
-        {comparison.dataset.categories[t.category_id] for t in comparison.dataset.tracks}
-    )
+    categories = comparison.dataset.categories
+    names = dict(zip(sorted(categories), distinct_names(categories), strict=True))
+    annotated = {track.category_id for track in comparison.dataset.tracks}
+    classes = sorted((names[number], str(number)) for number in annotated)
     ranges = [
         (f"{s.name}-{label}", f"{s.name}: {label}")
         for s in comparison.slicings
@@ -137,7 +139,7 @@ def _filters(comparison: Comparison) -> Markup:
     ]
     return tag(
         "p",
-        _choice("class", "any class", [(name, name) for name in classes]),
+        _choice("class", "any class", [(number, name) for name, number in classes]),
         _choice("slice", "any slice", ranges),
         tag("output"),
         class_="chooser",
@@ -153,7 +155,7 @@ def _choice(name: str, every: str, values: Sequence[tuple[str, str]]) -> Markup:
 
 def _marks(comparison: Comparison, tracks: Sequence[Track]) -> dict[str, object]:
     """What the filters ask a video or track for."""
-    classes = {comparison.dataset.categories[t.category_id] for t in tracks if not t.crowd}
+    classes = {str(track.category_id) for track in tracks if not track.crowd}
     found = set()
     for slicing in comparison.slicings:
         ranges = slicing.ranges(tracks)

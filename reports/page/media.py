@@ -7,7 +7,8 @@ all clips of a video in step, stop them, and show any frame.
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from torch import Tensor
 from core.config.overrides import config_from_dict
 from core.config.schema import DataConfig
 from core.data.dataset import Video, VideoDataset
+from core.data.results import entry_faults, mask_faults, raise_faults
 from core.data.rle import Rle, decode
 from core.data.transforms import read_frame
 from core.data.youtube_vis import load_dataset
@@ -28,11 +30,13 @@ from core.files import read_json
 from core.inference.draw import draw_frame
 from reports.frame.runs import CellRun
 from reports.page.tracks import Masks, assign, best_tracks
+from reports.tables.labels import distinct
 
 VIDEOS = 3
 CELLS = 8
 FRAMES = 16
 WIDTH = 288  # pixels of a clip in the page
+TALLEST = 4 * WIDTH
 QUALITY = 80
 
 
@@ -73,24 +77,41 @@ def make_clips(
             the list, whatever their results.
 
     Raises:
-        UserError: a video that the scored ones do not have.
+        UserError: a video that the scored ones do not have, or that several have the name of.
     """
     shown = _first_seeds(runs)
     if not shown:
         return Clips({}, ("No clips: no run has predictions yet.",))
     try:
         dataset = load_dataset(_data(shown[0]))
+        scored = _scored(shown[0])
     except (UserError, OSError) as error:
         return Clips({}, (f"No clips: the videos cannot be read here ({error}).",))
-    chosen = _choose(dataset, _scored(shown[0]), videos)
+    chosen = _choose(dataset, scored, videos)
     same = [run for run in shown if run.videos == shown[0].videos][:CELLS]
-    results = {run.cell: _results(run) for run in same}
-    rows = {
-        f"{video.name} ({video.length} frames)": _row(video, dataset, same, results, names)
-        for video in chosen
-    }
+    broken: list[str] = []
+    results: dict[str, list[Mapping[str, Any]]] = {}
+    for run in same:
+        with _or_told(broken, f"{names[run.cell]} is not shown"):
+            results[run.cell] = _results(run, dataset, {video.id for video in chosen})
+    readable = [run for run in same if run.cell in results]
+    titles = {video.id: f"{video.name} ({video.length} frames)" for video in chosen}
+    titles = distinct(titles, "id {}".format)
+    rows: dict[str, list[Strip]] = {}
+    for video in chosen:
+        with _or_told(broken, f"{titles[video.id]} is not shown"):
+            rows[titles[video.id]] = _row(video, dataset, readable, results, names)
     without = len({run.cell for run in runs}) - len(shown)
-    return Clips(rows, _notes(shown, same, without, videos is None))
+    return Clips(rows, (*_notes(shown, same, without, videos is None), *broken))
+
+
+@contextmanager
+def _or_told(notes: list[str], what: str) -> Iterator[None]:
+    """A clip is an extra: files that cannot be read cost it alone."""
+    try:
+        yield
+    except (UserError, OSError) as error:
+        notes.append(f"{what}: {' '.join(str(error).split())}.")
 
 
 def _row(
@@ -161,10 +182,14 @@ def _mask(rle: Rle | None, size: tuple[int, int]) -> npt.NDArray[np.bool_] | Non
 
 
 def scaled_frame(image: Tensor) -> Tensor:
-    """A frame (3, H, W) at the width of the page's clips, ratio kept."""
-    height = round(image.shape[-2] * WIDTH / image.shape[-1])
+    """A frame (3, H, W) at the width of the page's clips, ratio kept; narrower where that would
+    be too tall.
+    """
+    height, width = image.shape[-2:]
+    scale = min(WIDTH / width, TALLEST / height)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
     picture = Image.fromarray(image.permute(1, 2, 0).numpy())
-    picture = picture.resize((WIDTH, height), Image.Resampling.BICUBIC)
+    picture = picture.resize(size, Image.Resampling.BICUBIC)
     return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
 
 
@@ -185,7 +210,11 @@ def _scored(run: CellRun) -> list[int]:
     """Ids of the videos that the run was scored on; empty where that is not recorded."""
     if not run.folder.split.exists():
         return []
-    return [int(video) for video in read_json(run.folder.split).get("heldout", [])]
+    said = read_json(run.folder.split)
+    heldout = said.get("heldout") if isinstance(said, dict) else None
+    if not isinstance(heldout, list) or not all(isinstance(video, int) for video in heldout):
+        raise UserError(f"{run.folder.split}: not a split: it has no list 'heldout' of video ids")
+    return heldout
 
 
 def _choose(
@@ -195,17 +224,34 @@ def _choose(
     if wanted is None:
         places = np.linspace(0, len(videos) - 1, min(VIDEOS, len(videos))).round()
         return [videos[int(place)] for place in places]
-    by_name = {key: video for video in videos for key in (str(video.id), video.name)}
-    for name in wanted:
-        if name not in by_name:
-            some = ", ".join(f"{v.name} ({v.id})" for v in videos[:20])
-            raise UserError(f"no scored video {name!r}; the first of {len(videos)}: {some}")
-    return [by_name[name] for name in wanted]
+    return [_called(name, videos) for name in wanted]
 
 
-def _results(run: CellRun) -> Sequence[Mapping[str, Any]]:
-    results: Sequence[Mapping[str, Any]] = read_json(run.folder.predictions)
-    return results
+def _called(name: str, videos: Sequence[Video]) -> Video:
+    """The video of this id, else the only one of this name."""
+    found = [v for v in videos if str(v.id) == name] or [v for v in videos if v.name == name]
+    if len(found) == 1:
+        return found[0]
+    some = ", ".join(f"{v.name} ({v.id})" for v in (found or videos)[:20])
+    if found:
+        raise UserError(f"{len(found)} scored videos are called {name!r}, choose by id: {some}")
+    raise UserError(f"no scored video {name!r}; the first of {len(videos)}: {some}")
+
+
+def _results(
+    run: CellRun, dataset: VideoDataset, videos: Collection[int]
+) -> list[Mapping[str, Any]]:
+    """The run's tracks in some videos.
+
+    Raises:
+        UserError: they cannot be read, or do not fit the dataset.
+    """
+    path = run.folder.predictions
+    results = read_json(path)
+    raise_faults(entry_faults(results, dataset), f"{path}: does not fit {dataset.name}:")
+    shown = [result for result in results if result["video_id"] in videos]
+    raise_faults(mask_faults(shown, dataset), f"{path}: does not fit {dataset.name}:")
+    return shown
 
 
 def _notes(

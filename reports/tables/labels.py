@@ -68,8 +68,11 @@ def distinct(names: Mapping[Key, str], extra: Callable[[Key], str]) -> dict[Key,
         >>> distinct({"on": "MsgShifT", "shift": "MsgShifT", "off": "off"}, str)
         {'on': 'MsgShifT (on)', 'shift': 'MsgShifT (shift)', 'off': 'off'}
     """
-    count = Counter(names.values())
-    return {k: f"{name} ({extra(k)})" if count[name] > 1 else name for k, name in names.items()}
+    said = dict(names)
+    for _ in range(2):  # the second time if an extended name is another's own
+        count = Counter(said.values())
+        said = {k: f"{name} ({extra(k)})" if count[name] > 1 else name for k, name in said.items()}
+    return said
 
 
 @dataclass(frozen=True)

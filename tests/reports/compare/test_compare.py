@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -120,7 +121,7 @@ def test_the_page_needs_nothing_else(page):
 def test_classes_and_slices_can_be_chosen(compared, page):
     elements = Elements(page)
     assert [a["data-filter"] for a in elements.of("select")] == ["class", "slice"]
-    classes = {compared.dataset.categories[t.category_id] for t in compared.dataset.tracks}
+    classes = {str(t.category_id) for t in compared.dataset.tracks}
     asked = {a["value"] for a in elements.of("option")}
     assert classes | {"length-short", "speed-fast", "occlusion-heavy", "instances-many"} <= asked
     rows = [a for a in elements.of("tr") if "data-class" in a]
@@ -130,6 +131,20 @@ def test_classes_and_slices_can_be_chosen(compared, page):
     assert all(len(a["data-class"].split("|")) == 1 for a in strips)
 
 
+def test_classes_that_share_a_name_are_chosen_apart(compared):
+    """Nor does a bar in a name, which parts those of a row, make two of it."""
+    names = dict.fromkeys(compared.dataset.categories, "a|b")
+    findings = replace(compared.base.findings, dataset=replace(compared.dataset, categories=names))
+    renamed = replace(compared, base=replace(compared.base, findings=findings))
+    page = make_comparison(renamed, 0)
+    elements = Elements(page)
+    values = {str(track.category_id) for track in compared.dataset.tracks}
+    assert len(values) > 1
+    assert values <= {a["value"] for a in elements.of("option")}
+    assert all(f">a|b ({number})</option>" in page for number in values)
+    assert {a["data-class"] for a in elements.of("dl", "strips")} <= values
+
+
 @pytest.mark.slow
 def test_a_choice_leaves_the_videos_that_have_it(compared, page, tmp_path):
     """In a browser: a class that one of the tracks has, and the number of rows that stay."""
@@ -137,7 +152,7 @@ def test_a_choice_leaves_the_videos_that_have_it(compared, page, tmp_path):
     if browser is None:
         pytest.skip("needs chromium (apt-get install chromium)")
     track = next(t for t in compared.dataset.tracks if not t.crowd)
-    name = compared.dataset.categories[track.category_id]
+    name = str(track.category_id)
     asked = f"""<script>
       const choice = document.querySelector('select[data-filter="class"]');
       choice.value = {json.dumps(name)};

@@ -1,12 +1,16 @@
 import io
 import json
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from invented_runs import make_store
 from PIL import Image
 
 from core.data.rle import encode
+from core.data.youtube_vis import load_dataset
 from core.errors import UserError
 from reports.frame.runs import read_runs
 from reports.page import media
@@ -82,6 +86,98 @@ def test_videos_can_be_chosen_by_name_or_id(predicted):
     assert "whatever" not in " ".join(clips.notes)
     with pytest.raises(UserError, match="no scored video '999'; the first of 4"):
         make_clips(grid.runs, NAMES, ["999"])
+
+
+@pytest.fixture
+def changed_videos(monkeypatch):
+    """Has clips made of the dataset with ``change`` done to its videos."""
+
+    def apply(change):
+        def load(data):
+            dataset = load_dataset(data)
+            return replace(dataset, videos=tuple(map(change, dataset.videos)))
+
+        monkeypatch.setattr(media, "load_dataset", load)
+
+    return apply
+
+
+def test_videos_of_one_name_have_a_row_each_and_are_chosen_by_id(predicted, changed_videos):
+    """As where all files lie in one folder, which is what their videos are called."""
+    grid = read_runs(predicted(seeds=(0,)), "components")
+    changed_videos(lambda video: replace(video, name="frames"))
+    heldout = json.loads(grid.runs[0].folder.split.read_text())["heldout"]
+    rows = make_clips(grid.runs, NAMES).videos
+    assert len(rows) == media.VIDEOS
+    assert all(re.fullmatch(r"frames \(4 frames\) \(id \d+\)", title) for title in rows)
+    assert len(make_clips(grid.runs, NAMES, [str(heldout[1])]).videos) == 1
+    with pytest.raises(UserError, match=r"4 scored videos are called 'frames', choose by id: "):
+        make_clips(grid.runs, NAMES, ["frames"])
+
+
+def test_a_frame_that_cannot_be_read_costs_its_video_alone(predicted, changed_videos, tmp_path):
+    grid = read_runs(predicted(seeds=(0,)), "components")
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"x")
+    first = json.loads(grid.runs[0].folder.split.read_text())["heldout"][0]
+
+    def break_first(video):
+        return replace(video, files=(broken, *video.files[1:])) if video.id == first else video
+
+    changed_videos(break_first)
+    clips = make_clips(grid.runs, NAMES)
+    assert len(clips.videos) == media.VIDEOS - 1
+    assert "broken.png: cannot be read as an image" in clips.notes[-1]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda results: results[0]["segmentations"].pop(), "3 segmentations, but video"),
+        (lambda results: results[0].update(video_id="1"), "unknown video_id '1'"),
+        (lambda results: results.append(5), "a track is an object"),
+        (
+            lambda results: [r["segmentations"][0].update(counts="T5") for r in results],
+            "run lengths add up to",
+        ),
+    ],
+)
+def test_predictions_that_do_not_fit_cost_their_cell_alone(predicted, change, reason):
+    store = predicted(seeds=(0,))
+    path = store.run(store.manifest("components").cells[1].signature).predictions
+    results = json.loads(path.read_text())
+    change(results)
+    path.write_text(json.dumps(results))
+    clips = make_clips(read_runs(store, "components").runs, NAMES)
+    assert {len(strips) for strips in clips.videos.values()} == {1 + 3}
+    assert clips.notes[-1].startswith(f"off stqi is not shown: {path}: does not fit")
+    assert reason in clips.notes[-1]
+
+
+@pytest.mark.parametrize("split", ['{"heldout": 5}', '{"heldout": ["1"]}', "[]", "{"])
+def test_without_a_split_that_can_be_read_the_page_is_told_why(predicted, split):
+    store = predicted(seeds=(0,))
+    path = store.run(store.manifest("components").cells[0].signature).split
+    path.write_text(split)
+    clips = make_clips(read_runs(store, "components").runs, NAMES)
+    assert not clips.videos and f"({path}: not " in clips.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [
+        ((64, 96), (192, 288)),
+        ((16, 40000), (1, 288)),
+        ((40000, 16), (1152, 1)),
+        ((1, 1), (288, 288)),
+    ],
+)
+def test_frames_of_any_shape_become_clips(size, shown):
+    image = media.scaled_frame(torch.zeros(3, *size, dtype=torch.uint8))
+    assert tuple(image.shape[1:]) == shown
+    mask = encode(np.ones(size, bool))
+    strip = media.film_strip("a", "", [image] * 16, [[mask] * 16], ["x"], np.arange(16))
+    assert Image.open(io.BytesIO(strip.webp)).size == (16 * shown[1], shown[0])
 
 
 def test_a_training_video_cannot_be_shown_as_scored(predicted):
