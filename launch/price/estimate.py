@@ -3,6 +3,9 @@
 Values of the same kind of cell are averaged.  Where there are none, the nearest ones are scaled by
 work (multiply-adds) to a power between 0 (a fixed cost) and 1 (in proportion), fitted where the
 values tell it.  The range is as wide as the same rule misses each known value by the others.
+
+A few values need not have met the load that there will be.  A time in which processes took turns
+is therefore allowed to be as short as without turns, and as long as with those there are now.
 """
 
 from __future__ import annotations
@@ -50,12 +53,15 @@ class Point:
         family: the backbone's name.
         work: what it grows with; None: not known.
         value: above 0; of a wanted one without meaning.
+        busy: load of a core of the machine meanwhile, or of a wanted one as far as it can be told;
+            None: not known, or it does not matter.
     """
 
     key: str
     family: str
     work: float | None
     value: float = math.nan
+    busy: float | None = None
 
 
 class Rule:
@@ -68,6 +74,7 @@ class Rule:
         self.exponent = 1.0 if self.fitted is None else self.fitted
         misses = {kind: self._misses(kind) for kind in UNTRIED}
         self.factors = {kind: _factor(kind, missed) for kind, missed in misses.items()}
+        self.few = {kind: len(missed) < FEWEST_MISSES for kind, missed in misses.items()}
         self.varies = max(misses["same"], default=1.0)
         """Largest factor between a value and the others of its kind; 1: none has others."""
 
@@ -79,11 +86,15 @@ class Rule:
         mid, kind = found
         factor = self.factors[kind]
         low, high = mid / factor, mid * factor
+        same = [sample for sample in self.known if sample.key == wanted.key]
+        sources = same or self._near(wanted, self.known)
         if kind == "scaled" and self.fitted is None:
             # between a fixed cost and one in proportion, whatever that is here
-            near = self._near(wanted, self.known)
-            values = [sample.value for sample in near]
+            values = [sample.value for sample in sources]
             low, high = min(low, *values), max(high, *values)
+        if self.few[kind]:
+            least, most = _turns([sample.busy for sample in sources], wanted.busy)
+            low, high = low * least, high * most
         return Range(low, mid, high), kind
 
     def _expected(self, wanted: Point, known: Sequence[Point]) -> tuple[float, str] | None:
@@ -120,6 +131,17 @@ class Rule:
             if found is not None and found[1] == kind:
                 misses.append(max(found[0] / sample.value, sample.value / found[0]))
         return misses
+
+
+def _turns(then: Sequence[float | None], now: float | None) -> tuple[float, float]:
+    """Factors of a time from the loads that it was met at to none, and to the load there is now.
+
+    Up to a load of 1 each process has a core; beyond, its share of one is the load's inverse.
+    """
+    loads = [max(1.0, load) for load in then if load is not None]
+    if not loads:
+        return 1.0, 1.0
+    return 1 / max(loads), max(1.0, (now or 0.0) / min(loads))
 
 
 def _factor(kind: str, misses: Sequence[float]) -> float:

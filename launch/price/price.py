@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
@@ -123,7 +124,8 @@ def price_of(store: Store, plan: LaunchPlan, costs: Mapping[str, Costs]) -> Pric
     left = {c.cell.signature: _steps_left(store, c.cell, c.action == "new") for c in plan.cells}
     submitted = [(plan.target.executor, batch) for batch in plan.batches]
     price = _priced(submitted, runs, costs, left)
-    return replace(price, under_way=_priced(going, runs, costs, left) if going else None)
+    begun = _priced(going, runs, costs, left, begun=True) if going else None
+    return replace(price, under_way=begun)
 
 
 def under_way(plan: LaunchPlan) -> list[tuple[Executor, BatchPlan]]:
@@ -146,7 +148,10 @@ def _priced(
     runs: Sequence[Observed],
     costs: Mapping[str, Costs],
     left: Mapping[str, int],
+    *,
+    begun: bool = False,
 ) -> Price:
+    """Of batches, of which those that have ``begun`` are in the load that there is."""
     priced: dict[str, CellPrice] = {}
     unknown: list[str] = []
     used: dict[int, Observed] = {}
@@ -159,6 +164,8 @@ def _priced(
             share = None
         there = _on(executor, batch, share, runs) if share else []
         desk = _Desk(there, share or Share(1, 0, 1))
+        if not (executor.device_parameters or desk.share.gpus):
+            desk.busy = busy_now() + (0.0 if begun else _own_load(desk.share, len(batch.cells)))
         for cell in batch.cells:
             load = load_of(cell.config, costs.get(cell.signature, Costs()).multiply_adds)
             price = desk.price(load, frozenset(cell.measure), left[cell.signature])
@@ -178,6 +185,11 @@ def _priced(
     return Price(
         *(priced, tuple(unknown), Range(*clocks), len(used), busy, varies, frozenset(unmeasured))
     )
+
+
+def _own_load(share: Share, cells: int) -> float:
+    """What cells without a GPU add to the load of each core of this machine."""
+    return min(share.cells, cells) * share.cores / (os.cpu_count() or 1)
 
 
 def _steps_left(store: Store, cell: Cell, new: bool) -> int:
@@ -215,10 +227,14 @@ def _on(
 
 
 class _Desk:
-    """Prices cells of one batch by the runs on its kind of device."""
+    """Prices cells of one batch by the runs on its kind of device.
+
+    ``busy`` is the load of a core of the machine that is to be expected; None: it is not known.
+    """
 
     def __init__(self, runs: Sequence[Observed], share: Share) -> None:
         self.runs, self.share, self.sold = runs, share, 0
+        self.busy: float | None = None
         self.measured = frozenset[str]().union(*(run.measure for run in runs)) | {"train"}
         self._rules: dict[tuple[object, ...], Rule] = {}
 
@@ -262,6 +278,7 @@ class _Desk:
             # what is measured besides takes its own time
             equal = [run for run in like if run.measure == measure]
             by = {"step_s": "step_work", "rest_s": "test_work"}.get(value, "pass_work")
+            on_clock = value in ("step_s", "rest_s") and not self.share.gpus
             self._rules[which] = Rule(
                 [
                     Point(
@@ -269,11 +286,12 @@ class _Desk:
                         run.load.family,
                         getattr(run.load, by),
                         getattr(run, value) or 0.0,
+                        run.busy if on_clock else None,
                     )
                     for run in equal or like
                 ]
             )
-        return self._rules[which].predict(Point(load.key, load.family, work))
+        return self._rules[which].predict(Point(load.key, load.family, work, busy=self.busy))
 
 
 def _clock(batches: Sequence[BatchPlan], priced: Mapping[str, CellPrice], end: str) -> float:

@@ -33,6 +33,44 @@ def test_one_known_value_bounds_another_between_no_change_and_proportion():
     assert found.high == pytest.approx(20 * UNTRIED["scaled"])
 
 
+@pytest.mark.parametrize(
+    ("then", "now", "least", "most"),
+    [
+        (3.0, 0.2, 1 / 3, 1.0),  # as on a machine of its own, up to the load that it met
+        (0.5, 4.0, 1.0, 4.0),  # down to what it took alone, up to a quarter of a core
+        (2.0, 3.0, 1 / 2, 3 / 2),
+        (2.0, None, 1 / 2, 1.0),  # elsewhere nothing tells the load that there is
+        (0.5, 0.9, 1.0, 1.0),  # a core for each process, then and now
+        (None, 4.0, 1.0, 1.0),
+    ],
+)
+@pytest.mark.parametrize("kind", ["same", "scaled"])
+def test_few_values_allow_for_another_load(kind, then, now, least, most):
+    rule = Rule([Point("a", "f", 1.0, 6.0, busy=then)])
+    (found, how) = rule.predict(Point("a" if kind == "same" else "b", "f", 1.0, busy=now))
+    factor = UNTRIED[kind]
+    assert how == kind and found.mid == 6.0, "what is expected supposes the load that it met"
+    assert found.low == pytest.approx(6.0 / factor * least)
+    assert found.high == pytest.approx(6.0 * factor * most)
+
+
+def test_of_several_loads_the_range_holds_the_least_and_the_greatest():
+    known = [Point("a", "f", 1.0, 6.0, busy=busy) for busy in (1.5, 3.0)]
+    (found, _) = Rule([*known, Point("b", "f", 9.0, 6.0, busy=50.0)]).predict(
+        Point("a", "f", 1.0, busy=6.0)
+    )
+    factor = UNTRIED["same"]
+    assert (found.low, found.high) == pytest.approx((6 / factor / 3, 6 * factor * 6 / 1.5))
+
+
+def test_enough_misses_tell_how_loads_vary_by_themselves():
+    known = [Point("a", "f", 1.0, 6.0 + 0.1 * k, busy=3.0) for k in range(6)]
+    quiet, busy = (Rule(known).predict(Point("a", "f", 1.0, busy=b)) for b in (0.1, 9.0))
+    assert quiet == busy
+    fewer = known[:4]
+    assert Rule(fewer).predict(Point("a", "f", 1.0, busy=9.0))[0].high > 2 * busy[0].high
+
+
 def test_cells_of_the_same_backbone_are_nearer():
     known = [Point(f"o{k}", "other", 10.0, 99.0) for k in range(3)] + power_law([5, 6, 7], 1.0)
     assert Rule(known)._near(Point("n", "a", 10.0), known) == known[:-4:-1]

@@ -90,6 +90,27 @@ def test_a_price_says_how_busy_it_supposes_the_machine_and_how_cells_have_differ
     assert priced(store, grid_of(tiny(3, **steps)))[1].busy == (0.5, 3.0, 4.25)
 
 
+def test_one_run_prices_for_the_load_that_there_is(store, finished, tiny, monkeypatch):
+    monkeypatch.setattr("launch.price.price.busy_now", lambda: 5.5)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    steps = {"train.steps": 100}
+    finished(tiny(1, **steps), threads=1, step_s=0.5, busy=2.0)
+    (cell,) = priced(store, grid_of(tiny(3, **steps)))[1].cells.values()
+    # 60 s at a load of 2 a core: half as long alone, three times as long at 5.5 and its own 0.5
+    assert cell.seconds.low == pytest.approx(60 / 1.3 / 2)
+    assert (cell.seconds.mid, cell.seconds.high) == pytest.approx((60, 60 * 1.3 * 6 / 2))
+    assert (cell.host.low, cell.host.high) == pytest.approx((2**30 / 1.3, 2**30 * 1.3))
+
+
+def test_the_load_of_the_machine_does_not_price_gpus(store, finished, tiny, monkeypatch):
+    monkeypatch.setattr("launch.price.price.busy_now", lambda: 50.0)
+    monkeypatch.setattr("benchmarks.machine.environment.gpus", lambda: [{"name": "NVIDIA A100"}])
+    finished(tiny(1), gpu="NVIDIA A100", busy=2.0)
+    monkeypatch.setattr(Local, "share", lambda self, batch: Share(1, 1, 1))
+    (cell,) = priced(store, grid_of(tiny(3)))[1].cells.values()
+    assert cell.seconds.high == pytest.approx(1.3 * cell.seconds.mid)
+
+
 def test_another_model_is_scaled_by_multiply_adds_or_unknown(store, finished, tiny):
     finished(tiny(), step_s=0.5, threads=1, measure=("ap", "flops"), multiply_adds=1000)
     grid = grid_of(tiny(**{"head.queries": 40}), measure=("ap", "flops"))
