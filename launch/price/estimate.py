@@ -93,8 +93,10 @@ class Rule:
             values = [sample.value for sample in sources]
             low, high = min(low, *values), max(high, *values)
         if self.few[kind]:
+            # beside the misses, not on top of them: those are of other loads already
             least, most = _turns([sample.busy for sample in sources], wanted.busy)
-            low, high = low * least, high * most
+            low = min(low, mid * least / UNTRIED[kind])
+            high = max(high, mid * most * UNTRIED[kind])
         return Range(low, mid, high), kind
 
     def _expected(self, wanted: Point, known: Sequence[Point]) -> tuple[float, str] | None:

@@ -67,6 +67,9 @@ def test_enough_misses_tell_how_loads_vary_by_themselves():
     known = [Point("a", "f", 1.0, 6.0 + 0.1 * k, busy=3.0) for k in range(6)]
     quiet, busy = (Rule(known).predict(Point("a", "f", 1.0, busy=b)) for b in (0.1, 9.0))
     assert quiet == busy
+    missed = Rule([Point("a", "f", 1.0, v, busy=2.0) for v in (1.0, 16.0)])
+    (found, _) = missed.predict(Point("a", "f", 1.0, busy=4.0))
+    assert (found.low, found.high) == (found.mid / 16, found.mid * 16), "misses tell more"
     fewer = known[:4]
     assert Rule(fewer).predict(Point("a", "f", 1.0, busy=9.0))[0].high > 2 * busy[0].high
 
