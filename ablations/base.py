@@ -92,12 +92,17 @@ def overridden(
     layers: Sequence[tuple[str, Mapping[str, Any]]],
     base: str,
     faults: list[GridFault],
+    absent: list[GridFault],
 ) -> Base:
-    """The tree with layers of overrides put on, its paths absolute and looked for."""
+    """The tree with layers of overrides put on, its paths absolute.
+
+    Args:
+        absent: gets a fault for each path at which nothing is.
+    """
     origins: dict[str, str] = {}
     for origin, values in layers:
         origins |= _apply(tree, origin, values, faults)
-    faults += _settle_paths(tree, origins, base)
+    absent += _settle_paths(tree, origins, base)
     return Base(tree, origins)
 
 

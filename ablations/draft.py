@@ -54,7 +54,8 @@ class StartDraft:
 class GridDraft:
     """What the cells are made of; ``axes`` are in the order of the file.
 
-    With ``limits`` the seeds are as many as there may be.
+    With ``limits`` the seeds are as many as there may be; ``complete``: every file is there that
+    its base and its start runs' name.
     """
 
     base: Base
@@ -67,6 +68,7 @@ class GridDraft:
     measure: tuple[MeasurementName, ...]
     table: Any
     table_origin: str
+    complete: bool
 
     @property
     def usable(self) -> bool:
@@ -98,6 +100,7 @@ def draft(
         draft where the combinations cannot be formed.
     """
     faults: list[GridFault] = []
+    absent: list[GridFault] = []
     size, prefix = _scale(spec, scale, faults)
     own, starts = _by_receiver(overrides or {}, faults)
 
@@ -122,6 +125,7 @@ def draft(
         ],
         place("base")[1],
         faults,
+        absent,
     )
     axes, value_faults = _axes(spec, size, prefix, base.tree, faults)
     _refuse_dead_overrides(base.origins, axes, faults)
@@ -135,14 +139,15 @@ def draft(
         exclusions=read_exclusions(axes, *place("exclude"), faults),
         start=None
         if start is None
-        else _start(start, start_origin, base, axes, (own, starts), folder, faults),
+        else _start(start, start_origin, base, axes, (own, starts), folder, faults, absent),
         seeds=tuple(range(limits.most)) if limits else own_seeds,
         limits=limits,
         measure=place("measure")[0],
         table=place("table")[0],
         table_origin=place("table")[1],
+        complete=not absent,
     )
-    return (None if faults else made), faults + value_faults
+    return (None if faults else made), faults + absent + value_faults
 
 
 def _by_receiver(
@@ -231,12 +236,14 @@ def _start(
     overrides: tuple[Mapping[str, Any], Mapping[str, Any]],
     folder: Path | None,
     faults: list[GridFault],
+    absent: list[GridFault],
 ) -> StartDraft:
     """The start runs' base, and the axes that they follow.
 
     Args:
         overrides: those of the command line for cells and start run alike, in which the start's
             own have the last word; and those for the start run alone.
+        absent: gets a fault for each path at which nothing is.
     """
     if base.tree["train"]["init"] is not None:
         where = base.origins.get("train.init", "base")
@@ -256,6 +263,7 @@ def _start(
         ],
         origin if spec.base is None else f"{origin}.base",
         faults,
+        absent,
     )
     found = [position_of(axes, name, f"{origin}.follows", faults) for name in spec.follows]
     follows = tuple(axis for axis in dict.fromkeys(found) if axis is not None)

@@ -20,6 +20,7 @@ from typing import Any
 
 from ablations.analysis.limits import Limits
 from ablations.cell import Cell, MeasurementName
+from ablations.combinations import combinations_of
 from ablations.draft import draft
 from ablations.expand import cells_of
 from ablations.grid_file import GridError, GridFault, GridSpec, read_spec
@@ -146,6 +147,22 @@ def load_grid(
     )
 
 
+def count_cells(name_or_path: str | Path, scale: str | None = None) -> int:
+    """How many cells a grid has, whether the files and datasets that it names are there or not.
+
+    Raises:
+        GridError: its combinations cannot be formed.
+        YamlError: the file is not YAML.
+    """
+    path = find_grid(name_or_path)
+    spec, faults = read_spec(read_yaml(path))
+    made, more = (None, []) if spec is None else draft(spec, scale=scale, folder=path.parent)
+    if made is None or faults:
+        raise GridError(str(path), [*faults, *more])
+    combinations, _, _ = combinations_of(made.axes, made.design, made.exclusions)
+    return len(combinations) * (made.limits.first if made.limits else len(made.seeds))
+
+
 def launched_name(grid: str, scale: str | None = None) -> str:
     """Name under which a grid was launched, from that name or its file, and its scale.
 
@@ -185,7 +202,7 @@ def build_grid(
             folder=source.parent if source else None,
         )
         faults += more
-        if made is not None and whole:
+        if made is not None and made.complete and whole:
             cells, aliases, more = cells_of(made)
             faults += more
             if made.usable:

@@ -35,13 +35,11 @@ def list_grids() -> None:
     import textwrap
 
     from ablations import load_grid, shipped_grids
+    from ablations.grid import count_cells
 
     for name in shipped_grids():
         grid = load_grid(name)
-        # to be counted, cells need no dataset of their start runs
-        roots = {"start.data.root": "synthetic"} if grid.start_cells else {}
-        scales = {s: load_grid(name, scale=s, overrides=roots) for s in grid.scales}
-        sizes = [f"{scale}: {len(sized.cells)}" for scale, sized in scales.items()]
+        sizes = [f"{scale}: {count_cells(name, scale)}" for scale in grid.scales]
         print(f"{name}  ({', '.join([f'{len(grid.cells)} cells', *sizes])})")
         print(textwrap.indent(textwrap.fill(grid.description, 76), "    "))
 

@@ -11,7 +11,8 @@ import torch
 from typer.testing import CliRunner
 
 from ablations import Cell, Grid, load_grid, shipped_grids
-from ablations.grid import SHIPPED_GRIDS
+from ablations.grid import SHIPPED_GRIDS, count_cells
+from ablations.grid_file import GridError
 from ablations.signature import signature
 from ablations.table_spec import parse_specs
 from cli import app
@@ -191,6 +192,34 @@ def test_backbones() -> None:
     assert len(load_grid("backbones").start_cells) == len(names), "one for all seeds"
     swin = next(c.config for c in cells if c.config.backbone.name == "swin_l")
     assert swin.backbone == preset("tevit_swin_l").backbone
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("name", NAMES)
+def test_cells_are_counted_without_their_files(name: str, scale: str | None) -> None:
+    assert count_cells(name, scale) == len(load_grid(name, scale=scale).cells)
+
+
+def test_cells_that_need_a_dataset_are_counted_and_the_list_says_so() -> None:
+    with pytest.raises(GridError, match=r"data\.root='coco': no such folder"):
+        load_grid("backbones", scale="coco")
+    count = count_cells("backbones", "coco")
+    assert count == len(load_grid("backbones").cells)
+    listed = CliRunner().invoke(app, ["grids"]).output
+    assert re.search(rf"^backbones  \({count} cells, coco: {count}, tiny: \d+\)$", listed, re.M)
+
+
+def test_what_cannot_be_counted_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "g.yaml"
+    path.write_text(
+        "base: tiny\naxes: {head.kind: [stqi, per_frame]}\nseeds: {first: 3, most: 9}\n"
+    )
+    assert count_cells(path) == 6, "seeds that may be added later are not counted"
+    with pytest.raises(GridError, match="unknown scale big"):
+        count_cells(path, "big")
+    path.write_text("axes: 3\n")
+    with pytest.raises(GridError, match="axes"):
+        count_cells(path)
 
 
 def test_backbones_start_from_images_by_the_preset_of_each(tmp_path: Path) -> None:
