@@ -36,11 +36,11 @@ def main(arguments: list[str]) -> None:
     from submitit.core.submission import process_job
 
     os.environ["SUBMITIT_FOLDER"] = str(folder)
-    ensure_pickle(known.batch, folder)
+    ensure_pickle(known.batch)
     process_job(folder)
 
 
-def ensure_pickle(batch_file: Path, folder: Path) -> None:
+def ensure_pickle(batch_file: Path) -> None:
     """Wait for the pickle that the launcher moves into place; make it if it does not come."""
     from submitit import JobEnvironment
 

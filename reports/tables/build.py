@@ -41,30 +41,6 @@ def build_tables(
     """The table that ``spec`` asks for; the figures that it leaves out and the protocol of all of
     them as tables of their own, for an appendix.
 
-    Args and errors as of :func:`build_table`.
-    """
-    details = details_spec(frame, spec, name)
-    layout = both = lay_out(frame, spec, name, limits)
-    compared = _compared(layout)
-    tables = [_build(frame, layout, compared, published, name)]
-    if details is not None:
-        further = lay_out(frame, details, name)
-        table = _build(frame, further, _compared(further), published, name)
-        tables.append(replace(table, appendix=True))
-        both = replace(layout, columns=tuple(dict.fromkeys((*layout.columns, *further.columns))))
-    return [*tables, protocol_table(frame, both, compared)]
-
-
-def build_table(
-    frame: pd.DataFrame,
-    spec: TableSpec,
-    published: Mapping[str, Published],
-    *,
-    name: str,
-    limits: Limits | None = None,
-) -> Table:
-    """The table that ``spec`` asks for.
-
     Args:
         frame: as :func:`reports.frame.collect.collect` gives it; every cell in it gets its place.
         published: entries that ``spec.published`` may name.
@@ -76,8 +52,16 @@ def build_table(
             fields do not tell apart.
         PublishedError: an unknown published entry.
     """
-    layout = lay_out(frame, spec, name, limits)
-    return _build(frame, layout, _compared(layout), published, name)
+    details = details_spec(frame, spec, name)
+    layout = both = lay_out(frame, spec, name, limits)
+    compared = _compared(layout)
+    tables = [_build(frame, layout, compared, published, name)]
+    if details is not None:
+        further = lay_out(frame, details, name)
+        table = _build(frame, further, _compared(further), published, name)
+        tables.append(replace(table, appendix=True))
+        both = replace(layout, columns=tuple(dict.fromkeys((*layout.columns, *further.columns))))
+    return [*tables, protocol_table(frame, both, compared)]
 
 
 def _build(
@@ -307,7 +291,7 @@ def _value(cell: CellRows, figure: Figure, comparison: Compared, notes: Notes) -
     if oom and values:
         return Entry(values, marks=(notes.mark(f"{len(oom)} of {cell.planned} seeds: {oom[0]}."),))
     if not values:
-        text = oom[0] if oom else _why_empty(cell, figure)
+        text = oom[0] if oom else _why_empty(cell)
         return Entry(text=text)
     ties = comparison.ties
     marks: list[str] = []
@@ -320,7 +304,7 @@ def _value(cell: CellRows, figure: Figure, comparison: Compared, notes: Notes) -
     return Entry(values, bold=bold, marks=tuple(marks))
 
 
-def _why_empty(cell: CellRows, figure: Figure) -> str:
+def _why_empty(cell: CellRows) -> str:
     """The state that keeps a figure from being there, or a dash: not measured."""
     return DASH if cell.complete else cell.state
 

@@ -23,7 +23,7 @@ from reports.plots.style import draw, styled, svg
 from reports.renderers.latex import escape_latex, to_latex
 from reports.renderers.markdown import to_markdown
 from reports.report import make_report
-from reports.tables.build import build_table
+from reports.tables.build import build_tables
 from reports.tables.labels import names_for
 
 TWINS = {
@@ -45,7 +45,7 @@ def plots_of(grid, labels=None):
 
 
 def table_of(frame, **spec):
-    return build_table(frame, TableSpec(**spec), {}, name="x")
+    return build_tables(frame, TableSpec(**spec), {}, name="x")[0]
 
 
 def again(grid):

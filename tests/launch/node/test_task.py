@@ -352,5 +352,5 @@ def test_what_a_killed_copy_left_of_its_result_is_removed(store, tmp_path, monke
     monkeypatch.setenv("SUBMITIT_FOLDER", str(tmp_path))
     for name in ("5_submitted.pkl", "5_submitted.pkl.save_tmp", "5_0_result.pkl.save_tmp"):
         (tmp_path / name).touch()
-    worker.ensure_pickle(tmp_path / "batch.json", tmp_path)
+    worker.ensure_pickle(tmp_path / "batch.json")
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["5_submitted.pkl"]

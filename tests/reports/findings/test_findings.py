@@ -19,7 +19,7 @@ from reports.renderers.csv import to_csv
 from reports.renderers.latex import to_latex
 from reports.renderers.markdown import to_markdown
 from reports.report import make_report
-from reports.tables.build import build_table
+from reports.tables.build import build_tables
 
 NOISE = np.random.default_rng(5).normal(0, 0.004, (4, 10))
 SHIFT = {
@@ -43,7 +43,8 @@ def gains(stqi=0.13, messenger=0.0, both=0.0):
 def found(grid, **spec):
     (parsed,) = parse_specs({"shape": "components", **spec}, "g")
     frame = collect(grid)
-    return find(grid, frame, parsed, "x", parsed.labels), build_table(frame, parsed, {}, name="x")
+    table = build_tables(frame, parsed, {}, name="x")[0]
+    return find(grid, frame, parsed, "x", parsed.labels), table
 
 
 def verdicts_of(table):

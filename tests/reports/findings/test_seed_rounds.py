@@ -9,7 +9,7 @@ from ablations.analysis.sequential import rounds
 from ablations.table_spec import TableSpec
 from reports.findings.find import find
 from reports.frame.collect import collect
-from reports.tables.build import build_table, build_tables
+from reports.tables.build import build_tables
 
 LIMITS = {"first": 3, "most": 6, "until": 2.0}
 NOISE = np.random.default_rng(5).normal(0, 0.01, (4, 10))
@@ -26,7 +26,7 @@ def answered(grid, limits=LIMITS, **spec):
     parsed = TableSpec(shape="components", **spec)
     frame = collect(grid)
     given = grid.manifest.seed_limits
-    table = build_table(frame, parsed, {}, name="x", limits=given)
+    table = build_tables(frame, parsed, {}, name="x", limits=given)[0]
     return find(grid, frame, parsed, "x", {}), table
 
 

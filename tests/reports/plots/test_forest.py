@@ -6,13 +6,13 @@ from ablations.table_spec import TableSpec
 from reports.frame.cells import frame_cells
 from reports.plots.forest import forest
 from reports.plots.style import draw, styled
-from reports.tables.build import build_table
+from reports.tables.build import build_tables
 from reports.tables.labels import names_for
 
 
 def forest_of(rows, **spec):
     asked = TableSpec(shape="components", **spec)
-    table = build_table(rows, asked, {}, name="x")
+    table = build_tables(rows, asked, {}, name="x")[0]
     return table, forest(table, names_for(frame_cells(rows), {}), asked.delta)
 
 
@@ -43,5 +43,5 @@ def test_zero_and_what_is_of_no_interest_are_marked(frame):
 def test_one_seed_or_no_baseline_gives_no_such_plot(frame):
     assert forest_of(frame(seeds=(0,)))[1] is None
     rows = frame()
-    table = build_table(rows, TableSpec(), {}, name="x")
+    table = build_tables(rows, TableSpec(), {}, name="x")[0]
     assert forest(table, names_for(frame_cells(rows), {}), 1.0) is None

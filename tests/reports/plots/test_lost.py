@@ -8,7 +8,7 @@ from reports.frame.collect import collect
 from reports.plots.all import make_plots
 from reports.plots.style import draw, styled
 from reports.renderers.formats import FORMATS
-from reports.tables.build import build_table
+from reports.tables.build import build_tables
 
 ASKED = ("ap", "tracking", "errors")
 
@@ -45,7 +45,7 @@ def test_cells_without_errors_are_counted(make):
 def test_a_table_has_the_kinds_below_one_head(make):
     grid = make(measure=ASKED)
     spec = TableSpec.model_validate({"columns": ["AP", "tracking", "lost"]})
-    table = build_table(collect(grid), spec, {}, name="lost")
+    table = build_tables(collect(grid), spec, {}, name="lost")[0]
     above = [column.above for column in table.columns]
     assert above.count("AP lost to") == len(KINDS)
     text = FORMATS["csv"].written(table)

@@ -12,7 +12,7 @@ from reports.frame.collect import collect
 from reports.frame.runs import read_runs
 from reports.renderers.markdown import to_markdown
 from reports.report import make_report
-from reports.tables.build import build_table
+from reports.tables.build import build_tables
 
 
 def frozen(run, code, modules, attempt=1):
@@ -32,7 +32,7 @@ def table(make):
             for attempt, code in enumerate(codes(run), start=1):
                 frozen(run, *code, attempt)
         rows = collect(read_runs(Store(grid.source.parents[1]), grid.name))
-        return grid, build_table(rows, TableSpec(), {}, name="x"), rows
+        return grid, build_tables(rows, TableSpec(), {}, name="x")[0], rows
 
     return made
 

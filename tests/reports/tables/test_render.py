@@ -20,7 +20,7 @@ from reports.renderers.latex import preview, to_latex
 from reports.renderers.latex_letters import escape_latex
 from reports.renderers.markdown import escape_markdown, to_markdown
 from reports.renderers.terminal import to_terminal
-from reports.tables.build import build_table, build_tables
+from reports.tables.build import build_tables
 from reports.tables.published import load_published
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -35,7 +35,7 @@ def ablation(frame):
         split=lambda a, s: "val" if (a["head"], a["messenger"], s) == ("stqi", "on", 1) else "test",
     )
     spec = {"shape": "components", "published": ["tevit_msgshift_2019"], "title": "Components."}
-    return build_table(rows, parse_specs(spec, "g")[0], load_published(), name="components")
+    return build_tables(rows, parse_specs(spec, "g")[0], load_published(), name="components")[0]
 
 
 def comparison(frame):
@@ -46,13 +46,13 @@ def comparison(frame):
         "published": ["vistr_r50", "tevit_msgshift_released"],
         "group": "messenger",
     }
-    return build_table(frame(), parse_specs(spec, "g")[0], load_published(), name="main")
+    return build_tables(frame(), parse_specs(spec, "g")[0], load_published(), name="main")[0]
 
 
 def across(frame):
     """One seed a cell, an axis across."""
     spec = {"across": "head", "columns": ["AP", "macs"], "title": "One seed."}
-    return build_table(frame(seeds=(0,)), parse_specs(spec, "g")[0], {}, name="across")
+    return build_tables(frame(seeds=(0,)), parse_specs(spec, "g")[0], {}, name="across")[0]
 
 
 @pytest.mark.parametrize("make_table", [ablation, comparison, across])
@@ -70,7 +70,7 @@ def nasty(frame):
     spec = TableSpec(
         title=NASTY, labels={"messenger": NASTY, "head=stqi": NASTY, "AP": NASTY}, columns=["AP"]
     )
-    return build_table(frame(seeds=(0, 1)), spec, {}, name="nasty")
+    return build_tables(frame(seeds=(0, 1)), spec, {}, name="nasty")[0]
 
 
 def compile_latex(folder, name):
@@ -126,7 +126,7 @@ def long_table(frame):
         "head.queries": {str(n): {"head.queries": n} for n in range(5, 17)},
     }
     spec = TableSpec(labels={"head.queries": "$N_q$"}, title="Long.")
-    return build_table(frame(axes=axes, seeds=(0,)), spec, {}, name="long")
+    return build_tables(frame(axes=axes, seeds=(0,)), spec, {}, name="long")[0]
 
 
 def protocol(frame):
@@ -146,7 +146,7 @@ def test_points_and_signs_of_a_column_stand_below_each_other(frame):
         return 0.2 + 0.3 * (axes["head"] == "stqi") + (0.1, 0.005)[axes["head"] == "stqi"] * seed
 
     (spec,) = parse_specs({"shape": "components"}, "g")
-    made = build_table(frame(ap=ap), spec, {}, name="x")
+    made = build_tables(frame(ap=ap), spec, {}, name="x")[0]
     plain, siunitx = to_latex(made), to_latex(made, siunitx=True)
     assert r"\ensuremath{\pm}10.0" in plain
     assert r"\ensuremath{\pm}\phantom{0}0.5" in plain
@@ -159,7 +159,7 @@ def test_points_and_signs_of_a_column_stand_below_each_other(frame):
 
 def test_a_symbol_is_a_symbol_in_every_format_and_any_other_dollar_is_a_dollar(frame):
     labels = {"head": "$N_q$", "messenger": "5$ or $6", "AP": r"AP at $\lambda$"}
-    made = build_table(frame(), TableSpec(labels=labels, columns=["AP"]), {}, name="x")
+    made = build_tables(frame(), TableSpec(labels=labels, columns=["AP"]), {}, name="x")[0]
     latex, page, markdown = to_latex(made), str(to_html(made)), to_markdown(made)
     assert r"5\$ or \$6 & \ensuremath{N_q} & " in latex
     assert r"AP at \ensuremath{\lambda}" in latex
@@ -175,7 +175,7 @@ def test_a_symbol_is_a_symbol_in_every_format_and_any_other_dollar_is_a_dollar(f
 
 def test_what_holds_for_all_rows_is_in_the_caption_and_no_column(frame):
     (spec,) = parse_specs({"shape": "components", "title": "X."}, "g")
-    text = to_latex(build_table(frame(), spec, {}, name="x"))
+    text = to_latex(build_tables(frame(), spec, {}, name="x")[0])
     assert r"\caption{X. Synthetic, held-out, 32 videos; PVTv2-B0; speed on CPU" in text
     assert "3 seeds.}" in text
     assert "& n &" not in text

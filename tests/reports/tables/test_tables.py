@@ -8,7 +8,7 @@ from launch.records.store import Store
 from reports.frame.collect import collect
 from reports.frame.runs import read_runs
 from reports.renderers.typeset import entry_place, number
-from reports.tables.build import build_table, build_tables
+from reports.tables.build import build_tables
 from reports.tables.published import load_published
 
 CHECKS = {"shape": "components"}
@@ -20,7 +20,7 @@ def table(frame):
 
     def _table(spec=None, **changes):
         (parsed,) = parse_specs({} if spec is None else spec, "grid.yaml")
-        return build_table(frame(**changes), parsed, load_published(), name="components")
+        return build_tables(frame(**changes), parsed, load_published(), name="components")[0]
 
     return _table
 
@@ -145,7 +145,7 @@ def test_a_long_table_is_ruled_by_its_first_label(frame):
         "queries": {str(n): {"head.queries": n} for n in range(5, 12)},
         "head": {k: {"head.kind": k} for k in ("per_frame", "stqi")},
     }
-    built = build_table(frame(axes=axes, seeds=(0,)), TableSpec(), {}, name="x")
+    built = build_tables(frame(axes=axes, seeds=(0,)), TableSpec(), {}, name="x")[0]
     assert [len(group) for group in built.groups] == [2] * 7
 
 
@@ -232,7 +232,7 @@ def test_a_measurement_that_failed_costs_its_own_figure_alone(make):
     runs = read_runs(Store(grid.source.parents[1]), "components")
     (failed,) = [run for run in runs.runs if run.cause]
     assert (failed.state, failed.cause) == ("interrupted", "done but for fps")
-    built = build_table(collect(runs), TableSpec(columns=["AP", "fps"]), {}, name="x")
+    built = build_tables(collect(runs), TableSpec(columns=["AP", "fps"]), {}, name="x")[0]
     (row,) = [row for row in built.rows if row.cell == BOTH]
     assert row.seeds == "3"
     ap, fps = (entry(built, BOTH, key) for key in ("AP", "fps"))
@@ -248,7 +248,7 @@ def test_a_figure_of_other_seeds_than_the_finished_ones_says_how_many(make):
         if run.cell == BOTH:
             run.folder.result("fps").unlink()
     rows = collect(read_runs(Store(grid.source.parents[1]), "components"))
-    built = build_table(rows, TableSpec(columns=["AP", "params"]), {}, name="x")
+    built = build_tables(rows, TableSpec(columns=["AP", "params"]), {}, name="x")[0]
     (row,) = [row for row in built.rows if row.cell == BOTH]
     assert row.seeds == "0/2"
     ap, params = (entry_place(e, c, row) for e, c in zip(row.entries, built.columns, strict=True))
@@ -262,7 +262,7 @@ def test_disturbed_timings_are_named(make):
     record["environment"] = {"drift": ["clock fell by 30 %", "other processes computed"]}
     path.write_text(json.dumps(record))
     rows = collect(read_runs(Store(grid.source.parents[1]), "components"))
-    said = notes(build_table(rows, TableSpec(), {}, name="x"))
+    said = notes(build_tables(rows, TableSpec(), {}, name="x")[0])
     assert "suspect in 1 of 4 runs, such as: clock fell by 30 %." in said
 
 
@@ -413,7 +413,7 @@ def test_faults_name_what_is_valid(table, spec, words):
 
 def test_an_empty_grid_is_an_error(frame):
     with pytest.raises(TableError, match="no cells"):
-        build_table(frame().iloc[:0], TableSpec(), {}, name="x")
+        build_tables(frame().iloc[:0], TableSpec(), {}, name="x")[0]
 
 
 @pytest.mark.parametrize(
