@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from ablations.cell import Cell
-from core.config.schema import Config
+from core.config.schema import Config, DataConfig
 from core.errors import UserError
 from core.model.tevit import build_model
 from core.training.checkpoint import LoadReport, load_state
@@ -42,13 +42,27 @@ def inherited(cells: Sequence[Cell]) -> list[str]:
 
 
 def _model_of(config: Config) -> tuple[object, ...]:
-    return config.backbone, config.messenger, config.head, config.data.root
+    return config.backbone, config.messenger, config.head, *_videos(config.data), *_split(config)
+
+
+def _videos(data: DataConfig) -> tuple[object, ...]:
+    return data.root, data.annotations, data.synthetic if data.root == "synthetic" else None
+
+
+def _split(config: Config) -> tuple[object, ...]:
+    data = config.data
+    return (data.split_file,) if data.split_file else (data.holdout, data.split_seed)
 
 
 def _report(start: Config, config: Config, cell: str) -> LoadReport:
     with torch.device("meta"):
         state, model = build_model(start).state_dict(), build_model(config)
         note = ""
+        if _videos(start.data) == _videos(config.data) and _split(start) != _split(config):
+            note = (
+                "the start run splits the same videos in another way (data.holdout, split_seed, "
+                "split_file), so it is trained on some that these cells are scored on"
+            )
         if start.data.root != config.data.root:
             note = "classes are taken over by name, others begin afresh"
             ours = model.state_dict()

@@ -269,6 +269,36 @@ def test_a_start_run_of_another_backbone_says_what_does_not_fit() -> None:
     assert "141 not in the file: backbone." in text and "346 of the model's tensors" in text
 
 
+@pytest.mark.parametrize(
+    ("cells", "start", "warned"),
+    [
+        ({}, {}, False),
+        ({"data.split_seed": 1}, {}, False),  # shared with the start run
+        ({}, {"data.split_seed": 1}, True),
+        ({}, {"data.holdout": 0.1}, True),
+        ({}, {"data.holdout": 0.1, "data.synthetic.seed": 1}, False),  # other videos
+    ],
+)
+def test_a_start_run_that_sees_what_cells_are_scored_on_is_told(
+    cells: dict[str, Any], start: dict[str, Any], warned: bool
+) -> None:
+    overrides = {"head.kind": "per_frame", "train.steps": 9, **start}
+    spec = {"base": "tiny", "overrides": cells, "axes": {"head.queries": [5]}}
+    (text,) = inherited(build_grid({**spec, "start": {"overrides": overrides}}).cells)
+    assert ("trained on some that these cells are scored on" in text) == warned
+
+
+def test_an_axis_of_splits_is_told_where_the_start_run_does_not_follow_it() -> None:
+    spec = {"base": "tiny", "axes": {"data.split_seed": [0, 1]}}
+    start: dict[str, Any] = {"overrides": {"train.steps": 9}}
+    same, other = inherited(build_grid({**spec, "start": start}).cells)
+    assert "scored on" not in same and "scored on" in other
+    follows = inherited(
+        build_grid({**spec, "start": {**start, "follows": ["data.split_seed"]}}).cells
+    )
+    assert not any("scored on" in text for text in follows)
+
+
 def test_a_file_of_the_command_line_that_is_not_there_is_named_as_given() -> None:
     message = fault({"overrides": {"train.init": "nope.pth"}})
     assert message == "override.train.init: train.init='nope.pth': no such file"
