@@ -30,6 +30,8 @@ def fault_text(fault: ErrorDetails, unknown: str, place: str = "") -> str:
     """
     if fault["type"] == "extra_forbidden":
         return unknown
+    if fault["type"] == "missing":  # its input is what lacks it
+        return f"{place}: is missing" if place else "is missing"
     message = str(fault["msg"]).removeprefix("Value error, ")
     message = message.replace("a valid tuple", "a list")  # what users write
     if place:

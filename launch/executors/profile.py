@@ -348,5 +348,8 @@ def make_profile(values: Mapping[str, Any], source: str = "profile") -> Profile:
 
 def _explain(fault: ErrorDetails) -> str:
     path = ".".join(map(str, fault["loc"]))
-    model = ProfileRule if path.startswith("rules.") else Profile
-    return fault_text(fault, unknown("field", path.rpartition(".")[2], model.model_fields), path)
+    section, _, name = path.rpartition(".")
+    groups: dict[str, type[Strict]] = {"pack": Pack, "on_out_of_memory": Growth, "mail": Mail}
+    model = ProfileRule if section.startswith("rules.") else groups.get(section, Profile)
+    where = f"{section}: " if section else ""
+    return fault_text(fault, where + unknown("field", name, model.model_fields), path)

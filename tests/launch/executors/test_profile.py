@@ -99,6 +99,10 @@ def test_times_that_are_none(text):
         ({"rules": [{"when": {}, "set": {"gpu": 1}}]}, "unknown field gpu.*gpus"),
         ({"rules": [{"if": {}, "when": {}, "set": {}}]}, "unknown field if.*when, set"),
         ({"report": {"gpu": 1}}, "unknown field gpu"),
+        ({"pack": {"cell": 2}}, "pack: unknown field cell.*; valid fields: cells, side_by_side$"),
+        ({"pack": {"side_by_side": 2}}, "profile: pack.cells: is missing$"),
+        ({"on_out_of_memory": {"mos": "9G"}}, "on_out_of_memory: unknown field mos.*memory, most$"),
+        ({"mail": {"too": "a@b"}}, "mail: unknown field too.*; valid fields: to, when$"),
         ({"rules": [{"when": {}, "set": {"time": 1}}]}, "signal_delay=120"),
     ],
 )

@@ -292,6 +292,7 @@ def test_boxes_around_masks():
         ({"data.augment.crop": 1.5}, "data.augment.crop"),
         ({"data.mix": [["a", 0.6], ["b", 0.4]]}, "its shares leave no clips of data.root"),
         ({"data.mix": [["a", 0]]}, "data.mix"),
+        ({"data.mix": [["a"]]}, r"data\.mix\[0\]\[1\]: is missing$"),
         ({"data.mix": ["a"]}, r"data\.mix\[0\]='a': Input should be a list"),
         ({"data.mix": [["synthetic", 0.5]]}, "'synthetic' is generated for data.root alone"),
         ({"data.clip_range": 0}, "data.clip_range"),
