@@ -20,6 +20,7 @@ from reports.tables.build import build_tables
 from reports.tables.labels import Names, names_for
 from reports.tables.model import Table
 from reports.tables.published import load_published
+from reports.tables.symbols import plain
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Made:
     @property
     def result(self) -> str:
         """What the grid answers, in a sentence; empty: nothing that one could say."""
-        return self.tables[0].result
+        return plain(self.tables[0].result)
 
     def plots(self) -> list[Plot]:
         """Every plot that the grid has the data for."""

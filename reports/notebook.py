@@ -12,9 +12,10 @@ import pandas as pd
 from ablations.grid import launched_name
 from core.errors import UserError
 from launch.records.store import Store
+from reports.html import join, tag
 from reports.made import Made, make
 from reports.plots.style import Plot, png, svg
-from reports.renderers.html import to_html
+from reports.renderers.html import text_html, to_html
 from reports.renderers.latex import to_latex
 from reports.renderers.markdown import to_markdown
 from reports.tables.model import Table
@@ -107,7 +108,9 @@ class Loaded:
         return to_markdown(self.made.tables[0])  # its result is in it
 
     def _repr_html_(self) -> str:
-        return f"<p><b>{self.result}</b></p>{to_html(self.made.tables[0])}"
+        first = self.made.tables[0]
+        result = tag("p", tag("b", text_html(first.result))) if first.result else None
+        return join([result, to_html(first)])
 
 
 def load(grid: str, store: Path | str | None = None, scale: str | None = None) -> Loaded:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ablations.table_spec import TableError
+from benchmarks.machine.fork_map import fork_map, usable_workers
 from core.errors import UserError
 from core.files import check_writable, write_atomic
 from launch.records.store import Store
@@ -111,8 +112,11 @@ def make_report(
         write_atomic(report.files[-1], text)
     report.notes += [note] if note else []
     _write_tables(report, formats)
-    for plot in drawn:
-        report.files += save(plot, report.folder / "plots", font)
+    # each process draws some of them: drawing takes longest of all
+    for written in fork_map(
+        lambda plot: save(plot, report.folder / "plots", font), drawn, usable_workers()
+    ):
+        report.files += written
     if page:
         report.page = report.folder / "index.html"
         links = comparison_links(store, grid, report.folder)
@@ -124,7 +128,7 @@ def make_report(
         try:
             report.files += write_paper(
                 *(paper, grid, frame, report.tables, of_paper),
-                font=font,
+                drawn=report.folder / "plots",
                 siunitx="siunitx" in formats,
             )
             report.paper = paper

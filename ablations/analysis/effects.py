@@ -2,7 +2,7 @@
 
 The model is figure = cell + seed + error: the seeds are blocks, so what all cells of a seed share
 cancels, and the error is what a cell and a seed have together.  It is fitted by least squares over
-all runs (statsmodels' OLS); each effect is a weighted sum of the cells' means, where all cells
+all runs; each effect is a weighted sum of the cells' means, where all cells
 count alike however many seeds they have.  Its interval is estimate ± t(1 - α/2, df) error with the
 residual degrees of freedom: with C cells and S seeds and no run missing, (C - 1)(S - 1).  All
 effects share that one error (Box, Hunter and Hunter, Statistics for Experimenters, 2005, ch. 4-6),
@@ -275,8 +275,6 @@ def _cell_means(
     runs: Sequence[Run], levels: Mapping[str, Sequence[str]], cells: Sequence[tuple[str, ...]]
 ) -> tuple[Floats, Floats, int]:
     """Cells' means free of the seeds' effects, (C,); their covariance, (C, C); residual df."""
-    from statsmodels.regression.linear_model import OLS
-
     rows = [(cells.index(_labels(run, levels)), run.seed) for run in runs]
     if len(set(rows)) < len(rows):
         cell, seed = next(row for row in rows if rows.count(row) > 1)
@@ -287,10 +285,12 @@ def _cell_means(
     design = np.array([[*np.eye(len(cells))[c], *blocks[seeds.index(s)]] for c, s in rows])
     if np.linalg.matrix_rank(design) < design.shape[1]:
         raise UserError("effects need cells that share seeds, but these have none in common")
-    fit = OLS(np.array([run.value for run in runs], float), design).fit()
-    df, size = int(fit.df_resid), len(cells)
-    covariance = np.zeros((size, size)) if not df else np.asarray(fit.cov_params())[:size, :size]
-    return np.asarray(fit.params)[:size], covariance, df
+    values, size = np.array([run.value for run in runs], float), len(cells)
+    inverse, df = np.linalg.pinv(design), len(runs) - design.shape[1]
+    fitted = inverse @ values
+    squares = float(((values - design @ fitted) ** 2).sum())
+    covariance = (inverse @ inverse.T)[:size, :size] * (squares / df if df else 0.0)
+    return fitted[:size], covariance, df
 
 
 def _estimable(

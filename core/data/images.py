@@ -30,6 +30,16 @@ MOST_PIXELS = 50_000_000
 SIDES_SWAPPED = (5, 6, 7, 8)
 
 
+def read_pixels(path: Path) -> Pixels:
+    """An image file's (H, W, 3) RGB as it is shown.
+
+    Raises:
+        UserError: the file is missing or not an image that can be read.
+    """
+    with opened(path) as image:
+        return upright_pixels(image, path)
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[Image.Image]:
     """An image file, open for reading.

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from core.config.schema import DataConfig
-from core.data.images import opened, upright_pixels
+from core.data.images import read_pixels
 
 MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
@@ -32,9 +32,7 @@ def read_frame(path: Path) -> Tensor:
     Raises:
         UserError: the file is missing or not an image that can be read.
     """
-    with opened(path) as image:
-        pixels = upright_pixels(image, path)
-    return torch.from_numpy(pixels).permute(2, 0, 1)
+    return torch.from_numpy(read_pixels(path)).permute(2, 0, 1)
 
 
 def rescaled(size: Size, box: Size) -> Size:

@@ -39,12 +39,12 @@ def contact_sheet(
 def _frames(clip: Sample, names: Sequence[str]) -> list[Image.Image]:
     frames, targets = clip
     mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
-    levels = (frames * std + mean).round().clamp(0, 255).to(torch.uint8)
+    levels = (frames * std + mean).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
     scale = -(-(LEAST_SIDE // 2) // min(frames.shape[2:]))
     texts = [f"{i} {names[label]}" for i, label in enumerate(targets.labels.tolist())]
     return [
         draw_frame(
-            image,
+            image.numpy(),
             [
                 mask.numpy() if there else None
                 for mask, there in zip(masks, present.tolist(), strict=True)

@@ -5,16 +5,20 @@ from __future__ import annotations
 import colorsys
 import importlib.util
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
-from torch import Tensor
 
+from core.data.images import Pixels
 from core.data.rle import decode
 from core.files import temporary_name
+
+if TYPE_CHECKING:  # a report draws without torch, which takes seconds to import
+    from torch import Tensor
 
 OPACITY = 0.5
 GOLDEN_ANGLE = 0.381966  # of the circle: successive hues stay apart, however many there are
@@ -22,8 +26,6 @@ BRIGHTNESS = (1.0, 0.8, 0.6)
 LEAST_SIDE = 240  # pixels; smaller frames are enlarged, or texts would hide them
 
 MOST_SIDE = 4096  # pixels to which frames may be enlarged; encoders refuse much larger ones
-
-Pixels = npt.NDArray[np.uint8]
 
 
 def color_of(index: int) -> tuple[int, int, int]:
@@ -34,7 +36,7 @@ def color_of(index: int) -> tuple[int, int, int]:
 
 
 def draw_frame(
-    image: Tensor,
+    pixels: Pixels,
     masks: Sequence[npt.NDArray[np.bool_] | None],
     texts: Sequence[str],
     scale: int = 1,
@@ -42,18 +44,18 @@ def draw_frame(
     """One frame with its tracks' masks and texts.
 
     Args:
-        image: (3, H, W) uint8 RGB.
+        pixels: (H, W, 3) RGB.
         masks: (H, W) each, ``None`` where the track is not seen; index sets the color.
         texts: written where the mask begins.
         scale: how many times as large the picture becomes.
     """
-    pixels = image.permute(1, 2, 0).numpy().astype(np.float32)
+    tinted = pixels.astype(np.float32)
     for index, mask in reversed(list(enumerate(masks))):  # the best track comes out on top
         if mask is not None:
             color = np.array(color_of(index), np.float32)
-            pixels[mask] = (1 - OPACITY) * pixels[mask] + OPACITY * color
-            pixels[_outline(mask)] = color
-    large = pixels.round().astype(np.uint8).repeat(scale, 0).repeat(scale, 1)
+            tinted[mask] = (1 - OPACITY) * tinted[mask] + OPACITY * color
+            tinted[_outline(mask)] = color
+    large = tinted.round().astype(np.uint8).repeat(scale, 0).repeat(scale, 1)
     picture = Image.fromarray(large)
     for index, mask in enumerate(masks):
         if mask is not None and mask.any():
@@ -74,13 +76,18 @@ def _write(
     picture: Image.Image, corner: tuple[int, int], text: str, color: tuple[int, int, int]
 ) -> None:
     """Black on the track's color, above (x, y) but inside the frame."""
-    font = ImageFont.load_default(size=min(max(picture.height // 28, 9), 28))
+    font = _font(min(max(picture.height // 28, 9), 28))
     draw = ImageDraw.Draw(picture)
     _, _, width, height = draw.textbbox((0, 0), text, font=font)
     x = max(min(corner[0], picture.width - int(width) - 1), 0)
     y = max(corner[1] - int(height) - 1, 0)
     draw.rectangle((x, y, x + width, y + height), fill=color)
     draw.text((x, y), text, fill=(0, 0, 0), font=font)
+
+
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
 
 
 def draw_frames(
@@ -109,7 +116,7 @@ def draw_frames(
         ]
         short, long = sorted(image.shape[1:])
         scale = max(min(-(-LEAST_SIDE // short), MOST_SIDE // long), 1)
-        yield draw_frame(image, masks, texts, scale)
+        yield draw_frame(image.permute(1, 2, 0).numpy(), masks, texts, scale)
 
 
 def save_animation(pictures: Iterable[Image.Image], path: Path, fps: float = 6.0) -> Path:

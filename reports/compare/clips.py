@@ -9,7 +9,7 @@ from benchmarks.ap.tracks import VideoTask, read_tracks
 from benchmarks.diagnosis.followed import follow_tracks
 from benchmarks.diagnosis.overlaps import find_overlaps
 from core.data.dataset import Video
-from core.data.transforms import read_frame
+from core.data.images import read_pixels
 from reports.compare.read import Comparison, Side
 from reports.page.media import Strip, film_strip, scaled_frame, shown_frames
 from reports.page.tracks import Masks
@@ -22,7 +22,7 @@ def video_clips(comparison: Comparison, video: Video) -> list[Strip]:
         OSError, UserError: the frames cannot be read.
     """
     dataset, frames = comparison.dataset, shown_frames(video)
-    images = [scaled_frame(read_frame(video.files[t])) for t in frames]
+    images = [scaled_frame(read_pixels(video.files[t])) for t in frames]
     tracks = dataset.tracks_of(video.id)
     masks: list[Masks] = [[None] * video.length if t.crowd else t.segmentations for t in tracks]
     texts = [dataset.categories[track.category_id] for track in tracks]

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from ablations.analysis.effects import Effect, additivity, effect_sentence
 from ablations.analysis.verdicts import Verdict, verdict_sentence
 from reports.tables.labels import Names, distinct, field_value
-from reports.tables.symbols import plain
 
 _ORDER = ("better", "worse", "no different", "undecided")
 _DECISIONS = ("higher", "lower", "within", "undecided")
+_OVER = re.compile(r" over (?:\d+ to )?\d+ seeds?\b")
 _PAIRS = 2
 """Interactions that are spoken of, the largest ones."""
 
 
 def effects_sentence(found: Sequence[Effect], names: Names, delta: float, most: int = 4) -> str:
-    """``STQI adds 13.1 AP [8.2, 18.0] over 3 seeds; MsgShifT is undecided: +1.2 AP [-0.6, 2.9] over
-    3 seeds, 5 more would settle 1 AP; the gains add up within 1 AP.``
+    """``STQI adds 13.1 AP [8.2, 18.0] over 3 seeds; MsgShifT is undecided: +1.2 AP [-0.6,
+    2.9], 5 more seeds would settle 1 AP; the gains add up within 1 AP.``
 
     Args:
         found: main effects and interactions.
@@ -93,6 +94,15 @@ def plain_names(text: str, names: Names) -> str:
     return text
 
 
+def _without(over: str, clause: str) -> str:
+    if over not in clause:
+        return clause
+    return clause.replace(over, "").replace(" more would settle", " more seeds would settle")
+
+
 def _joined(clauses: Sequence[str]) -> str:
-    text = plain("; ".join(clauses))
+    """The clauses as a sentence, which says once over how many seeds where that is the same."""
+    if clauses and (over := _OVER.search(clauses[0])) is not None:
+        clauses = [clauses[0], *(_without(over[0], clause) for clause in clauses[1:])]
+    text = "; ".join(clauses)
     return f"{text[0].upper()}{text[1:]}." if text else ""

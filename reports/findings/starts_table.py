@@ -10,7 +10,8 @@ from reports.tables.model import DASH, Column, Entry, Label, Notes, Row, Table
 
 
 def starts_table(starts: Sequence[StartRun], stem: str) -> Table | None:
-    """A row a start run: its state, how many runs follow it, what it scored; None without any."""
+    """A row a start run: its state, how many runs follow it, what it scored; None without any.
+    Where all are done it is looked up only."""
     if not starts:
         return None
     notes = Notes()
@@ -21,7 +22,10 @@ def starts_table(starts: Sequence[StartRun], stem: str) -> Table | None:
     columns = (Column(FIGURES["AP"], "AP", 1),) if scored else ()
     if not scored:
         rows = [Row(row.labels, row.seeds, (), row.cell, row.marks) for row in rows]
-    return Table(f"{stem}_starts", "Start runs.", fields, columns, (tuple(rows),), notes.all())
+    return Table(
+        *(f"{stem}_starts", "Start runs.", fields, columns, (tuple(rows),), notes.all()),
+        appendix=all(start.run.state == "done" for start in starts),
+    )
 
 
 def _row(start: StartRun, notes: Notes) -> Row:

@@ -127,7 +127,7 @@ def show_value(value: Any) -> str:
         return "none"
     if text.startswith('["'):
         return " + ".join(map(str, json.loads(text)))
-    return text
+    return text.replace(" 1 threads", " 1 thread")
 
 
 def describe_protocol(kind: str, protocol: Mapping[str, Any]) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from reports.html import Markup, join, tag
 from reports.page.media import Clips, Strip
+from reports.renderers.html import text_html
+from reports.tables.symbols import plain
 
 
 def clip_figures(clips: Clips) -> Markup:
@@ -34,7 +36,11 @@ def _panel(strip: Strip) -> Markup:
         f"background-image:url(data:image/webp;base64,{data})"
     )
     picture = tag(
-        "div", class_="strip", style=style, role="img", aria_label=f"{strip.title}: {strip.detail}"
+        "div",
+        class_="strip",
+        style=style,
+        role="img",
+        aria_label=plain(f"{strip.title}: {strip.detail}"),
     )
-    caption = tag("figcaption", strip.title, tag("small", strip.detail))
+    caption = tag("figcaption", text_html(strip.title), tag("small", strip.detail))
     return tag("figure", picture, caption)

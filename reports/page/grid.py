@@ -12,14 +12,17 @@ from reports.frame.collect import flat_columns
 from reports.frame.protocol import common_protocol, differs_between, measured, show_value
 from reports.frame.runs import GridRuns
 from reports.html import Markup, join, tag
+from reports.renderers.html import text_html
 from reports.tables.labels import Names, field_value
 from reports.tables.notes import describe_differences
 
+_MANY = 20
+
 
 def field_list(values: Mapping[str, object]) -> Markup:
-    """Names and values in two columns."""
-    items = [part for name, value in values.items() for part in (tag("dt", name), tag("dd", value))]
-    return tag("dl", *items, class_="fields")
+    """Names and values beside each other; many of them in several columns."""
+    items = [tag("div", tag("dt", name), tag("dd", value)) for name, value in values.items()]
+    return tag("dl", *items, class_="fields many" if len(items) > _MANY else "fields")
 
 
 def grid_section(grid: GridRuns, frame: pd.DataFrame, names: Names) -> Markup:
@@ -39,7 +42,7 @@ def _switches(grid: GridRuns, frame: pd.DataFrame, names: Names) -> Markup:
     rows = [
         tag(
             "tr",
-            tag("th", names.cell(cell), scope="row"),
+            tag("th", text_html(names.cell(cell)), scope="row"),
             *(tag("td", field_value(cell, name)) for name in varied),
             data_cell=cell.name,
         )
@@ -67,8 +70,9 @@ def _protocol(frame: pd.DataFrame, kind: str, called: Mapping[str, str]) -> Mark
     parts.append(field_list({k.replace("_", " "): show_value(v) for k, v in common.items()}))
     varied, unexplained = differs_between(frame, kind)
     if varied:
-        parts.append(tag("p", f"Varies with the cells: {describe_differences(varied, called)}."))
+        said = f"Varies with the cells: {describe_differences(varied, called)}."
+        parts.append(tag("p", text_html(said)))
     if unexplained:
         said = f"Not measured alike: {describe_differences(unexplained, called)}."
-        parts.append(tag("p", said, class_="warning"))
+        parts.append(tag("p", text_html(said), class_="warning"))
     return tag("div", *parts)

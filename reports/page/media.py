@@ -14,16 +14,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from PIL import Image
-from torch import Tensor
 
 from core.config.overrides import config_from_dict
 from core.config.schema import DataConfig
 from core.data.dataset import Video, VideoDataset
+from core.data.images import Pixels, read_pixels
 from core.data.results import entry_faults, mask_faults, raise_faults
 from core.data.rle import Rle, decode
-from core.data.transforms import read_frame
 from core.data.youtube_vis import load_dataset
 from core.errors import UserError
 from core.files import read_json
@@ -38,6 +36,8 @@ FRAMES = 16
 WIDTH = 288  # pixels of a clip in the page
 TALLEST = 4 * WIDTH
 QUALITY = 80
+MOST_BYTES = 12_000_000
+"""Of all clips; the page holds them in base64, which is a third longer."""
 
 
 @dataclass(frozen=True)
@@ -98,9 +98,16 @@ def make_clips(
     titles = {video.id: f"{video.name} ({video.length} frames)" for video in chosen}
     titles = distinct(titles, "id {}".format)
     rows: dict[str, list[Strip]] = {}
-    for video in chosen:
+    size = 0
+    for place, video in enumerate(chosen):
         with _or_told(broken, f"{titles[video.id]} is not shown"):
-            rows[titles[video.id]] = _row(video, dataset, readable, results, names)
+            row = _row(video, dataset, readable, results, names)
+            size += sum(len(strip.webp) for strip in row)
+            if rows and size > MOST_BYTES:
+                left = len(chosen) - place
+                broken.append(f"{left} more videos would make the page too large.")
+                break
+            rows[titles[video.id]] = row
     without = len({run.cell for run in runs}) - len(shown)
     return Clips(rows, (*_notes(shown, same, without, videos is None), *broken))
 
@@ -122,7 +129,7 @@ def _row(
     names: Mapping[str, str],
 ) -> list[Strip]:
     frames = shown_frames(video)
-    images = [scaled_frame(read_frame(video.files[t])) for t in frames]
+    images = [scaled_frame(read_pixels(video.files[t])) for t in frames]
     truth = [track for track in dataset.tracks_of(video.id) if not track.crowd]
     masks: list[Masks] = [track.segmentations for track in truth]
     texts = [dataset.categories[track.category_id] for track in truth]
@@ -151,7 +158,7 @@ def shown_frames(video: Video) -> npt.NDArray[np.int_]:
 def film_strip(
     title: str,
     detail: str,
-    images: Sequence[Tensor],
+    images: Sequence[Pixels],
     tracks: Sequence[Masks],
     texts: Sequence[str],
     frames: npt.NDArray[np.int_],
@@ -159,18 +166,18 @@ def film_strip(
     """A clip of the frames' images with the tracks' masks and texts.
 
     Args:
-        images: (3, H, W) of each of ``frames``, as :func:`scaled_frame` gives them.
+        images: (H, W, 3) of each of ``frames``, as :func:`scaled_frame` gives them.
         tracks: masks of each track, of all frames of the video; the place decides the colour.
         texts: of each track.
         frames: that are shown.
     """
-    height, width = images[0].shape[-2:]
+    height, width = images[0].shape[:2]
     sheet = Image.new("RGB", (width * len(images), height))
     for place, (image, t) in enumerate(zip(images, frames, strict=True)):
         masks = [_mask(track[t], (height, width)) for track in tracks]
         sheet.paste(draw_frame(image, masks, texts), (place * width, 0))
     buffer = io.BytesIO()
-    sheet.save(buffer, "WEBP", quality=QUALITY, method=4)
+    sheet.save(buffer, "WEBP", quality=QUALITY, method=2)
     return Strip(title, detail, buffer.getvalue(), len(images), width, height)
 
 
@@ -181,16 +188,14 @@ def _mask(rle: Rle | None, size: tuple[int, int]) -> npt.NDArray[np.bool_] | Non
     return np.asarray(picture.resize(size[::-1], Image.Resampling.BILINEAR)) > 127
 
 
-def scaled_frame(image: Tensor) -> Tensor:
-    """A frame (3, H, W) at the width of the page's clips, ratio kept; narrower where that would
+def scaled_frame(image: Pixels) -> Pixels:
+    """A frame (H, W, 3) at the width of the page's clips, ratio kept; narrower where that would
     be too tall.
     """
-    height, width = image.shape[-2:]
+    height, width = image.shape[:2]
     scale = min(WIDTH / width, TALLEST / height)
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    picture = Image.fromarray(image.permute(1, 2, 0).numpy())
-    picture = picture.resize(size, Image.Resampling.BICUBIC)
-    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
 
 
 def _first_seeds(runs: Sequence[CellRun]) -> list[CellRun]:

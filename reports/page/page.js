@@ -69,10 +69,11 @@ addEventListener("beforeprint", () => {
   for (const details of document.querySelectorAll("details")) details.open = true;
 });
 
-// A link to a folded section opens it.
+// A link to what is folded opens it, and what it lies in.
 function unfold() {
-  const section = document.getElementById(location.hash.slice(1));
-  if (section?.firstElementChild.tagName === "DETAILS") section.firstElementChild.open = true;
+  const target = document.getElementById(location.hash.slice(1));
+  const first = target?.matches("section") ? target.firstElementChild : target;
+  for (let folded = first?.closest("details"); folded; folded = folded.parentElement.closest("details")) folded.open = true;
 }
 addEventListener("hashchange", unfold);
 unfold();
@@ -82,7 +83,7 @@ const filters = document.querySelector(".filters");
 if (filters) {
   const cells = JSON.parse(document.getElementById("cells").textContent);
   const choices = [...filters.querySelectorAll("select")];
-  const rows = [...document.querySelectorAll("tr[data-cell]")].filter((row) => row.dataset.cell in cells);
+  const rows = [...document.querySelectorAll("[data-cell]")].filter((row) => row.dataset.cell in cells);
   const shows = (row) => choices.every(({ value, dataset: { axis } }) => {
     if (!value) return true;
     return axis === "run.state" ? !row.dataset.state || row.dataset.state === value : cells[row.dataset.cell][axis] === value;

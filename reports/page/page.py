@@ -21,7 +21,7 @@ from reports.page.runs import failures_section, provenance_section, runs_section
 from reports.plots.forest import FOREST
 from reports.plots.style import Plot
 from reports.renderers.formats import FORMATS
-from reports.renderers.html import to_html
+from reports.renderers.html import text_html, to_html
 from reports.tables.labels import Names
 from reports.tables.model import Table
 from reports.tables.notes import ONE_SEED
@@ -148,8 +148,8 @@ def _header(grid: GridRuns, frame: pd.DataFrame, tables: Sequence[Table]) -> Mar
 
 def _result(grid: GridRuns, tables: Sequence[Table]) -> list[object]:
     """The result as the page's heading; where there is none, the grid's name."""
-    said = [tag("span", table.result, class_="result") for table in tables if table.result]
-    return [*said] or [grid.name]
+    said = [text_html(table.result) for table in tables if table.result]
+    return [tag("span", text, class_="result") for text in said] or [grid.name]
 
 
 def _scored_on(frame: pd.DataFrame) -> str:

@@ -8,6 +8,8 @@ from urllib.parse import quote
 
 from reports.html import Markup, join, tag
 from reports.plots.style import COLOURS, GRID, INK, Plot, svg
+from reports.renderers.html import text_html
+from reports.tables.symbols import plain
 
 _THEME = {
     **{colour: f"var(--c{place})" for place, colour in enumerate(COLOURS)},
@@ -37,12 +39,10 @@ def download(name: str, content: str, label: str, kind: str = "text/plain") -> M
 
 
 def _figure(plot: Plot) -> Markup:
-    drawings = [
-        tag("div", _themed(plot, width, where), class_=where)
-        for width, where in ((4.3, "wide"), (3.0, "narrow"))
-    ]
-    notes = tag("ul", *(tag("li", note) for note in plot.notes), class_="notes")
-    return tag("figure", tag("figcaption", plot.title), *drawings, notes, _data(plot))
+    notes = tag("ul", *(tag("li", text_html(note)) for note in plot.notes), class_="notes")
+    return tag(
+        "figure", tag("figcaption", text_html(plot.title)), _themed(plot), notes, _data(plot)
+    )
 
 
 def _data(plot: Plot) -> Markup:
@@ -53,7 +53,7 @@ def _data(plot: Plot) -> Markup:
     return tag("p", link, class_="downloads")
 
 
-def _themed(plot: Plot, width: float, where: str) -> Markup:
+def _themed(plot: Plot) -> Markup:
     """The page's colours for the plot's, ids that no other drawing of the page has, and a title.
 
     Only tags are changed, never what the plot says.
@@ -61,16 +61,16 @@ def _themed(plot: Plot, width: float, where: str) -> Markup:
 
     def theme(match: re.Match[str]) -> str:
         text = _COLOUR.sub(lambda colour: _THEME[colour[0]], match[0])
-        return re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{plot.name}-{where}-", text)
+        return re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{plot.name}-", text)
 
-    drawing = _TAG.sub(theme, svg(plot, width))
-    name, about = f"{plot.name}-{where}-title", f"{plot.name}-{where}-about"
+    drawing = _TAG.sub(theme, svg(plot))
+    name, about = f"{plot.name}-title", f"{plot.name}-about"
     return join(
         [
             Markup(f'{drawing[:4]} role="img" aria-labelledby="{name}" aria-describedby="{about}"'),
             Markup(drawing[4 : drawing.index(">") + 1]),
-            tag("title", f"{plot.title}.", id=name),
-            tag("desc", " ".join(plot.notes), id=about),
+            tag("title", plain(f"{plot.title}."), id=name),
+            tag("desc", plain(" ".join(plot.notes)), id=about),
             Markup(drawing[drawing.index(">") + 1 :]),
         ]
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ from launch.records import failures
 from reports.frame.runs import CellRun, GridRuns
 from reports.html import Markup, join, tag
 from reports.page.grid import field_list
+from reports.renderers.html import text_html
 from reports.renderers.typeset import number
 
 _SHOWN = ("AP", "macs", "fps", "hours")
@@ -25,7 +27,7 @@ _LONGEST_LINE = 160
 
 def runs_section(frame: pd.DataFrame, runs: Sequence[CellRun]) -> Markup:
     """A row a run, the failed ones first: state, cause, its figures with the bootstrap interval,
-    attempts, host; its folder and the end of its log, folded.
+    attempts, host; below the table the folder of each and the end of its log, folded.
 
     Args:
         frame: a row a run.
@@ -43,7 +45,9 @@ def runs_section(frame: pd.DataFrame, runs: Sequence[CellRun]) -> Markup:
         for (_, row), run in order
     ]
     table = tag("table", tag("thead", tag("tr", *head)), tag("tbody", *rows), class_="figures")
-    return tag("div", table, class_="scroll", tabindex=0, role="region", aria_label="Runs")
+    scroll = tag("div", table, class_="scroll", tabindex=0, role="region", aria_label="Runs")
+    logs = [_log(run) for _, run in order]
+    return join([scroll, tag("h3", "Folders and ends of logs"), *logs])
 
 
 def _urgency(run: CellRun) -> int:
@@ -51,20 +55,26 @@ def _urgency(run: CellRun) -> int:
     return states.index(run.state) if run.state in states else len(states)
 
 
-def _where(run: CellRun) -> Markup:
+def _log(run: CellRun) -> Markup:
     """The run's name, which opens to its folder and the last lines of its log."""
     log = run.log
     end = failures.tail(log).splitlines()[-_LOG_LINES:] if log else []
     said = [line[-_LONGEST_LINE:] for line in end]
     parts = [tag("p", run.folder.path.resolve(), class_="code")]
     parts.append(tag("pre", "\n".join(said), tabindex=0) if said else tag("p", "No log."))
-    return tag("details", tag("summary", run.name), *parts, class_="run")
+    content = (tag("summary", run.name), *parts)
+    where = {"id": _id(run), "class_": "run", "data_cell": run.cell, "data_state": run.state}
+    return tag("details", *content, **where)
+
+
+def _id(run: CellRun) -> str:
+    return f"run-{run.signature}"
 
 
 def _run(row: pd.Series, run: CellRun, figures: Sequence[tuple[str, Any, int]]) -> Markup:
     state = str(row["state"])
     cells = [
-        tag("th", _where(run), scope="row", data_sort=run.name),
+        tag("th", tag("a", run.name, href=f"#{_id(run)}"), scope="row", data_sort=run.name),
         tag("td", tag("span", state, class_=f"state {state}")),
         tag("td", _text(row, "cause")),
         tag("td", _interval(row), class_="number", data_sort=_text(row, "ap.bootstrap.AP.low")),
@@ -106,7 +116,7 @@ def failures_section(grid: GridRuns, names: Mapping[str, str]) -> Markup:
     rest = [run for run in grid.runs if run.state != "done" and run.failure is None]
     if rest:
         parts.append(tag("h3", "Not finished"))
-        parts.append(tag("ul", *(tag("li", _unfinished(run, names)) for run in rest)))
+        parts.append(tag("ul", *(tag("li", text_html(_unfinished(run, names))) for run in rest)))
     broken = [fault for run in grid.runs for fault in run.faults]
     if broken:
         parts.append(tag("h3", "Files that could not be read"))
@@ -165,7 +175,7 @@ def _facts(attempt: Mapping[str, Any]) -> tuple[dict[str, object], str]:
     packages = environment.get("packages") or {}
     changed = changes_text(git)
     shown: dict[str, object] = {
-        "Command": (attempt.get("submission") or {}).get("command"),
+        "Command": _command((attempt.get("submission") or {}).get("command")),
         "Commit": f"{git['commit']} ({changed})" if git.get("commit") else "not in a checkout",
         "Code": _code(environment.get("code") or {}),
         "Executor": (attempt.get("submission") or {}).get("executor"),
@@ -177,6 +187,10 @@ def _facts(attempt: Mapping[str, Any]) -> tuple[dict[str, object], str]:
         "Packages": ", ".join(f"{name} {version}" for name, version in packages.items()),
     }
     return {name: value for name, value in shown.items() if value}, str(git.get("diff") or "")
+
+
+def _command(words: Sequence[str] | str | None) -> str | None:
+    return words if words is None or isinstance(words, str) else shlex.join(words)
 
 
 def _code(code: Mapping[str, Any]) -> str | None:

@@ -11,16 +11,17 @@ import pandas as pd
 from core.files import write_atomic
 from reports.frame.runs import GridRuns
 from reports.paper.statement import cited, statement
-from reports.plots.style import WIDTHS, Plot, save
-from reports.renderers.latex import to_latex
+from reports.plots.style import WIDTHS, Plot
+from reports.renderers.latex import text_latex, to_latex
 from reports.renderers.latex_letters import escape_latex
 from reports.tables.model import Table
-from reports.tables.symbols import plain
 
 _REFERENCES = Path(__file__).with_name("references.bib")
 _HEAD = r"""\documentclass{article}
 \usepackage[margin=1in]{geometry}
 \usepackage{booktabs,graphicx,amssymb,float}
+\newcommand{\tevitfigure}[1]{\sbox0{#1}\ifdim\ht0>0.85\textheight
+  \resizebox{!}{0.85\textheight}{\usebox0}\else\usebox0\fi}
 """
 
 
@@ -31,7 +32,7 @@ def write_paper(
     tables: Sequence[Table],
     plots: Sequence[Plot],
     *,
-    font: str,
+    drawn: Path,
     siunitx: bool = False,
 ) -> list[Path]:
     """Write ``main.tex``, which shows them all, and what it inputs.
@@ -40,14 +41,14 @@ def write_paper(
         frame: the collected runs.
         tables: those of the appendix come after the statement.
         plots: without those that answer no question of the grid.
-        font: of the figures.
+        drawn: folder of their files.
         siunitx: whether the tables are set with it.
 
     Raises:
         TableError: a table has a letter that LaTeX's standard fonts do not have.
     """
     texts = {
-        f"tables/{table.name}.tex": to_latex(table, siunitx, "H" if table.appendix else "!htb")
+        f"tables/{table.name}.tex": to_latex(table, siunitx, "H" if table.appendix else "!htbp")
         for table in tables
     }
     said = statement(grid, frame, tables)
@@ -59,8 +60,10 @@ def write_paper(
         written.append(folder / name)
         write_atomic(written[-1], text)
     for plot in plots:
-        files = save(plot, folder / "figures", font, kinds=("pdf",))
-        written += files
+        for width in WIDTHS:
+            file = f"{plot.name}_{width}.pdf"
+            written.append(folder / "figures" / file)
+            write_atomic(written[-1], (drawn / file).read_bytes())
     return written
 
 
@@ -76,7 +79,7 @@ def _main(name: str, tables: Sequence[Table], plots: Sequence[Plot], siunitx: bo
     results = [rf"\input{{tables/{table.name}}}" for table in tables if not table.appendix]
     figures = [_figure(plot) for plot in plots]
     further = [rf"\input{{tables/{table.name}}}" for table in tables if table.appendix]
-    result = next((escape_latex(table.result) for table in tables if table.result), "")
+    result = next((text_latex(table.result) for table in tables if table.result), "")
     parts = [
         _HEAD + (r"\usepackage{siunitx}" if siunitx else ""),
         rf"\begin{{document}}\raggedbottom\section*{{{escape_latex(name)}}}",
@@ -94,11 +97,12 @@ def _main(name: str, tables: Sequence[Table], plots: Sequence[Plot], siunitx: bo
 
 
 def _figure(plot: Plot) -> str:
-    notes = escape_latex(" ".join((f"{plain(plot.title)}.", *plot.notes)))
+    notes = text_latex(" ".join((f"{plot.title}.", *plot.notes)))
     return "\n".join(
         [
-            r"\begin{figure}[H]\centering",
-            rf"\includegraphics{{figures/{plot.name}_{next(iter(WIDTHS))}.pdf}}",
+            r"\begin{figure}[!htbp]\centering",
+            r"\tevitfigure{%",
+            rf"\includegraphics{{figures/{plot.name}_{next(iter(WIDTHS))}.pdf}}}}",
             rf"\caption{{{notes}}}\label{{fig:{plot.name}}}",
             r"\end{figure}",
         ]

@@ -58,7 +58,7 @@ def forest(table: Table, names: Names, delta: float) -> Plot | None:
         pd.DataFrame(rows),
         lambda data, canvas: _draw(data, canvas, head, delta),
         aspect=0.3,
-        inches=0.75 + (0.13 if len(rows) > _MANY else 0.17) * _lines(rows),
+        inches=0.75 + (0.115 if len(rows) > _MANY else 0.17) * _lines(rows),
         notes=(
             f"Corrected intervals, from which the verdicts follow. Band: ±{delta:g} {label}.",
             "Filled: told from the baseline; diamond: no different; hollow: undecided.",

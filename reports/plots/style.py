@@ -217,23 +217,25 @@ def draw(plot: Plot, width: float) -> Figure:
 def save(
     plot: Plot, folder: Path, font: str = STIX, kinds: Sequence[str] = ("pdf", "png")
 ) -> list[Path]:
-    """Write the data as CSV and the plot as each of ``kinds`` at every width of :data:`WIDTHS`."""
+    """Write the data as CSV, the plot as PDF at every width of :data:`WIDTHS`, and as the other
+    ``kinds``, which are scaled where they are shown, at that of the text."""
     paths = [folder / f"{plot.name}.csv"]
     write_atomic(paths[0], plot.data.to_csv(index=False))
     with styled(font):
         for label, width in WIDTHS.items():
             figure = draw(plot, width)
-            for kind in kinds:
+            for kind in kinds if label == "text" else ("pdf",):
                 paths.append(folder / f"{plot.name}_{label}.{kind}")
                 write_atomic(paths[-1], _bytes(figure, kind))
                 figure.set_layout_engine("none")  # the layout of the first one holds
     return paths
 
 
-def svg(plot: Plot, width: float = WIDTHS["text"]) -> str:
-    """The plot as an SVG element whose letters are text, for a page, which has its own font."""
+def svg(plot: Plot) -> str:
+    """The plot as an SVG element whose letters are text, for a page, which has its own font; as
+    wide as a column, so that it is read on a telephone, too."""
     with styled("DejaVu Sans"):
-        text = _bytes(draw(plot, width), "svg").decode()
+        text = _bytes(draw(plot, WIDTHS["column"]), "svg").decode()
     return re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
 
 

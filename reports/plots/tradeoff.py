@@ -87,6 +87,7 @@ def _mark_fronts(
     sign = 1 if cheaper == "low" else -1
     front: set[str] = set()
     tied: set[str] = set()
+    aps = {name: cell.values(_AP) for name, cell in cells.items()}
     for _, group in data.groupby("protocol", sort=False):
         names = [str(name) for name in group["cell"]]
         points = list(zip(group[figure.key], group["AP"], strict=True))
@@ -94,8 +95,7 @@ def _mark_fronts(
         for name, (cost, ap) in zip(names, points, strict=True):
             pairs = zip(names, points, strict=True)
             rivals = [n for n, (c, a) in pairs if n != name and sign * (c - cost) <= 0 and a >= ap]
-            own = cells[name].values(_AP)
-            found = [difference_by_seed(cells[rival].values(_AP), own) for rival in rivals]
+            found = [difference_by_seed(aps[rival], aps[name]) for rival in rivals]
             if not any(d is None or d.low is None or d.distinguishable for d in found):
                 tied.add(name)
     data["pareto"] = data["cell"].isin(front)

@@ -6,6 +6,7 @@ import csv
 import io
 
 from reports.tables.model import DASH, Column, Entry, Table
+from reports.tables.symbols import plain
 
 
 def to_csv(table: Table) -> str:
@@ -14,7 +15,7 @@ def to_csv(table: Table) -> str:
     writer = csv.writer(buffer, lineterminator="\n")
     heads = [name for column in table.columns for name in _heads(column)]
     writer.writerow(["source", *table.fields, "n", *heads, "notes"])
-    said = {note.mark: note.text for note in table.notes}
+    said = {note.mark: plain(note.text) for note in table.notes}
     for row in table.rows:
         labels = [label.text for label in row.labels]
         labels += [""] * (len(table.fields) - len(labels))

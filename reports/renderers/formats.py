@@ -9,7 +9,7 @@ from functools import partial
 from ablations.table_spec import TableError
 from reports.html import document, tag
 from reports.renderers.csv import to_csv
-from reports.renderers.html import to_html
+from reports.renderers.html import text_html, to_html
 from reports.renderers.latex import to_latex
 from reports.renderers.markdown import to_markdown
 from reports.tables.model import Table
@@ -38,7 +38,7 @@ class Format:
 
 
 def _html_document(table: Table) -> str:
-    result = tag("p", table.result, class_="result") if table.result else None
+    result = tag("p", text_html(table.result), class_="result") if table.result else None
     return document(table.title, tag("main", result, to_html(table)))
 
 

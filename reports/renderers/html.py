@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reports.html import Markup, join, safe, tag
-from reports.renderers.typeset import Line, Place, Styles, in_markup, typeset
+from reports.renderers.typeset import Fragments, Line, Place, Styles, in_markup, typeset, words
 from reports.tables.model import Table
 from reports.tables.symbols import parts_of
 
@@ -22,13 +22,16 @@ def to_html(table: Table) -> Markup:
     body = [tag("tbody", *map(_row, group)) for group in text.groups]
     inside = tag("table", tag("thead", *rows), *body, class_="figures")
     grid = tag(*("div", inside), class_="scroll", tabindex=0, role="region", aria_label=table.title)
-    items = [
-        Markup(in_markup(note, _STYLES).replace("</sup>", "</sup> ", 1)) for note in text.notes
-    ]
-    notes = tag("ul", *(tag("li", item) for item in items), class_="notes")
-    setting = tag("span", f" {table.setting}", class_="setting") if table.setting else None
-    caption = tag("figcaption", table.title, setting)
+    items = [Markup(_set(note).replace("</sup>", "</sup> ", 1)) for note in text.notes]
+    notes = tag("ul", *(tag("li", item) for item in items), class_="notes") if items else None
+    setting = tag("span", " ", _set(text.setting), class_="setting") if table.setting else None
+    caption = tag("figcaption", _set(text.title), setting)
     return tag("figure", caption, grid, notes, class_="table", id=f"table-{table.name}")
+
+
+def text_html(text: str) -> Markup:
+    """A text with the symbols in it."""
+    return _set(words(text))
 
 
 def _check(text: str) -> Markup:
@@ -53,8 +56,12 @@ _STYLES: Styles = {
 }
 
 
+def _set(fragments: Fragments, styles: Styles = _STYLES) -> Markup:
+    return Markup(in_markup(fragments, styles))
+
+
 def _text(place: Place, styles: Styles = _STYLES) -> Markup:
-    return Markup(in_markup(place.fragments, styles))
+    return _set(place.fragments, styles)
 
 
 def _row(line: Line) -> Markup:

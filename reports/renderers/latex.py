@@ -22,6 +22,7 @@ from reports.renderers.typeset import (
     TypesetTable,
     in_markup,
     typeset,
+    words,
 )
 from reports.tables.model import DASH, Table
 
@@ -96,7 +97,7 @@ def preview(names: Iterable[str]) -> str:
 
 
 def _small(text: str) -> str:
-    apart = r"\;" if text[0] in "[(" else r"\,"
+    apart = r"\;" if text.lstrip("\u2007")[0] in "[(" else r"\,"
     return rf"{apart}\tevitspread{{{escape_latex(text)}}}"
 
 
@@ -146,7 +147,8 @@ def _float(
         body += [_row(line, columns) for line in group]
     wide = (table.width or _width(text, table.prose)) == "text"
     star = "*" if wide and place != "H" else ""
-    caption = escape_latex(table.caption if not number else f"{table.title} (continued)")
+    title, setting = (in_markup(part, _STYLES) for part in (text.title, text.setting))
+    caption = f"{title} {setting}".strip() if not number else f"{title[:-1]} (continued)."
     return [
         rf"\begin{{table{star}}}[{place}]",
         *([] if not number else [r"\addtocounter{table}{-1}"]),
@@ -161,11 +163,26 @@ def _float(
             r"\end{tabular}",
             r"\par\smallskip" if table.prose else r"}\par\smallskip",
         ),
+        *(_notes(text) if text.notes else []),
+        rf"\end{{table{star}}}",
+    ]
+
+
+def _notes(text: TypesetTable) -> list[str]:
+    return [
         r"\begin{minipage}{\linewidth}\scriptsize\raggedright",
         *(in_markup(note, _STYLES) for note in text.notes),
         r"\end{minipage}",
-        rf"\end{{table{star}}}",
     ]
+
+
+def text_latex(text: str) -> str:
+    """A text with the symbols in it.
+
+    Raises:
+        TableError: a character that LaTeX's standard fonts do not have.
+    """
+    return in_markup(words(text), _STYLES)
 
 
 def _width(text: TypesetTable, prose: bool) -> str:
@@ -265,6 +282,7 @@ def _entry(place: Place, column: _Column) -> str:
         return " & " if column.width == 2 else ""
     plain = bool(figure) and bool(_NUMBER.fullmatch(figure[0].text))
     said = in_markup(figure, _STYLES)
+    said = _signed(said) if plain else said
     if column.width == 2 and not plain:
         return rf"\multicolumn{{2}}{{c}}{{{said}{in_markup(spread, _STYLES)}}}"
     if column.braced:
@@ -288,8 +306,15 @@ def _spread(fragments: Sequence[Fragment], sizes: Sequence[int]) -> str:
     def padded(match: re.Match[str]) -> str:
         return "\u2007" * (next(places) - len(match[0])) + match[0]
 
-    first = Fragment(_NUMBER.sub(padded, fragments[0].text), "small")
-    return in_markup([first, *fragments[1:]], _STYLES)
+    text = _NUMBER.sub(padded, fragments[0].text)
+    # room is left before a bracket, not inside it
+    first = Fragment(re.sub("^\\[(\u2007+)", r"\1[", text), "small")
+    return _signed(in_markup([first, *fragments[1:]], _STYLES))
+
+
+def _signed(markup: str) -> str:
+    """With a plus of the font of the minus, which in Times is wider: points stay in line."""
+    return re.sub(r"\+(?=\d)", r"\\ensuremath{+}", markup)
 
 
 def _place(place: Place) -> str:

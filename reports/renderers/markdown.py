@@ -22,11 +22,12 @@ def to_markdown(table: Table) -> str:
         lines += [_line(["" for _ in heads])] if index else []
         lines += [_line([_place(place) for place in line.places]) for line in group]
     notes = [f"- {in_markup(note, _STYLES).replace('</sup>', '</sup> ', 1)}" for note in text.notes]
-    result = [f"**{escape_markdown(table.result)}**", ""] if table.result else []
-    title = escape_markdown(table.caption)
-    if not result:
-        title = f"**{escape_markdown(table.title)}** {escape_markdown(table.setting)}".strip()
-    return "\n".join([*result, title, "", *lines, "", *notes]) + "\n"
+    bold, title, setting = (
+        in_markup(part, _STYLES) for part in (text.result, text.title, text.setting)
+    )
+    above = [f"**{bold}**", "", title] if bold else [f"**{title}**"]
+    above[-1] = f"{above[-1]} {setting}".strip()
+    return "\n".join([*above, "", *lines, *(["", *notes] if notes else [])]) + "\n"
 
 
 def escape_markdown(text: str) -> str:

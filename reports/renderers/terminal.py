@@ -35,8 +35,11 @@ def to_terminal(table: Table, width: int) -> RenderableType:
     parts = [_part(labels, chosen) for chosen in _fitting(labels, columns, width)]
     notes = [_note(note) for note in text.notes]
     between = [piece for part in parts for piece in (part, Text(""))]
-    result = [Text(table.result, "bold"), Text("")] if table.result else []
-    title = Text.assemble((table.title, "" if result else "bold"), f" {table.setting}".rstrip())
+    bold, title, setting = (
+        Text.assemble(*map(_fragment, part)) for part in (text.result, text.title, text.setting)
+    )
+    result = [Text(bold.plain, "bold"), Text("")] if bold else []
+    title = Text.assemble((title.plain, "" if result else "bold"), " " if setting else "", setting)
     return Group(*result, title, *between, *notes)
 
 
@@ -86,5 +89,6 @@ def _fragment(fragment: Fragment) -> Text:
 
 
 def _note(note: Sequence[Fragment]) -> Text:
-    *marks, said = note
-    return Text.assemble(*((f"{mark.text} ", "cyan") for mark in marks), (said.text, "dim"))
+    marks = [fragment for fragment in note if fragment.style == "superscript"]
+    said = [_fragment(fragment).plain for fragment in note if fragment not in marks]
+    return Text.assemble(*((f"{mark.text} ", "cyan") for mark in marks), ("".join(said), "dim"))

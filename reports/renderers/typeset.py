@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
-from benchmarks.measurements import is_seedless
 from reports.frame.statistics import Difference
-from reports.tables.model import DASH, Column, Entry, Label, Row, Table
+from reports.tables.model import DASH, Column, Entry, Label, Row, Table, of_one_seed
 from reports.tables.symbols import split_math
 
 MINUS = "−"
@@ -32,6 +31,9 @@ class Fragment:
     style: Style = "text"
 
 
+Fragments = tuple[Fragment, ...]
+
+
 @dataclass(frozen=True)
 class Place:
     """What stands in one place of a table.
@@ -43,7 +45,7 @@ class Place:
         above: of a head, the value of the axis that is laid out across.
     """
 
-    fragments: tuple[Fragment, ...]
+    fragments: Fragments
     span: int = 1
     sort: float | str | None = None
     words: bool = False
@@ -68,30 +70,39 @@ class Line:
 
 @dataclass(frozen=True)
 class TypesetTable:
-    """Heads, groups of rows and notes, each as fragments.
+    """Caption, heads, groups of rows and notes, each as fragments.
 
     Attributes:
+        result: what the grid answers, in a sentence; empty: nothing that one could say.
+        title: what the table shows, up to the colon where a setting follows.
+        setting: what holds for every row.
         fields: heads of the label columns.
         heads: of the number of seeds, where rows differ in it, and of the columns of figures.
         across: values of the axis that is laid out across, with the columns that each covers.
     """
 
+    result: Fragments
+    title: Fragments
+    setting: Fragments
     fields: tuple[Place, ...]
     heads: tuple[Place, ...]
     across: tuple[tuple[str, int], ...]
     groups: tuple[tuple[Line, ...], ...]
-    notes: tuple[tuple[Fragment, ...], ...]
+    notes: tuple[Fragments, ...]
 
 
 def typeset(table: Table) -> TypesetTable:
     """Everything that ``table`` prints, as fragments."""
     spans = [(a or "", len(list(c))) for a, c in groupby(table.columns, key=lambda c: c.above)]
     return TypesetTable(
-        fields=tuple(Place(_words(field)) for field in table.fields),
+        result=words(table.result),
+        title=words(f"{table.title.removesuffix('.')}{':' if table.setting else '.'}"),
+        setting=words(table.setting),
+        fields=tuple(Place(words(field)) for field in table.fields),
         heads=(*([Place((Fragment("n"),))] if table.seeds else []), *map(_head, table.columns)),
         across=tuple(spans) if any(above for above, _ in spans) else (),
         groups=tuple(tuple(_line(row, table) for row in group) for group in table.groups),
-        notes=tuple((*_marks([n.mark] if n.mark else []), Fragment(n.text)) for n in table.notes),
+        notes=tuple((*_marks([n.mark] if n.mark else []), *words(n.text)) for n in table.notes),
     )
 
 
@@ -154,8 +165,7 @@ def _parts(entry: Entry, column: Column, row: Row) -> tuple[str, str, str, bool]
     if row.published:  # no more digits than the source gives
         given = len(str(summary.mean).partition(".")[2])
         return number(summary.mean, min(decimals, given)), "", "", False
-    alone = is_seedless(figure.kind) and summary.n == 1
-    n = "" if figure.exact or alone else _seeds_unlike(row, summary.n)
+    n = "" if figure.exact or of_one_seed(figure, summary.n) else _seeds_unlike(row, summary.n)
     plain = summary.std is None or not figure.spread or (figure.exact and summary.std == 0)
     spread = "" if plain else f"±{number(summary.std or 0.0, decimals)}"
     return number(summary.mean, decimals), spread, n, False
@@ -176,7 +186,7 @@ def _difference(difference: Difference, decimals: int, row: Row) -> tuple[str, s
 
 def _head(column: Column) -> Place:
     fragments = []
-    for part in _words(column.label):
+    for part in words(column.label):
         pieces = [""] if part.style == "math" else _SUBSCRIPT.split(part.text)
         fragments += [part] if part.style == "math" else []
         for place in range(0, len(pieces), 3):  # text, AP, 50, text, ...
@@ -203,11 +213,11 @@ def _line(row: Row, table: Table) -> Line:
 def _label(label: Label, published: bool) -> Place:
     if label.check is not None:
         return Place((Fragment("yes" if label.check else "no", "check"),), sort=label.text)
-    return Place(_words(label.text, "italic" if published else "text"), sort=label.text)
+    return Place(words(label.text, "italic" if published else "text"), sort=label.text)
 
 
-def _words(text: str, style: Style = "text") -> tuple[Fragment, ...]:
-    """A label as text and the symbols in it, which are written between dollars."""
+def words(text: str, style: Style = "text") -> Fragments:
+    """A text as fragments: words and the symbols in it, which are written between dollars."""
     parts = split_math(text)
     return tuple(Fragment(t, "math" if math else style) for t, math in parts if t)
 

@@ -13,21 +13,26 @@ import pandas as pd
 from ablations.analysis.limits import MOST_SEEDS, Limits
 from ablations.table_spec import ColumnSpec, TableSpec
 from benchmarks.figures import ABOVE, Better, Figure, figure_of
-from benchmarks.measurements import is_seedless
 from reports.frame.cells import CellRows
 from reports.frame.protocol import Differences, common_protocol
 from reports.tables.code import other_code
 from reports.tables.comparisons import Compared, compare, protocol_differences
 from reports.tables.labels import Names, distinct, field_value
 from reports.tables.layout import TableLayout, details_spec, lay_out
-from reports.tables.model import DASH, Column, Entry, Label, Notes, Part, Row, Table
-from reports.tables.notes import add_notes, describe_differences, protocol_table, setting
+from reports.tables.model import DASH, Column, Entry, Label, Notes, Part, Row, Table, of_one_seed
+from reports.tables.notes import (
+    add_notes,
+    describe_differences,
+    protocol_table,
+    setting,
+    suspect,
+)
 from reports.tables.published import Published, choose
 
 _T = TypeVar("_T")
 _LONG = 12
 """Rows from which on a table is ruled by its first label."""
-_AHEAD = "not bold: {} is ahead, but its seeds are not all finished, or not measured alike."
+_AHEAD = "none bold: {} is ahead, but not finished, or not measured alike"
 
 
 def build_tables(
@@ -61,7 +66,8 @@ def build_tables(
         table = _build(frame, further, _compared(further), published, name)
         tables.append(replace(table, appendix=True))
         both = replace(layout, columns=tuple(dict.fromkeys((*layout.columns, *further.columns))))
-    return [*tables, protocol_table(frame, both, compared)]
+    known = choose(spec.published, dict(published))
+    return [*tables, protocol_table(frame, both, compared, known)]
 
 
 def _build(
@@ -74,14 +80,12 @@ def _build(
     spec = layout.spec
     entries = choose(spec.published, dict(published))
     notes = Notes()
-    add_notes(notes, frame, layout, compared)
     columns = _columns(frame, layout, compared, notes)
     groups = _groups(layout, columns, compared, notes)
     shown = {column.figure.key for column in columns}
     if known := [entry for entry in entries if shown & entry.figures.keys()]:
         groups.append(tuple(_published_row(entry, columns, layout, notes) for entry in known))
-    if not _adds_up(groups, columns, layout.baseline):
-        notes.say("Δ is of unrounded figures.")
+    add_notes(notes, frame, layout, compared, _adds_up(groups, columns, layout.baseline))
     title = spec.title or f"{layout.name.replace('_', ' ').replace('-', ' ').capitalize()}."
     table = Table(
         name=layout.name,
@@ -184,7 +188,7 @@ def _columns(
             figure = figure_of(spec.figure)
             label = heads[spec.figure]
             decimals = _decimals(spec, layout.spec, figure, compared[spec.figure])
-            marks = _column_marks(figure, compared[spec.figure], layout, notes)
+            marks = _column_marks(frame, figure, compared[spec.figure], layout, notes)
             head = ABOVE.get(spec.figure)
             if over is not None and layout.spec.across:
                 head = names.values(layout.spec.across)[over]
@@ -207,17 +211,24 @@ def _label(frame: pd.DataFrame, layout: TableLayout, figure: Figure) -> str:
 
 
 def _column_marks(
-    figure: Figure, comparison: Compared, layout: TableLayout, notes: Notes
+    frame: pd.DataFrame,
+    figure: Figure,
+    comparison: Compared,
+    layout: TableLayout,
+    notes: Notes,
 ) -> tuple[str, ...]:
+    said = []
     if comparison.incomparable:
-        said = describe_differences(comparison.incomparable, layout.called)
-        return (notes.mark(f"not measured alike, so no row is set against another: {said}."),)
-    if comparison.ahead:
-        return (notes.mark(_AHEAD.format(layout.called[comparison.ahead])),)
-    counts = {len(values) for values in comparison.values.values() if values}
-    if is_seedless(figure.kind) and counts == {1} and any(c.planned > 1 for c in layout.cells):
-        return (notes.mark("of one seed."),)
-    return ()
+        how = describe_differences(comparison.incomparable, layout.called)
+        said.append(f"not measured alike, so no row is set against another: {how}")
+    elif comparison.ahead:
+        said.append(_AHEAD.format(layout.called[comparison.ahead]))
+    most = max(map(len, comparison.values.values()))
+    if of_one_seed(figure, most) and any(cell.planned > 1 for cell in layout.cells):
+        said.append("of one seed")
+    count, _ = suspect(frame, figure.kind)
+    said += [f"suspect in {count} (see the protocol)"] if count else []
+    return (notes.mark(f"{'; '.join(said)}."),) if said else ()
 
 
 def _decimals(column: ColumnSpec, spec: TableSpec, figure: Figure, comparison: Compared) -> int:
@@ -297,8 +308,8 @@ def _value(cell: CellRows, figure: Figure, comparison: Compared, notes: Notes) -
     marks: list[str] = []
     if ties is not None and ties.best is not None and cell.name in ties.untested:
         marks.append(notes.mark("fewer than two seeds in common with the best: not tested."))
-    alone = is_seedless(figure.kind) and len(values) == 1
-    if cell.complete and len(values) < cell.planned and not alone:
+    missing = cell.complete and len(values) < cell.planned
+    if missing and not of_one_seed(figure, len(values)):
         marks.append(notes.mark(f"{figure.label} of {len(values)} of {cell.planned} seeds."))
     bold = ties is not None and cell.name in ties.tied
     return Entry(values, bold=bold, marks=tuple(marks))

@@ -13,7 +13,6 @@ from ablations.table_spec import ColumnSpec, TableError, TableSpec, check_figure
 from benchmarks.figures import COUNTS, FIGURES, SPEEDS, figure_of
 from reports.frame.cells import CellRows, frame_cells
 from reports.tables.labels import Field, Names, axes_of, field_value, make_fields
-from reports.tables.symbols import plain
 
 _COLUMNS = ("AP", "macs", "fps")
 """The figures of a table that does not name its own: what it scores, a cost, a speed."""
@@ -64,8 +63,7 @@ class TableLayout:
     @cached_property
     def called(self) -> dict[str, str]:
         """Cell name to what notes call the cell."""
-        names = Names(self.cells, self.spec.labels).by_cell
-        return {cell: plain(name) for cell, name in names.items()}
+        return Names(self.cells, self.spec.labels).by_cell
 
     def key(self, cell: CellRows) -> tuple[str, ...]:
         """What tells the cell's row from the others."""
@@ -180,7 +178,9 @@ def details_spec(frame: pd.DataFrame, spec: TableSpec, name: str) -> TableSpec |
     keys = [] if spec.columns is not None else _measured(frame, _DETAILS)
     if not keys:
         return None
-    title = "Further figures." if spec.title is None else f"{spec.title} Further figures."
+    title = "Further figures."
+    if spec.title is not None:
+        title = f"{spec.title.removesuffix('.')}, further figures."
     changes = {"columns": tuple(ColumnSpec(figure=key) for key in keys), "width": None}
     names = {"name": f"{spec.name or name}_details", "title": title}
     return spec.model_copy(update={**changes, **names})

@@ -8,12 +8,18 @@ from typing import Literal
 
 from ablations.analysis.verdicts import Verdict
 from benchmarks.figures import Figure
+from benchmarks.measurements import is_seedless
 from reports.frame.statistics import Difference, Summary, seed_summary
 
 DASH = "–"
 """Stands where a figure was not measured."""
 
 Part = Literal["value", "difference", "verdict"]
+
+
+def of_one_seed(figure: Figure, seeds: int) -> bool:
+    """Whether a figure that does not depend on the seed was measured for a single one."""
+    return seeds == 1 and is_seedless(figure.kind)
 
 
 @dataclass(frozen=True)
@@ -136,11 +142,6 @@ class Table:
     setting: str = ""
     appendix: bool = False
     prose: bool = False
-
-    @property
-    def caption(self) -> str:
-        """The title, and what holds for every row."""
-        return f"{self.title} {self.setting}".strip()
 
     @property
     def seeds(self) -> bool:

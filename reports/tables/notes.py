@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
@@ -21,44 +21,51 @@ from reports.tables.comparisons import Compared
 from reports.tables.labels import field_value
 from reports.tables.layout import TableLayout
 from reports.tables.model import Label, Notes, Row, Table
+from reports.tables.published import Published
 
 ONE_SEED = "One seed proves nothing: no figure is bold, and no difference has an interval."
 
 
 def add_notes(
-    notes: Notes, frame: pd.DataFrame, layout: TableLayout, compared: Mapping[str, Compared]
+    notes: Notes,
+    frame: pd.DataFrame,
+    layout: TableLayout,
+    compared: Mapping[str, Compared],
+    adds_up: bool,
 ) -> None:
     """Add the notes that hold for the whole table, as short as they can be; the rest stands in
-    :func:`protocol_rows`."""
+    :func:`protocol_rows`.
+
+    Args:
+        adds_up: whether the printed differences are those of the printed figures.
+    """
     said = []
     percent = f"{100 * layout.spec.level:g}%"
     if _most_seeds(compared) > 1:
         said.append("±: std over seeds")
     if any(difference.n > 1 for c in compared.values() for difference in c.differences.values()):
-        said.append(f"Δ: paired by seed, {percent} interval{_corrected(layout, compared)}")
+        rounded = "" if adds_up else " before rounding"
+        said.append(f"Δ: paired by seed{rounded}, {percent} interval{_corrected(layout, compared)}")
+    elif not adds_up:
+        said.append("Δ: before rounding")
     tests = _tests(compared)
     if any(ties.best is not None for ties in tests.values()):
         said.append("bold: best, or not told from it")
-    notes.say(f"{'; '.join(said)}." if said else "")
     judged = layout.judged
     if judged is not None and compared[judged].verdicts:
         open_ = any(v.kind == "undecided" for v in compared[judged].verdicts.values())
-        more = "; (+n): seeds that would settle it" if open_ else ""
+        more = "; +n: seeds that would settle it" if open_ else ""
         within = f"no different within ±{_delta(layout, judged)}"
-        notes.say(f"Verdict: Δ told from zero, or {within}{more}.")
+        said.append(f"verdict: Δ told from zero, or {within}{more}")
+    notes.say(f"{'; '.join(said)}." if said else "")
     measured = any(comparison.values.values() for comparison in compared.values())
     if tests and measured and not any(ties.best is not None for ties in tests.values()):
         many = _most_seeds(compared) > 1
         notes.say("No cell has all of its seeds yet: no figure is bold." if many else ONE_SEED)
-    if _one_start(frame):
-        notes.say("All seeds begin with one start run, whose spread ± and intervals leave out.")
-    for kind in dict.fromkeys(figure_of(column.figure).kind for column in layout.columns):
-        if suspect := _suspect(frame, kind):
-            notes.say(f"{MEASUREMENTS[kind].label}: suspect in {suspect}.")
     if len(codes := versions(frame)) > 1:
-        notes.say(f"The runs were made by different versions of the code: {', '.join(codes)}.")
+        notes.say(f"Runs of different versions of the code: {', '.join(codes)}.")
     if _code(frame)[1]:
-        notes.say("Some runs were made with uncommitted changes to the code.")
+        notes.say("Some runs are of code with uncommitted changes.")
 
 
 def setting(frame: pd.DataFrame, layout: TableLayout, *others: str) -> str:
@@ -80,17 +87,28 @@ def setting(frame: pd.DataFrame, layout: TableLayout, *others: str) -> str:
         shown = [show_value(timed[k]) for k in ("device", "precision") if k in timed]
         parts += [f"speed on {', '.join(shown)}"] if shown else []
     planned = {cell.planned for cell in layout.cells}
+    seeds = []
     if len(planned) == 1 and all(cell.complete for cell in layout.cells):
         count = planned.pop()
-        parts.append("1 seed" if count == 1 else f"{count} seeds")
+        seeds.append("1 seed" if count == 1 else f"{count} seeds")
+    if _one_start(frame):
+        seeds.append("all from one start run" if seeds else "all seeds from one start run")
+    parts.append(", ".join(seeds))
     text = "; ".join(part for part in (*parts, *others) if part)
-    return f"{text[0].upper()}{text[1:]}." if text else ""
+    return f"{text}." if text else ""
 
 
 def protocol_rows(
-    frame: pd.DataFrame, layout: TableLayout, compared: Mapping[str, Compared]
+    frame: pd.DataFrame,
+    layout: TableLayout,
+    compared: Mapping[str, Compared],
+    published: Sequence[Published] = (),
 ) -> list[tuple[str, str]]:
-    """All that there is to say of how the figures came about: what it is about, and the text."""
+    """All that there is to say of how the figures came about: what it is about, and the text.
+
+    Args:
+        published: entries that the table shows.
+    """
     percent = f"{100 * layout.spec.level:g} %"
     rows = [
         (
@@ -129,10 +147,12 @@ def protocol_rows(
             )
         )
     if _one_start(frame):
-        rows.append(("Start", "all seeds of a cell begin with the weights of one start run."))
+        said = "all seeds of a cell begin with the weights of one start run"
+        rows.append(("Start", f"{said}, whose own spread ± and intervals leave out."))
     rows += [(f"{', '.join(names)}", f"{about}.") for about, names in _meaning(layout).items()]
     for kind, measurement in MEASUREMENTS.items():
         rows += [(measurement.label, text) for text in _measured_how(frame, kind, layout.called)]
+    rows += [(f"{entry.method} (published)", f"{entry.source}.") for entry in published]
     commits, dirty = _code(frame)
     made = [f"commit {', '.join(commits)}"] if commits else []
     made += ["some runs with uncommitted changes (kept with each run)"] if dirty else []
@@ -146,17 +166,20 @@ def protocol_rows(
 
 
 def protocol_table(
-    frame: pd.DataFrame, layout: TableLayout, compared: Mapping[str, Compared]
+    frame: pd.DataFrame,
+    layout: TableLayout,
+    compared: Mapping[str, Compared],
+    published: Sequence[Published] = (),
 ) -> Table:
     """:func:`protocol_rows` as a table, for an appendix."""
     rows = tuple(
         Row((Label(head), Label(f"{text[0].upper()}{text[1:]}")), "", (), head)
-        for head, text in protocol_rows(frame, layout, compared)
+        for head, text in protocol_rows(frame, layout, compared, published)
     )
-    title = layout.spec.title or "The table."
+    title = layout.spec.title
     return Table(
         f"{layout.name}_protocol",
-        f"Protocol. {title}",
+        f"{title.removesuffix('.')}, protocol." if title else "Protocol.",
         ("What", "How"),
         (),
         (rows,),
@@ -221,16 +244,17 @@ def _measured_how(frame: pd.DataFrame, kind: str, called: Mapping[str, str]) -> 
         yield f"the protocol varies with the rows: {'; '.join(fields)}."
     if unexplained:
         yield f"not measured alike: {describe_differences(unexplained, called)}."
-    if suspect := _suspect(frame, kind):
-        yield f"suspect in {suspect} (all reasons in runs.csv)."
+    count, reason = suspect(frame, kind)
+    if count:
+        yield f"suspect in {count}, such as: {reason} (all reasons in runs.csv)."
 
 
-def _suspect(frame: pd.DataFrame, kind: str) -> str:
-    """Figures that were taken on a machine that did not hold still."""
+def suspect(frame: pd.DataFrame, kind: str) -> tuple[str, str]:
+    """How many figures were taken on a machine that did not hold still, and a reason; empty
+    without any."""
     if f"{kind}.drift" not in frame or (reasons := frame[f"{kind}.drift"].dropna()).empty:
-        return ""
-    first = str(reasons.iloc[0]).partition("; ")[0]
-    return f"{len(reasons)} of {len(frame)} runs, such as: {first}"
+        return "", ""
+    return f"{len(reasons)} of {len(frame)} runs", str(reasons.iloc[0]).partition("; ")[0]
 
 
 def _code(frame: pd.DataFrame) -> tuple[list[str], bool]:

@@ -46,7 +46,7 @@ class Published(Strict):
         parts = [self.data, self.selection]
         if "fps" in self.figures and "fps" in shown:
             parts.append(f"FPS on {self.device or 'a device not stated'}, scope not stated")
-        return f"published, not measured here: {', '.join(parts)}; source: {self.source}."
+        return f"published: {', '.join(parts)}."
 
 
 def load_published(path: Path = PUBLISHED) -> dict[str, Published]:

@@ -283,9 +283,10 @@ RECORDS = {
 SMALL_DATA = {"data.synthetic.videos": 8, "data.synthetic.frames": 4, "data.holdout": 0.5}
 
 
-def invent_predictions(store: Store, name: str) -> None:
-    """Predictions for every run: the true masks, moved a little, the last track missing."""
-    for run in read_runs(store, name).runs:
+def invent_predictions(store: Store, name: str, runs: int | None = None) -> None:
+    """Predictions for the first ``runs``: the true masks, moved a little, the last track
+    missing."""
+    for run in read_runs(store, name).runs[:runs]:
         data = run.folder.config().data
         dataset = load_dataset(data)
         split = make_split(dataset, data)

@@ -216,7 +216,7 @@ def test_attempt_1_on_edited_code_and_attempt_2_on_clean_is_not_clean(make, tmp_
     assert rows["run.dirty"].all()
     text = to_markdown(table_of(rows))
     assert "different versions of the code: fedcba9876, 0123456789." in text
-    assert "made with uncommitted changes" in text
+    assert "code with uncommitted changes" in text
     page = make_report(Store(grid.source.parents[1]), "components", plots=False, clips=False).page
     said = page.read_text()
     assert "fedcba9876543210 (with uncommitted changes)" in said

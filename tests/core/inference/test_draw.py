@@ -22,8 +22,12 @@ def gray(value=100):
     return torch.full((3, *SIZE), value, dtype=torch.uint8)
 
 
+def pixels():
+    return gray().permute(1, 2, 0).numpy()
+
+
 def test_masks_are_tinted_and_outlined_and_the_rest_stays():
-    picture = np.asarray(draw_frame(gray(), [square(10, y=30)], [""]))
+    picture = np.asarray(draw_frame(pixels(), [square(10, y=30)], [""]))
     color = np.array(color_of(0))
     assert (picture[30, 15] == color).all() and (picture[40, 10] == color).all()
     assert np.abs(picture[40, 20] - (50 + color / 2)).max() <= 1
@@ -31,18 +35,18 @@ def test_masks_are_tinted_and_outlined_and_the_rest_stays():
 
 
 def test_the_best_track_is_on_top():
-    picture = np.asarray(draw_frame(gray(), [square(10, y=30), square(10, y=30)], ["", ""]))
+    picture = np.asarray(draw_frame(pixels(), [square(10, y=30), square(10, y=30)], ["", ""]))
     assert (picture[30, 15] == color_of(0)).all()
 
 
 def test_absent_and_empty_masks_draw_nothing():
-    picture = draw_frame(gray(), [None, np.zeros(SIZE, bool)], ["a", "b"])
+    picture = draw_frame(pixels(), [None, np.zeros(SIZE, bool)], ["a", "b"])
     assert (np.asarray(picture) == 100).all()
 
 
 def test_a_text_stays_inside_the_frame():
     """A mask in the corner: the text moves in, and its background shows."""
-    picture = np.asarray(draw_frame(gray(), [square(80, y=0, side=10)], ["7 giraffe 0.99"]))
+    picture = np.asarray(draw_frame(pixels(), [square(80, y=0, side=10)], ["7 giraffe 0.99"]))
     color = np.array(color_of(0))
     assert (picture[:12] == color).all(-1).sum() > 50
     assert picture.shape == (*SIZE, 3)

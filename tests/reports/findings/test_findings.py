@@ -57,8 +57,8 @@ def test_the_sentence_says_what_each_part_adds_and_whether_the_gains_add_up(make
     assert re.fullmatch(
         r"STQI adds 1[23]\.\d AP \[\d+\.\d, \d+\.\d\] over 6 seeds; "
         r"MsgShifT is (no different within 1 AP|undecided): "
-        r"[+−]?\d\.\d AP \[−?\d\.\d, −?\d\.\d\] over 6 seeds"
-        r"(, \d+ more would settle 1 AP)?; .*",
+        r"[+−]?\d\.\d AP \[−?\d\.\d, −?\d\.\d\]"
+        r"(, \d+ more seeds would settle 1 AP)?; .*",
         findings.sentence,
     ), findings.sentence
 
@@ -149,7 +149,7 @@ def test_an_undecided_cell_says_how_many_seeds_would_settle_it(make):
     entry = verdicts_of(table)["head=stqi messenger=off"]
     assert entry.text == f"undecided (+{entry.verdict.more})"
     assert f"{entry.verdict.more}" in to_csv(table)
-    assert "more would settle 0.2 AP" in findings.sentence
+    assert "more seeds would settle 0.2 AP" in findings.sentence
 
 
 def test_one_seed_says_what_it_says_without_verdicts(make):
@@ -168,8 +168,7 @@ def test_a_design_without_interactions_has_verdicts_and_a_sentence_but_no_effect
     spec = {"shape": "plain", "baseline": {"head.queries": "5"}}
     findings, table = found(grid, **spec)
     assert re.fullmatch(
-        r"Queries 10 adds \d+\.\d AP \[.*\] over 3 seeds; Queries 20 costs \d+\.\d AP \[.*\] over "
-        r"3 seeds\.",
+        r"Queries 10 adds \d+\.\d AP \[.*\] over 3 seeds; Queries 20 costs \d+\.\d AP \[.*\]\.",
         findings.sentence,
     ), findings.sentence
     assert findings.tables == ()

@@ -49,7 +49,7 @@ def test_start_runs_have_a_table_of_their_own_and_are_not_compared(tmp_path):
 
 def test_one_start_run_for_all_seeds_is_said_to_leave_out_its_spread(tmp_path):
     store = with_start(make_store(tmp_path))
-    said = "All seeds begin with one start run"
+    said = "3 seeds, all from one start run."
     report = make_report(store, "components", plots=False, page=False)
     assert said in to_markdown(report.tables[0])
     own = with_start(make_store(tmp_path / "own"), a_seed=True)

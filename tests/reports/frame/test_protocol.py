@@ -81,7 +81,7 @@ def test_values_in_words(value, text):
 
 def test_description_of_speed_names_device_and_shape_first_and_loses_nothing(frame):
     text = describe_protocol("fps", common_protocol(frame(), "fps"))
-    assert text == "CPU (Xeon, 1 threads), fp32, input 64×96, T=3, batch 1, compile no"
+    assert text == "CPU (Xeon, 1 thread), fp32, input 64×96, T=3, batch 1, compile no"
 
 
 def test_description_leaves_out_details_but_nothing_unknown():

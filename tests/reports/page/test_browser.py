@@ -5,8 +5,15 @@ import json
 import re
 import shutil
 import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from queue import Queue
 
 import pytest
+from invented_runs import invent_predictions, make_store
+
+from reports.frame.runs import read_runs
+from reports.report import make_report
 
 pytestmark = pytest.mark.slow
 FLAGS = [
@@ -17,11 +24,16 @@ FLAGS = [
 
 
 @pytest.fixture
-def browse(page, tmp_path):
-    """Opens the page, runs a script in it and gives what that answers as JSON."""
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    if browser is None:
+def browser():
+    found = shutil.which("chromium") or shutil.which("google-chrome")
+    if found is None:
         pytest.skip("needs chromium (apt-get install chromium)")
+    return found
+
+
+@pytest.fixture
+def browse(page, tmp_path, browser):
+    """Opens the page, runs a script in it and gives what that answers as JSON."""
 
     def _browse(script, *flags, before=""):
         say = "(found) => { document.title = JSON.stringify(found); }"
@@ -43,6 +55,59 @@ def browse(page, tmp_path):
         return json.loads(title.replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">"))
 
     return _browse
+
+
+def first_paint(browser, page, folder):
+    """Seconds from the start of navigation to the first content, by the browser's own clock."""
+    told = Queue()
+
+    class Listener(BaseHTTPRequestHandler):
+        def do_GET(self):
+            told.put(float(self.path.partition("?")[2] or "nan"))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Listener) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        tell = f"""<script>new PerformanceObserver((list) => {{
+          for (const {{ name, startTime }} of list.getEntries())
+            if (name === "first-contentful-paint")
+              new Image().src = `http://127.0.0.1:{server.server_port}/?${{startTime}}`;
+        }}).observe({{ type: "paint", buffered: true }});</script></body>"""
+        copy = folder / "page.html"
+        copy.write_text(page.read_text("utf-8").replace("</body>", tell))
+        flags = [flag for flag in FLAGS if "budget" not in flag]  # a real clock
+        profile = f"--user-data-dir={folder / 'profile'}"
+        command = [browser, *flags, profile, "--remote-debugging-port=0", copy.as_uri()]
+        with subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as process:
+            try:
+                return told.get(timeout=60) / 1000
+            finally:
+                process.terminate()
+                server.shutdown()
+
+
+def test_200_cells_and_300_videos_are_a_light_page_that_is_painted_at_once(
+    tmp_path, small_data, browser
+):
+    axes = {
+        "messenger.tokens": {str(n): {"messenger.tokens": n} for n in range(20)},
+        "head.queries": {str(n): {"head.queries": n} for n in range(5, 15)},
+    }
+    data = {"data.synthetic.videos": 300, "data.synthetic.frames": 4, "data.holdout": 0.1}
+    store = make_store(tmp_path / "store", axes=axes, seeds=(0,), overrides=data)
+    invent_predictions(store, "components", runs=8)  # that clips are shown of
+    heldout = json.loads(read_runs(store, "components").runs[0].folder.split.read_text())["heldout"]
+    videos = list(map(str, heldout))
+    page = make_report(store, "components", plots=False, videos=videos).page
+    assert page.stat().st_size < 25e6
+    assert page.read_text("utf-8").count('class="video"') == len(heldout) == 30
+    assert first_paint(browser, page, tmp_path) < 2
 
 
 def test_tables_sort_rows_are_filtered_and_clips_play(browse):

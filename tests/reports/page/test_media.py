@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from invented_runs import make_store
 from PIL import Image
 
@@ -76,6 +75,14 @@ def test_a_row_a_video_the_truth_first_then_a_clip_a_cell(predicted):
         tracks = int(strips[0].detail.split()[0])
         assert f"{tracks - 1} of {tracks} tracks found" in strips[1].detail
     assert "whatever their results" in " ".join(clips.notes)
+
+
+def test_clips_that_would_make_the_page_too_large_are_left_out(predicted, monkeypatch):
+    grid = read_runs(predicted(seeds=(0,)), "components")
+    monkeypatch.setattr(media, "MOST_BYTES", 1)
+    clips = make_clips(grid.runs, NAMES)
+    assert len(clips.videos) == 1
+    assert f"{media.VIDEOS - 1} more videos would make the page too large" in clips.notes[-1]
 
 
 def test_videos_can_be_chosen_by_name_or_id(predicted):
@@ -173,8 +180,8 @@ def test_without_a_split_that_can_be_read_the_page_is_told_why(predicted, split)
     ],
 )
 def test_frames_of_any_shape_become_clips(size, shown):
-    image = media.scaled_frame(torch.zeros(3, *size, dtype=torch.uint8))
-    assert tuple(image.shape[1:]) == shown
+    image = media.scaled_frame(np.zeros((*size, 3), np.uint8))
+    assert image.shape[:2] == shown
     mask = encode(np.ones(size, bool))
     strip = media.film_strip("a", "", [image] * 16, [[mask] * 16], ["x"], np.arange(16))
     assert Image.open(io.BytesIO(strip.webp)).size == (16 * shown[1], shown[0])

@@ -72,14 +72,14 @@ def test_the_page_says_everything(page):
         "shared switches",
         "messenger.tokens",
         "held-out",
-        "CPU (Xeon, 1 threads)",
+        "CPU (Xeon, 1 thread)",
         "RuntimeError: loss is nan <step 41> & more",
         "Traceback (most recent call last)",
         "2 runs, cause: error",
         "0123456789abcdef (clean)",
         "torch 2.15.0",
         "tevit launch components",
-        "published, not measured here",
+        "published: YouTube-VIS-2019 val",
     ):
         assert said in words, said
 
@@ -89,7 +89,7 @@ def test_the_result_comes_first_and_failures_before_success(page):
     places = [words.index(said) for said in ["2 of 8 runs failed", "Traceback of", "Δ AP"]]
     assert places == sorted(places)
     runs = page.read_text("utf-8").split('id="runs"')[1]
-    states = re.findall(r'data-state="(\w+)"', runs)
+    states = re.findall(r'<tr [^>]*data-state="(\w+)"', runs)
     assert states == ["failed"] * 2 + ["done"] * 6
 
 
@@ -125,6 +125,21 @@ def test_many_cells_make_a_page_of_few_megabytes(tmp_path):
     store = make_store(tmp_path, axes=axes, seeds=(0,))
     report = make_report(store, "components", plots=False, clips=False)
     assert report.page.stat().st_size < 3e6
+
+
+def test_symbols_are_set_wherever_a_label_stands(predicted):
+    axes = {
+        "head.queries": {str(n): {"head.queries": n} for n in (5, 10)},
+        "messenger": {"off": {"messenger.tokens": 0}, "on": {"messenger.tokens": 8}},
+    }
+    spec = {
+        "labels": {"head.queries": "$N_q$"},
+        "baseline": {"head.queries": "5", "messenger": "off"},
+    }
+    report = make_report(predicted(axes=axes, table=spec), "components")
+    page = checked(report.page)[0]
+    assert "$" not in " ".join(page.words)
+    assert "<i>N</i><sub>q</sub>" in report.page.read_text()
 
 
 def test_one_seed_is_warned_of_at_the_top(predicted):

@@ -61,13 +61,13 @@ def test_along_the_batch_it_is_frames_a_second():
     assert plot.data["frames a second"].tolist() == [50.0, 80.0]
 
 
-def test_command_writes_every_width(tmp_path):
+def test_command_writes_every_width_and_pictures_once(tmp_path):
     path = tmp_path / "clips.json"
     path.write_text(json.dumps(CLIPS))
     done = CliRunner().invoke(cli.app, ["plot", str(path), "--out", str(tmp_path / "figures")])
     assert done.exit_code == 0, done.output
     assert "Measured on NVIDIA H100." in done.output
-    assert len(list((tmp_path / "figures").iterdir())) == 7
+    assert len(list((tmp_path / "figures").iterdir())) == 5
     assert len(pd.read_csv(tmp_path / "figures" / "clips.csv")) == 3
 
 

@@ -137,7 +137,7 @@ def test_a_long_table_goes_on_under_its_number(frame):
     text = to_latex(long_table(frame))
     assert text.count(r"\begin{table}") == 2
     assert text.count(r"\label{tab:long}") == text.count(r"\addtocounter{table}{-1}") == 1
-    assert r"\caption{Long. (continued)}" in text
+    assert r"\caption{Long (continued).}" in text
     assert sum(" & " in line for line in text.splitlines()) == 60 + 2  # rows and heads
 
 
@@ -176,7 +176,7 @@ def test_a_symbol_is_a_symbol_in_every_format_and_any_other_dollar_is_a_dollar(f
 def test_what_holds_for_all_rows_is_in_the_caption_and_no_column(frame):
     (spec,) = parse_specs({"shape": "components", "title": "X."}, "g")
     text = to_latex(build_tables(frame(), spec, {}, name="x")[0])
-    assert r"\caption{X. Synthetic, held-out, 32 videos; PVTv2-B0; speed on CPU" in text
+    assert r"\caption{X: synthetic, held-out, 32 videos; PVTv2-B0; speed on CPU" in text
     assert "3 seeds.}" in text
     assert "& n &" not in text
     body = text[text.index(r"\begin{minipage}") :]
