@@ -36,7 +36,7 @@ FRAMES = 16
 WIDTH = 288  # pixels of a clip in the page
 TALLEST = 4 * WIDTH
 QUALITY = 80
-MOST_BYTES = 12_000_000
+MOST_CLIP_BYTES = 12_000_000
 """Of all clips; the page holds them in base64, which is a third longer."""
 
 
@@ -103,7 +103,7 @@ def make_clips(
         with _or_told(broken, f"{titles[video.id]} is not shown"):
             row = _row(video, dataset, readable, results, names)
             size += sum(len(strip.webp) for strip in row)
-            if rows and size > MOST_BYTES:
+            if rows and size > MOST_CLIP_BYTES:
                 left = len(chosen) - place
                 broken.append(f"{left} more videos would make the page too large.")
                 break

@@ -79,7 +79,7 @@ def test_a_row_a_video_the_truth_first_then_a_clip_a_cell(predicted):
 
 def test_clips_that_would_make_the_page_too_large_are_left_out(predicted, monkeypatch):
     grid = read_runs(predicted(seeds=(0,)), "components")
-    monkeypatch.setattr(media, "MOST_BYTES", 1)
+    monkeypatch.setattr(media, "MOST_CLIP_BYTES", 1)
     clips = make_clips(grid.runs, NAMES)
     assert len(clips.videos) == 1
     assert f"{media.VIDEOS - 1} more videos would make the page too large" in clips.notes[-1]
