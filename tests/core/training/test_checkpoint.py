@@ -271,13 +271,31 @@ def test_a_damaged_zip_is_named(tmp_path, place):
     content[start : start + 200] = b"\xff" * 200
     path.write_bytes(content)
     for lazy in (False, True):
-        try:
-            state_dict_of(read_file(path, lazy), path)
-        except UserError as error:
-            assert str(path) in str(error)
+        with pytest.raises(UserError, match=r"a\.pth: not a checkpoint, or a broken one"):
+            read_file(path, lazy)
     path.write_bytes(content[: start + 1])
     with pytest.raises(UserError, match=r"a\.pth: not a checkpoint, or a broken one"):
         read_file(path)
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_weights_with_one_wrong_bit_are_not_loaded(tmp_path, lazy):
+    path = tmp_path / "a.pth"
+    torch.save({"state_dict": {"a": torch.arange(200, dtype=torch.uint8)}}, path)
+    flip_a_bit(path)
+    with pytest.raises(UserError, match=r"a\.pth: .*broken one: Bad CRC-32 for file 'a/data/0'"):
+        read_file(path, lazy)
+
+
+def test_a_file_that_was_written_without_checksums_is_read(tmp_path):
+    path = tmp_path / "a.pth"
+    computed = torch.serialization.get_crc32_options()
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save({"a": torch.ones(3)}, path)
+    finally:
+        torch.serialization.set_crc32_options(computed)
+    assert read_file(path)["a"].tolist() == [1, 1, 1]
 
 
 def test_a_git_lfs_pointer_is_called_one(tmp_path):
