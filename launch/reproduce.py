@@ -18,6 +18,7 @@ from launch.code.snapshot import mark_of, start_command
 from launch.node.provenance import code_text, diff_path, different_code
 from launch.records import lease
 from launch.records.run_folder import RunFolder
+from launch.records.shapes import AttemptFile, misfit
 from launch.records.store import Store
 
 COMPARED_FACTS = (
@@ -66,7 +67,8 @@ def recipe(run: RunFolder, runs: Path, today: Mapping[str, Any] | None = None) -
         today = environment()
     then = record["environment"]
     frozen = _frozen(run, then)
-    code = _code(then["git"], today["git"], kept=bool(frozen))
+    git = then.get("git") or {}
+    code = _code(git, today.get("git") or {}, kept=bool(frozen))
     differing = [*code, *_environment(then, today)]
     if len(codes := different_code(provenance(run))) > 1:
         trained = "; ".join(f"attempt {r.get('attempt')}: {code_text(r)}" for r in codes)
@@ -78,7 +80,7 @@ def recipe(run: RunFolder, runs: Path, today: Mapping[str, Any] | None = None) -
             "a file that it names has"
         )
     return Recipe(
-        tuple(_commands(run, runs, attempt, then["git"], frozen)),
+        tuple(_commands(run, runs, attempt, git, frozen)),
         tuple(differing),
         _origin(run, record),
     )
@@ -87,7 +89,7 @@ def recipe(run: RunFolder, runs: Path, today: Mapping[str, Any] | None = None) -
 def provenance(run: RunFolder) -> Iterator[dict[str, Any]]:
     """The records that the run's attempts left, in order."""
     for claim in run.attempts():
-        if record := lease.read_dict(run.provenance(claim.number)):
+        if record := lease.read_dict(run.provenance(claim.number), AttemptFile):
             yield record
 
 
@@ -95,11 +97,15 @@ def latest_provenance(run: RunFolder) -> tuple[int, dict[str, Any]]:
     """Number and record of the latest attempt that left one.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or it is damaged.
     """
     for claim in reversed(run.attempts()):
-        if run.provenance(claim.number).exists():
-            return claim.number, read_json(run.provenance(claim.number))
+        path = run.provenance(claim.number)
+        if path.exists():
+            record = read_json(path)
+            if wrong := misfit(record, AttemptFile):
+                raise UserError(f"{path}: {wrong}")
+            return claim.number, {"environment": {}, **record}
     raise UserError(f"{run.path}: never started, so there is no provenance to reproduce it by")
 
 
@@ -194,6 +200,8 @@ def _shown(value: Any) -> str:
 def _origin(run: RunFolder, record: Mapping[str, Any]) -> str:
     submission = record.get("submission") or {}
     command = submission.get("command")
-    made = f"{run.signature}, attempt {record['attempt']}, {record['time']}"
+    made = f"{run.signature}, attempt {record.get('attempt')}, {record.get('time')}"
     where = f" on {record['environment'].get('host')}"
-    return made + where + (f", by: {shlex.join(command)}" if command else "")
+    if isinstance(command, list):
+        command = shlex.join(command)
+    return made + where + (f", by: {command}" if command else "")

@@ -18,6 +18,7 @@ from core.errors import UserError
 from core.files import read_json_lines
 from launch.records import lease
 from launch.records.run_folder import RunFolder
+from launch.records.shapes import RecordFile
 from launch.records.store import Manifest, ManifestCell, Store
 from launch.watch.status import measures_by_signature
 from launch.watch.survey import survey
@@ -131,7 +132,7 @@ class _Events:
         writer, last = self._open(), max(self.times)
         figures: dict[str, float] = {}
         for kind in NAMES:
-            record = lease.read_dict(self.run.result(kind)) or {}
+            record = lease.read_dict(self.run.result(kind), RecordFile) or {}
             figures |= dict(_numbers(record.get("figures") or {}, kind))
         for name, value in figures.items():
             writer.add_scalar(name, value, last)
@@ -144,7 +145,9 @@ class _Events:
 
 def _lines(history: Path) -> Iterator[dict[str, Any]]:
     for line in read_json_lines(history):
-        if isinstance(line, dict) and isinstance(line.get("step"), int):
+        if not isinstance(line, dict) or not isinstance(line.get("step"), int):
+            continue
+        if isinstance(line.get("time", 0.0), int | float):
             yield line
 
 

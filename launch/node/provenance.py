@@ -17,6 +17,7 @@ from core.files import write_atomic, write_json
 from launch.records import lease
 from launch.records.journal import Journal
 from launch.records.run_folder import RunFolder, timestamp
+from launch.records.shapes import AttemptFile
 from launch.records.store import Store
 
 logger = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ def write_provenance(run: RunFolder, attempt: int) -> None:
     from benchmarks.machine.environment import environment
 
     facts = environment()
-    before = [lease.read_dict(run.provenance(n)) for n in range(1, attempt)]
+    before = [lease.read_dict(run.provenance(n), AttemptFile) for n in range(1, attempt)]
     earlier = different_code([record for record in before if record])
     other_code = bool(earlier) and not same_code(earlier[-1], facts)
     if run.checkpoint.exists() and other_code:

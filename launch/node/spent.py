@@ -19,6 +19,7 @@ from launch.node.job_environment import JobEnvironment
 from launch.records import lease
 from launch.records.process import busy_now
 from launch.records.run_folder import RunFolder
+from launch.records.shapes import SpentFile
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ def metered(run: RunFolder) -> Iterator[None]:
             "host_peak": host_peak(),
             "gpu_peak": torch.cuda.max_memory_reserved() if on_gpu else None,
         }
-        before: dict[str, Any] = lease.read_dict(run.spent) or {}
+        before: dict[str, Any] = lease.read_dict(run.spent, SpentFile) or {}
         kept: dict[str, Any] = {
             name: max(peaks[name] or 0, before.get(name) or 0) or None for name in peaks
         }

@@ -14,6 +14,7 @@ from core.errors import UserError
 from launch.costs import known_costs
 from launch.records import lease
 from launch.records.run_folder import RunFolder
+from launch.records.shapes import AttemptFile, DoneFile, SpentFile
 from launch.records.store import Store
 from launch.records.summary import last_line
 
@@ -140,13 +141,13 @@ def observe(store: Store, preferred: Iterable[str] = ()) -> list[Observed]:
 
 
 def _observed(run: RunFolder) -> Observed | None:
-    done, provenance = lease.read_dict(run.done_path), _provenance(run)
+    done, provenance = lease.read_dict(run.done_path, DoneFile), _provenance(run)
     try:
         config = run.config()
         wall_s, attempts = float((done or {})["wall_s"]), int((done or {})["attempts"])
         facts = provenance["environment"]
-        names, threads = [gpu["name"] for gpu in facts["gpus"]], facts["threads"]["intra_op"]
-        cpu = facts["cpu"]["model"]
+        names = [str(gpu["name"]) for gpu in facts["gpus"]]
+        cpu, threads = str(facts["cpu"]["model"]), int(facts["threads"]["intra_op"])
         tasks = int(provenance["attempt_of"].get("tasks") or 1)
     except (UserError, KeyError, TypeError, ValueError, AttributeError):
         return None  # damaged, of a colleague's older version, or not one of ours
@@ -156,7 +157,7 @@ def _observed(run: RunFolder) -> Observed | None:
         step_s = _seconds_a_step(run, config, attempts)
         if step_s is None:
             return None
-    spent = lease.read_dict(run.spent) or {}
+    spent = lease.read_dict(run.spent, SpentFile) or {}
     submission = provenance.get("submission") or {}
     costs = known_costs(run, config)
     return Observed(
@@ -179,7 +180,7 @@ def _observed(run: RunFolder) -> Observed | None:
 
 def joules_of(run: RunFolder, attempts: int) -> float | None:
     """What all attempts of a run took; None: not measured in each of them."""
-    energy = (lease.read_dict(run.spent) or {}).get("energy")
+    energy = (lease.read_dict(run.spent, SpentFile) or {}).get("energy")
     if not isinstance(energy, dict) or energy.get("attempts") != attempts:
         return None
     joules = energy.get("joules")
@@ -196,7 +197,7 @@ def shared(submission: Mapping[str, Any]) -> int:
 
 def _provenance(run: RunFolder) -> dict[str, Any]:
     numbers = [claim.number for claim in run.attempts()]
-    return (lease.read_dict(run.provenance(numbers[-1])) or {}) if numbers else {}
+    return (lease.read_dict(run.provenance(numbers[-1]), AttemptFile) or {}) if numbers else {}
 
 
 def _seconds_a_step(run: RunFolder, config: Config, attempts: int) -> float | None:

@@ -201,6 +201,24 @@ class FailureFile(FileShape):
     traceback: str | None = None
 
 
+class EnergyPart(FileShape):
+    """See :mod:`launch.node.spent`."""
+
+    attempts: int | None = None
+    joules: FiniteFloat | None = None
+    source: str | None = None
+    why_not: str | None = None
+
+
+class SpentFile(FileShape):
+    """What the attempts of a run took besides time."""
+
+    host_peak: FiniteFloat | None = None
+    gpu_peak: FiniteFloat | None = None
+    busy: FiniteFloat | None = None
+    energy: EnergyPart | None = None
+
+
 class BootstrapPart(FileShape):
     """Intervals, and the resamples that they come of; see :mod:`benchmarks.ap.bootstrap`."""
 

@@ -9,6 +9,7 @@ from typing import Any
 from core.files import read_json_lines, write_atomic
 from launch.records import lease
 from launch.records.run_folder import RunFolder
+from launch.records.shapes import RecordFile
 
 _TAIL_BYTES = 4096
 
@@ -58,6 +59,6 @@ def tidy_history(run: RunFolder) -> None:
 
 def recorded_ap(run: RunFolder) -> float | None:
     """AP as a fraction, or None."""
-    record = lease.read_dict(f"{run.path}/results/ap.json") or {}
+    record = lease.read_dict(f"{run.path}/results/ap.json", RecordFile) or {}
     value = (record.get("figures") or {}).get("AP")
     return float(value) if isinstance(value, int | float) else None

@@ -10,6 +10,7 @@ import pandas as pd
 
 from launch.price.observed import joules_of, shared
 from launch.records.lease import read_dict
+from launch.records.shapes import SpentFile
 from reports.frame.collect import collect
 from reports.frame.protocol import common_protocol, show_value
 from reports.frame.runs import CellRun, GridRuns
@@ -175,7 +176,7 @@ def _energy(runs: Sequence[CellRun]) -> Iterator[str]:
     finished = [run for run in runs if run.done]
     joules, sources, reasons = [], [], []
     for run in finished:
-        energy = (read_dict(run.folder.spent) or {}).get("energy") or {}
+        energy = (read_dict(run.folder.spent, SpentFile) or {}).get("energy") or {}
         taken = joules_of(run.folder, int((run.done or {}).get("attempts") or 0))
         if any(shared(attempt.get("submission") or {}) > 1 for attempt in run.provenance):
             reasons.append("runs shared a device")
