@@ -105,7 +105,11 @@ def _mark_fronts(
 def _notes(
     cells: Sequence[CellRows], data: pd.DataFrame, figure: Figure, names: Names
 ) -> tuple[str, ...]:
-    notes = ["Line: Pareto front of the means. Bars: standard deviation over seeds."]
+    front = data[data["pareto"]]
+    line = "Line: Pareto front of the means."
+    if len(front) == 1:
+        line = f"The Pareto front of the means is {front['name'].iloc[0]} alone."
+    notes = [f"{line} Bars: standard deviation over seeds."]
     ends = [
         pd.concat([data[name] + sign * data[f"{name} std"].fillna(0) for sign in (-1, 1)])
         for name in ("AP", figure.key)

@@ -96,8 +96,9 @@ def _build(
         notes=notes.all(),
         width=spec.width,
     )
-    usual = spec.columns is None or spec.name == f"{name}_details"
-    table, same = _without_equal(table, layout) if usual else (table, [])
+    further = spec.name == f"{name}_details"
+    usual = spec.columns is None or further
+    table, same = _without_equal(table, layout, further) if usual else (table, [])
     return replace(table, setting=setting(frame, layout, *same))
 
 
@@ -127,18 +128,16 @@ def _adds_up(
     return True
 
 
-def _without_equal(table: Table, layout: TableLayout) -> tuple[Table, list[str]]:
-    """Without the counts that are the same in all rows, and these in words."""
+def _without_equal(table: Table, layout: TableLayout, every: bool) -> tuple[Table, list[str]]:
+    """Without the counts, or ``every`` figure, that are printed the same in all rows; these in
+    words."""
     if len(table.rows) < 2 or layout.spec.across:
         return table, []
     same: dict[int, str] = {}
     for place, column in enumerate(table.columns):
         entries = [row.entries[place] for row in table.rows]
-        printed = {
-            f"{e.summary.mean:.{column.decimals}f}" if e.summary and not e.marks else None
-            for e in entries
-        }
-        if column.figure.exact and len(printed) == 1 and None not in printed:
+        printed = {_alike(entry, column.decimals) for entry in entries}
+        if (every or column.figure.exact) and len(printed) == 1 and None not in printed:
             same[place] = f"{column.label} {printed.pop()}"
     if not same or len(same) == len(table.columns):
         return table, []
@@ -150,6 +149,14 @@ def _without_equal(table: Table, layout: TableLayout) -> tuple[Table, list[str]]
         tuple(replace(row, entries=kept(row.entries)) for row in group) for group in table.groups
     )
     return replace(table, columns=kept(table.columns), groups=groups), list(same.values())
+
+
+def _alike(entry: Entry, decimals: int) -> str | None:
+    """The figure as it is printed, where nothing else is: no spread, mark or verdict of a test."""
+    summary = entry.summary
+    if summary is None or entry.marks or round(summary.std or 0.0, decimals):
+        return None
+    return f"{summary.mean:.{decimals}f}"
 
 
 def _compare(

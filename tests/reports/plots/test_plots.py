@@ -50,6 +50,13 @@ def test_tradeoff_has_a_point_a_cell_and_its_front(make):
         assert row["pareto"] == (not beaten)
 
 
+def test_a_front_of_one_cell_is_named_where_there_is_no_line(make):
+    plot = plots_of(make(ap=lambda a, s: 0.5 if "off" in a.values() else 0.2))["ap_macs"]
+    front = plot.data[plot.data["pareto"]]
+    assert len(front) == 1
+    assert f"is {front['name'].iloc[0]} alone." in plot.notes[0]
+
+
 def test_tradeoff_names_what_is_left_out(make):
     grid = make(
         state=lambda a, s: "failed" if a["head"] == "stqi" and a["messenger"] == "on" else "done",

@@ -89,10 +89,18 @@ def compile_latex(folder, name):
 
 
 ARTICLE = r"\documentclass{article}"
-NEURIPS = ARTICLE + r"\usepackage[textwidth=5.5in,textheight=9in]{geometry}"
+# stand-ins, since the conferences' own style files are not ours to ship: their measures, fonts and
+# what they do to captions and floats, and nothing that hides a line that is too long
+NEURIPS = (
+    ARTICLE + r"\renewcommand{\rmdefault}{ptm}\usepackage{natbib}"
+    r"\usepackage[letterpaper,textwidth=5.5in,textheight=9in]{geometry}\makeatletter"
+    r"\renewenvironment{table}{\setlength{\abovecaptionskip}{0pt}\setlength{\belowcaptionskip}{7pt}"
+    r"\@float{table}}{\end@float}\makeatother\setlength{\parindent}{0pt}"
+)
 CVPR = (
-    r"\documentclass[10pt,twocolumn,letterpaper]{article}"
-    r"\usepackage[textwidth=6.875in,textheight=8.875in]{geometry}\setlength{\columnsep}{0.3125in}"
+    r"\documentclass[10pt,twocolumn,letterpaper]{article}\usepackage{times}"
+    r"\usepackage[textwidth=6.875in,textheight=8.875in,columnsep=0.3125in]{geometry}"
+    r"\usepackage[numbers]{natbib}\usepackage[font=small,labelsep=period]{caption}"
 )
 
 
