@@ -163,6 +163,8 @@ def _code(then: Mapping[str, Any], now: Mapping[str, Any], *, kept: bool) -> Ite
         return
     if cut_off(then):
         yield "code: the uncommitted changes were too long to be kept whole"
+    if then.get("commit") is not None and then.get("untracked", ()) is None:
+        yield "code: which files were not under version control is not known"
     for name in then.get("untracked") or ():
         yield f"code: {name} was not under version control, so it may be missing"
 

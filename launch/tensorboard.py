@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,7 +55,8 @@ def export_tensorboard(
             f"events for TensorBoard need it installed ({error}): "
             "pip install 'tevit-ablations[tensorboard]'"
         ) from error
-    cells = [_Events(store.run(c.signature), c, _folder(out, c.name)) for c in manifest.all_cells]
+    folders = _folders(out, manifest.all_cells)
+    cells = [_Events(store.run(c.signature), c, folders[c.name]) for c in manifest.all_cells]
     while True:
         over = follow is None or not _goes_on(store, manifest)
         for events in cells:
@@ -70,8 +72,12 @@ def _goes_on(store: Store, manifest: Manifest) -> bool:
     return any(status.state.name in ("queued", "running") for status in cells)
 
 
-def _folder(out: Path, name: str) -> Path:
-    return out / name.replace("/", "_")
+def _folders(out: Path, cells: Sequence[ManifestCell]) -> dict[str, Path]:
+    """One for each cell, though a folder's name has no slash."""
+    names = {cell.name: cell.name.replace("/", "_") for cell in cells}
+    count = Counter(names.values())
+    ends = {c.name: f"-{c.signature[:8]}" if count[names[c.name]] > 1 else "" for c in cells}
+    return {name: out / f"{plain}{ends[name]}" for name, plain in names.items()}
 
 
 @dataclass

@@ -14,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from core.errors import UserError
 from core.files import read_json
 
 MARK = ".tevit-code.json"
@@ -68,12 +69,20 @@ def code_files(root: Path, without: Path | None = None) -> Iterator[str]:
 
 def _tracked(root: Path) -> bool:
     """Whether git knows the packages in ``root``: it may lie in a checkout of something else."""
-    return bool(_git_files(root, "--", f"{PACKAGES[0]}/__init__.py"))
+    command = ["git", "-C", str(root), "ls-files", "--", f"{PACKAGES[0]}/__init__.py"]
+    return bool(run_text(command))
 
 
 def _git_files(folder: Path, *options: str) -> list[str]:
+    """What git lists; of a checkout no answer is not taken for none.
+
+    Raises:
+        UserError: git does not answer.
+    """
     answer = run_text(["git", "-C", str(folder), "ls-files", "-z", *options])
-    return [name for name in (answer or "").split("\0") if name]
+    if answer is None:
+        raise UserError(f"{folder}: git does not say which files are the code")
+    return [name for name in answer.split("\0") if name]
 
 
 def _checkout_files(folder: Path) -> Iterator[str]:
@@ -181,7 +190,7 @@ def git_provenance(folder: Path | None = None) -> dict[str, Any]:
     Returns:
         ``commit`` (None outside a checkout), ``branch``, ``dirty`` (None: not known), ``diff``
         (tracked files against the commit; cut after :data:`LARGEST_DIFF` characters),
-        ``diff_sha256`` (of the whole diff) and ``untracked`` (names only).
+        ``diff_sha256`` (of the whole diff) and ``untracked`` (names only; None: not known).
     """
     nothing: dict[str, Any] = {
         "commit": None,
@@ -200,14 +209,14 @@ def git_provenance(folder: Path | None = None) -> dict[str, Any]:
     git = ["git", "-C", top.strip()]
     answer = run_text([*git, "diff", "HEAD", "--no-color", "--no-ext-diff"])
     diff = answer or ""
-    untracked = run_text([*git, "ls-files", "--others", "--exclude-standard"]) or ""
+    untracked = run_text([*git, "ls-files", "--others", "--exclude-standard"])
     return {
         "commit": commit.strip(),
         "branch": (run_text([*git, "rev-parse", "--abbrev-ref", "HEAD"]) or "").strip(),
         "dirty": None if answer is None else bool(diff),
         "diff": diff[:LARGEST_DIFF],
         "diff_sha256": hashlib.sha256(diff.encode()).hexdigest() if diff else None,
-        "untracked": untracked.splitlines(),
+        "untracked": None if untracked is None else untracked.splitlines(),
     }
 
 

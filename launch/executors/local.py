@@ -305,7 +305,15 @@ def visible_gpus(environment: Mapping[str, str] = os.environ) -> list[str]:
         )
     except (OSError, subprocess.TimeoutExpired):
         return []
-    return listing.stdout.split() if listing.returncode == 0 else []
+    if listing.returncode != 0:
+        said = " ".join((listing.stderr or listing.stdout).split())
+        logging.getLogger(__name__).warning(
+            "no GPU is used, since nvidia-smi fails (%.200s): see to it, or set "
+            "CUDA_VISIBLE_DEVICES",
+            said,
+        )
+        return []
+    return [name for name in listing.stdout.split() if name.isdecimal()]
 
 
 def deal_gpus(gpus: list[str], jobs: int, per_cell: int) -> list[list[str]]:

@@ -136,7 +136,7 @@ def _provenance(run: CellRun) -> dict[str, Any]:
         "code": "; ".join(name for name, _ in codes if name) or None,
         "modules": "; ".join(modules for _, modules in codes if modules) or None,
         "branch": gits[-1].get("branch"),
-        "dirty": any(git.get("dirty") for git in gits) if any(gits) else None,
+        "dirty": _any_known(git.get("dirty") for git in gits),
         "host": latest.get("host"),
         "python": latest.get("python"),
         "torch": _each(torch),
@@ -156,6 +156,12 @@ def _code(environment: Mapping[str, Any]) -> tuple[str, str]:
     changed = f"{commit} {git['diff_sha256']}" if git.get("diff_sha256") else commit
     name = str(code.get("id") or commit[:10])
     return name, str(code.get("modules") or changed or name)
+
+
+def _any_known(values: Iterable[bool | None]) -> bool | None:
+    """Whether one is true; none: it is not known of each, and true of none."""
+    found = list(values)
+    return True if True in found else None if None in found else False
 
 
 def _each(values: Iterable[object]) -> str | None:

@@ -6,6 +6,7 @@ that is the experiment.  Any other difference makes figures incomparable, and is
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -126,7 +127,8 @@ def show_value(value: Any) -> str:
     if text == "[]":
         return "none"
     if text.startswith('["'):
-        return " + ".join(map(str, json.loads(text)))
+        with contextlib.suppress(ValueError):  # else a text that begins so
+            return " + ".join(map(str, json.loads(text)))
     return text.replace(" 1 threads", " 1 thread")
 
 

@@ -6,6 +6,7 @@ import torch
 
 from benchmarks.machine import code
 from benchmarks.machine import environment as env
+from core.errors import UserError
 
 
 def git(folder, *args):
@@ -106,3 +107,27 @@ def test_run_text_gives_none_where_there_is_no_answer(command):
 def test_command_line_has_no_folder(monkeypatch):
     monkeypatch.setattr(env.sys, "argv", ["/some/where/tevit", "flops", "tiny"])
     assert env.command_line() == "tevit flops tiny"
+
+
+@pytest.mark.parametrize("option", ["ls-files", "--others"])
+def test_git_that_does_not_answer_is_not_taken_for_no_files(checkout, monkeypatch, option):
+    real = code.run_text
+
+    def silent(command, **options):
+        return None if option in command and "-z" in command else real(command, **options)
+
+    monkeypatch.setattr(code, "run_text", silent)
+    (checkout / "core").mkdir()
+    (checkout / "core" / "__init__.py").write_text("")
+    git(checkout, "add", "core")
+    with pytest.raises(UserError, match="git does not say which files are the code"):
+        list(code.code_files(checkout))
+
+
+def test_which_files_are_untracked_may_not_be_known(checkout, monkeypatch):
+    real = code.run_text
+    monkeypatch.setattr(
+        code, "run_text", lambda command: None if "--others" in command else real(command)
+    )
+    facts = code.git_provenance(checkout)
+    assert facts["commit"] and facts["untracked"] is None

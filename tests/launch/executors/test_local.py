@@ -263,7 +263,7 @@ def test_too_few_gpus_are_named():
         local.deal_gpus(["0", "1"], 1, 4)
 
 
-def test_visible_gpus(monkeypatch, tmp_path):
+def test_visible_gpus(monkeypatch, tmp_path, caplog):
     assert local.visible_gpus({"CUDA_VISIBLE_DEVICES": "0, 2"}) == ["0", "2"]
     assert local.visible_gpus({"CUDA_VISIBLE_DEVICES": "-1"}) == []
     assert local.visible_gpus({"CUDA_VISIBLE_DEVICES": ""}) == []
@@ -272,6 +272,9 @@ def test_visible_gpus(monkeypatch, tmp_path):
     (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho 0\necho 1\n")
     (tmp_path / "nvidia-smi").chmod(0o755)
     assert local.visible_gpus({}) == ["0", "1"]
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho driver mismatch; exit 18\n")
+    assert local.visible_gpus({}) == []
+    assert "no GPU is used, since nvidia-smi fails (driver mismatch)" in caplog.text
 
 
 def test_inside_a_job_sbatch_does_not_see_it(monkeypatch):

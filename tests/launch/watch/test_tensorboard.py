@@ -15,8 +15,9 @@ from core.errors import UserError
 from core.files import append_line, write_json
 from launch.records import lease
 from launch.records.process import myself
+from launch.records.store import ManifestCell
 from launch.submit.launcher import manifest_of
-from launch.tensorboard import export_tensorboard
+from launch.tensorboard import _folders, export_tensorboard
 
 pytestmark = pytest.mark.versions
 
@@ -115,3 +116,11 @@ def test_without_tensorboard_it_says_what_to_install(store, grid, tmp_path, monk
     with pytest.raises(UserError, match=r"pip install 'tevit-ablations\[tensorboard\]'"):
         export_tensorboard(store, store.manifest("toys"), tmp_path / "tb")
     assert not (tmp_path / "tb").exists()
+
+
+def test_cells_whose_names_differ_by_a_slash_have_a_folder_each(tmp_path):
+    cells = [ManifestCell(name, f"{k}" * 16, 0, {}) for k, name in enumerate(("a/b", "a_b", "c/d"))]
+    folders = _folders(tmp_path, cells)
+    assert folders["a/b"] == tmp_path / "a_b-00000000"
+    assert folders["a_b"] == tmp_path / "a_b-11111111"
+    assert folders["c/d"] == tmp_path / "c_d"

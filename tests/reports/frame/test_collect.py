@@ -160,3 +160,18 @@ def test_a_damaged_file_is_named_and_counts_as_missing(tmp_path, file, value, wr
     frame = collect(read_runs(store, "components"))
     assert wrong in frame.iloc[0]["cause"]
     assert frame["cause"].isna().sum() == len(frame) - 1
+
+
+@pytest.mark.parametrize(
+    ("attempts", "dirty"),
+    [([False, False], False), ([None], None), ([False, None], None), ([None, True], True)],
+)
+def test_changes_that_are_not_known_are_not_none(tmp_path, attempts, dirty):
+    store = make_store(tmp_path, seeds=(0,))
+    run = store.run(store.manifest("components").cells[0].signature)
+    record = json.loads(run.provenance(1).read_text())
+    for number, said in enumerate(attempts, 1):
+        record["environment"]["git"]["dirty"] = said
+        write(run.provenance(number), record)
+    found = collect(read_runs(store, "components")).iloc[0].get("run.dirty")
+    assert pd.isna(found) if dirty is None else found == dirty

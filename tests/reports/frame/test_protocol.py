@@ -73,7 +73,15 @@ def test_a_missing_field_differs_from_a_present_one():
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(None, "none"), (True, "yes"), (2.0, "2"), (0.5, "0.5"), ('["a","b"]', "a + b"), ("x", "x")],
+    [
+        (None, "none"),
+        (True, "yes"),
+        (2.0, "2"),
+        (0.5, "0.5"),
+        ('["a","b"]', "a + b"),
+        ('["a', '["a'),
+        ("x", "x"),
+    ],
 )
 def test_values_in_words(value, text):
     assert show_value(value) == text
