@@ -201,7 +201,8 @@ def _energy(runs: Sequence[CellRun]) -> Iterator[str]:
 def _code(frame: pd.DataFrame) -> Iterator[str]:
     names = versions(frame)
     if names:
-        yield rf"\texttt{{{escape_latex('; '.join(names))}}}."
+        what = "Version" if len(names) == 1 else "Versions"
+        yield rf"{what} \texttt{{{escape_latex('; '.join(names))}}}."
     if "run.dirty" in frame and (frame["run.dirty"] == True).any():  # noqa: E712
         yield "Some runs were made with uncommitted changes, which are kept with each run."
     torch, python = _values(frame, "run.torch"), _values(frame, "run.python")
