@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
+import scipy  # whose parts are imported on first use: a report needs none of this one
 
 from benchmarks.ap.tracks import Bools, Floats, Indices, Ints
 from benchmarks.diagnosis.overlaps import Overlaps
@@ -157,7 +157,7 @@ def _sums(iou: Floats, seen: Bools, there: Bools) -> Floats:
     counts = [seen.sum(), there.sum(), 0, 0]
     same = iou >= SAME
     shared = same.sum(0)
-    counts[2] = shared[linear_sum_assignment(shared, maximize=True)].sum()
+    counts[2] = shared[scipy.optimize.linear_sum_assignment(shared, maximize=True)].sum()
     counts[3] = _switches(iou, np.flatnonzero(seen.any(1) & there.any(1)))
     return np.concatenate([*_hota(iou, seen.sum(0), there.sum(0)), counts])
 
@@ -184,7 +184,7 @@ def _assign(score: Floats) -> tuple[Indices, Indices, Indices]:
         return (frames, *np.divmod(best, score.shape[2]))
     of, rows, columns = ([np.zeros(0, np.intp)] for _ in range(3))
     for frame in frames.tolist():
-        row, column = linear_sum_assignment(score[frame], maximize=True)
+        row, column = scipy.optimize.linear_sum_assignment(score[frame], maximize=True)
         rows.append(row)
         columns.append(column)
         of.append(np.full(len(row), frame))

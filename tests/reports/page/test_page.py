@@ -1,4 +1,6 @@
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 
 import pytest
@@ -125,6 +127,21 @@ def test_many_cells_make_a_page_of_few_megabytes(tmp_path):
     store = make_store(tmp_path, axes=axes, seeds=(0,))
     report = make_report(store, "components", plots=False, clips=False)
     assert report.page.stat().st_size < 3e6
+
+
+def test_a_report_imports_no_torch(predicted):
+    store = predicted(seeds=(0,))
+    code = (
+        "import sys; from pathlib import Path; from launch.records.store import Store; "
+        "from reports.report import make_report; "
+        "report = make_report(Store(Path(sys.argv[1])), 'components', plots=False); "
+        "assert 'base64' in report.page.read_text(); "  # clips are in it
+        "print([name for name in ('torch', 'statsmodels') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(store.root)], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == "[]", done.stderr
 
 
 def test_symbols_are_set_wherever_a_label_stands(predicted):
