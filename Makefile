@@ -63,8 +63,10 @@ test: test-tools lint
 test-oldest: $(VENV)/tested
 	PATH="$(abspath $(BIN)):$$PATH" tools/test_versions.sh .venv-oldest $(PYTHON) lowest-direct
 
+# pyenv hides all Pythons but the chosen ones: here each of its counts
 test-pythons: $(VENV)/tested
-	@for python in 3.12 3.13 3.14; do \
+	@export PYENV_VERSION="$${PYENV_VERSION-$$(pyenv versions --bare 2>/dev/null | paste -sd:)}"; \
+	for python in 3.12 3.13 3.14; do \
 		if UV_PYTHON_DOWNLOADS=never $(BIN)/uv python find -q $$python >/dev/null 2>&1; then \
 			PATH="$(abspath $(BIN)):$$PATH" tools/test_versions.sh .venv-$$python $$python highest || exit 1; \
 		else \
