@@ -159,8 +159,8 @@ class Lane:
     """A place where one cell at a time runs, with the GPUs that belong to it."""
 
     executor: Any
-    python: Callable[[CellTask, bool], str]
-    """What a task is run with, which is alone for as long as it runs or has lanes beside it."""
+    python: Callable[[CellTask], str]
+    """What a task is run with."""
     job: Any = None
 
     def free(self) -> bool:
@@ -189,7 +189,7 @@ def dispatch(journal: Journal, batch: Batch, *, poll: float = _POLL_SECONDS) -> 
     claim = lease.acquire(lease_folder(journal, batch.id), myself())
     with lease.beating(claim):
         dealt = batch.parameters["gpus"]
-        lanes = [_lane(journal, batch, gpus, len(dealt)) for gpus in dealt]
+        lanes = [_lane(journal, batch, gpus, cpu_threads(len(dealt))) for gpus in dealt]
         own = tasks_of(journal.file(batch))
         elsewhere = Elsewhere(journal.file(batch), lambda task: _waits(journal, task))
         tasks = [*own]
@@ -205,8 +205,7 @@ def dispatch(journal: Journal, batch: Batch, *, poll: float = _POLL_SECONDS) -> 
             if task is None:
                 time.sleep(poll)
             elif not RunFolder(Path(task.folder)).cancelled():
-                alone = all(lane.free() for lane in lanes) and _all_wait_for(task, tasks)
-                lane.executor.python = lane.python(task, alone and len(lanes) > 1)
+                lane.executor.python = lane.python(task)
                 lane.job = lane.executor.submit(task)
         while not all(lane.free() for lane in lanes):
             time.sleep(poll)
@@ -241,12 +240,6 @@ def _may_begin(journal: Journal, task: CellTask) -> bool:
     return state.name != "running"
 
 
-def _all_wait_for(task: CellTask, others: Sequence[CellTask]) -> bool:
-    """Whether nothing can run beside a task, since all others begin with its weights."""
-    starts = (RunFolder(Path(other.folder)).blocked_by() for other in others)
-    return bool(others) and all(s is not None and s.path == Path(task.folder) for s in starts)
-
-
 def cpu_threads(lanes: int) -> int:
     """Threads that each of ``lanes`` cells at a time may compute with.
 
@@ -257,7 +250,7 @@ def cpu_threads(lanes: int) -> int:
     return int(given) if given.isdigit() else max(1, len(os.sched_getaffinity(0)) // lanes)
 
 
-def _lane(journal: Journal, batch: Batch, gpus: list[str], lanes: int) -> Lane:
+def _lane(journal: Journal, batch: Batch, gpus: list[str], threads: int) -> Lane:
     import submitit
 
     # submitit's own dealing knows numbers only, but a GPU may be named by its UUID
@@ -268,15 +261,10 @@ def _lane(journal: Journal, batch: Batch, gpus: list[str], lanes: int) -> Lane:
     )
     executor._throttling = 0.0  # it is meant for schedulers
 
-    def python(task: CellTask, alone: bool) -> str:
+    def python(task: CellTask) -> str:
         its = batch if task.worker is None else journal.read(task.batch)
         command = worker_command(journal, its, index=task.index)
-        options = f"{visible} OMP_NUM_THREADS={cpu_threads(1 if alone else lanes)}"
-        if alone and "OMP_WAIT_POLICY" not in os.environ:
-            # threads that spin while they wait for one another are many times slower where
-            # anything else computes; cells keep the default, since speeds are measured with it
-            options += " OMP_WAIT_POLICY=passive"
-        return f"env {options} {command}"
+        return f"env {visible} OMP_NUM_THREADS={threads} {command}"
 
     return Lane(executor, python)
 

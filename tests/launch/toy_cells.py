@@ -28,9 +28,7 @@ def count_steps(run, *, attempt, should_stop, leader=True):
     state = read_json(run.checkpoint) if run.checkpoint.exists() else {"step": 0, "value": 1}
     steps = toy.get("steps", 3)
     if leader:
-        openmp = {k: v for k, v in os.environ.items() if k.startswith("OMP_")}
-        record = {"attempt": attempt, "from_step": state["step"], "openmp": openmp}
-        write_json(run.provenance(attempt), record)
+        write_json(run.provenance(attempt), {"attempt": attempt, "from_step": state["step"]})
     while state["step"] < steps:
         step = state["step"] + 1
         if attempt == toy.get("misdeed_on", 1) or toy.get("misdeed_on") == 0:
