@@ -10,7 +10,8 @@ export UV_PYTHON_DOWNLOADS=never
 uv venv --quiet --clear --python "$python" "$folder"
 # the project alone: what its own promise allows; then what runs the tests, as new as it comes
 uv pip install --quiet --python "$folder/bin/python" --resolution "$resolution" --editable .
-uv pip install --quiet --python "$folder/bin/python" pytest pytest-timeout hypothesis av tensorboard
+uv pip install --quiet --python "$folder/bin/python" \
+    pytest pytest-timeout hypothesis statsmodels av tensorboard
 "$folder/bin/python" -c 'import sys, torch, torchvision, numpy, pandas, pydantic, submitit
 print("python", sys.version.split()[0], *(f"{m.__name__} {m.__version__}" for m in (
     torch, torchvision, numpy, pandas, pydantic, submitit)))'
