@@ -128,7 +128,7 @@ class Journal:
             record["names"] = tuple(record["names"])
             record["codes"] = tuple(record.get("codes", ()))
             return Batch(**record)
-        except (TypeError, KeyError) as error:
+        except TypeError as error:  # a key of another version
             raise UserError(f"{path}: not a batch's record ({error!r})") from error
 
     def job_id(self, batch: str) -> str | None:
