@@ -68,7 +68,7 @@ def export_tensorboard(
 
 def _goes_on(store: Store, manifest: Manifest) -> bool:
     found = survey(store, measures_by_signature(manifest))
-    cells = [status for status in found.cells.values() if not status.hopeless]
+    cells = [status for status in found.cells.values() if not status.stuck]
     return any(status.state.name in ("queued", "running") for status in cells)
 
 

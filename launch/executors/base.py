@@ -159,6 +159,7 @@ class CellStatus:
         batch: the batch that it was last submitted with, if that is on record.
         waits: why its job does not start in its turn, in the scheduler's words; empty: it will.
         hopeless: whether it never will, as it was asked for and as the site is.
+        stranded: whether the scheduler holds it, though nobody asked for that.
     """
 
     state: RunState
@@ -168,6 +169,12 @@ class CellStatus:
     batch: Batch | None = None
     waits: str = ""
     hopeless: bool = False
+    stranded: bool = False
+
+    @property
+    def stuck(self) -> bool:
+        """Whether it is queued, and will not start unless somebody does something."""
+        return self.hopeless or self.stranded
 
 
 @dataclass(frozen=True)
@@ -381,6 +388,13 @@ class Executor:
             f"the executor {self.name} cannot hold cells: tevit cancel takes them back, and "
             "tevit launch brings them again"
         )
+
+    def free(self, cells: Iterable[CellStatus]) -> None:
+        """Let cells start again that the scheduler holds, though nobody asked for that.
+
+        Raises:
+            SubmissionError: it could not be told.
+        """
 
     def log(self, journal: Journal, batch: Batch, index: int) -> Path | None:
         """The file that is written around a cell's own log, if any."""

@@ -336,6 +336,11 @@ class Slurm(Executor):
         ids = list(dict.fromkeys(cell.job_id for cell in cells if cell.job_id))
         queries.hold_jobs(ids, release=release)
 
+    def free(self, cells: Iterable[CellStatus]) -> None:
+        """By ``scontrol release``."""
+        ids = list(dict.fromkeys(cell.job_id for cell in cells if cell.job_id))
+        queries.hold_jobs(ids, release=True)
+
     def log(self, journal: Journal, batch: Batch, index: int) -> Path | None:
         """What the job's script and its steps wrote."""
         job_id, where = self.job_id(journal, batch, index), batch.id
@@ -373,8 +378,14 @@ def _packed(run: RunFolder, state: RunState, job: Job) -> CellStatus | None:
 def _pending(state: RunState, job: Job, job_id: str) -> CellStatus:
     reason = queries.reason_of(job)
     waits = "" if queries.is_usual(reason) else reason
-    hopeless = queries.NEVER_STARTS.fullmatch(reason) is not None
-    return CellStatus(state, job_id, reason, waits=waits, hopeless=hopeless)
+    return CellStatus(
+        state,
+        job_id,
+        reason,
+        waits=waits,
+        hopeless=queries.NEVER_STARTS.fullmatch(reason) is not None,
+        stranded=queries.HELD_BY_SLURM.fullmatch(reason) is not None,
+    )
 
 
 def _runs_of_jobs(journal: Journal, batch: Batch) -> Iterator[RunFolder]:

@@ -58,6 +58,10 @@ NEVER_STARTS = re.compile(
 )
 """Why a job is pending: what the site does not have, or does not allow a job of this user."""
 
+HELD_BY_SLURM = re.compile(r"launch failed requeued held|JobHoldMaxRequeue")
+"""Why SLURM holds a job of its own accord: a node could not start it, or it was requeued too often
+(MaxBatchRequeue: five preemptions, by default)."""
+
 _USUAL = ("", "None", "Priority", "Resources", "Dependency", "BeginTime", "JobArrayTaskLimit")
 
 _ID = re.compile(r"(\d+)(?:_(?:(\d+)|\[([\d,\-]+)(?:%\d+)?\]))?")
@@ -164,7 +168,7 @@ def reason_of(job: Job) -> str:
 
 def is_usual(reason: str) -> bool:
     """Whether a job that is pending for it will start in its turn."""
-    return reason in _USUAL or "Held" in reason or "held" in reason
+    return reason in (*_USUAL, "JobHeldUser", "JobHeldAdmin")
 
 
 def is_refused(job: Job) -> bool:

@@ -14,6 +14,7 @@ from launch.records.store import Store
 from launch.submit.launcher import Launched, launch
 from launch.submit.plan import SUBMITTED, plan_launch
 from launch.submit.retry import RetryRules
+from launch.submit.stranded import free
 from launch.watch.survey import Survey, survey
 
 REFUSALS = 3
@@ -37,6 +38,7 @@ def follow(
 ) -> Survey:
     """Wait until no cell is queued or running; retry by the rules meanwhile.
 
+    What the scheduler holds of its own accord is let go, as often as a cell may be retried.
     Where the scheduler takes no more jobs for now, it waits for room, however long that takes.
 
     Args:
@@ -56,6 +58,7 @@ def follow(
     rules = replace(rules, causes=rules.causes - {"cancelled"}, measurements=False)
     needed = {s: m for s, m in grid.measures().items() if only is None or s in only}
     retries: Counter[str] = Counter()
+    freed: Counter[str] = Counter()
     pause, refusals, no_room, hopeless = interval, 0, "", 0
     while True:
         found = survey(store, needed, record=True)
@@ -66,6 +69,7 @@ def follow(
         try:
             done = _retry(store, grid, target, rules, retries, needed)
             again, no_room = done is not None, (done and done.no_room) or ""
+            again = _free(found, freed, rules.limit) or again
             refusals = 0
         except SubmissionError:
             again, refusals = True, refusals + 1
@@ -81,9 +85,17 @@ def follow(
 
 def _is_hopeless(going: Collection[CellStatus]) -> bool:
     """Whether none of the cells will start, those that wait for such a one included."""
-    return any(cell.hopeless for cell in going) and all(
-        cell.hopeless or cell.note.startswith("Dependency") for cell in going
+    return any(cell.stuck for cell in going) and all(
+        cell.stuck or cell.note.startswith("Dependency") for cell in going
     )
+
+
+def _free(found: Survey, freed: Counter[str], limit: int) -> bool:
+    """Let cells go that the scheduler holds of its own accord, each at most ``limit`` times."""
+    stranded = [s for s, cell in found.cells.items() if cell.stranded and freed[s] < limit]
+    free(found.cells[signature] for signature in stranded)
+    freed.update(stranded)
+    return bool(stranded)
 
 
 def _retry(

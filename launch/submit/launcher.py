@@ -40,6 +40,7 @@ from launch.records.run_folder import timestamp
 from launch.records.store import Manifest, ManifestCell, Store
 from launch.submit.plan import LaunchPlan, plan_launch
 from launch.submit.retry import RetryRules
+from launch.submit.stranded import free
 from launch.watch.cell_state import withdraw
 
 logger = logging.getLogger(__name__)
@@ -105,6 +106,7 @@ def launch(
             plan = plan_launch(store, grid, target, rules, only=only, record=True)
         else:
             check(plan)
+        free(c.status for c in plan.cells if c.first and (not only or c.cell.signature in only))
         unknown = sum(not c.status.certain for c in plan.cells)
         if unknown:
             logger.warning("of %d cells it is not known whether they run: launch again", unknown)

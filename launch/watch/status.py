@@ -37,7 +37,7 @@ class StatusRow:
         host: where the latest attempt ran or runs.
         job_id: the scheduler's.
         code: name of the code that made it, makes it or is to make it (launch.code.snapshot).
-        hopeless: it is queued, but will never start as it was asked for.
+        hopeless: it is queued, but will not start unless somebody does something.
     """
 
     name: str
@@ -84,7 +84,7 @@ def _row(run: RunFolder, name: str, status: CellStatus) -> StatusRow:
         host=str(holder.get("node") or holder.get("host") or ""),
         job_id=status.job_id or "",
         code=_code(status),
-        hopeless=status.hopeless,
+        hopeless=status.stuck,
     )
 
 
@@ -121,7 +121,7 @@ def counts(rows: Iterable[StatusRow]) -> dict[str, int]:
 def exit_status(rows: Iterable[StatusRow]) -> int:
     """For scripts: 0, every cell is done; 3, some are queued or running; 1, neither.
 
-    What is queued and will never start does not count as queued.
+    What is queued and stuck there does not count as queued.
     """
     states = {"stuck" if row.hopeless else row.state for row in rows}
     if states & {"queued", "running"}:

@@ -89,9 +89,15 @@ def survey(store: Store, cells: Mapping[str, Iterable[str]], *, record: bool = F
 
 def _waiting_for(statuses: Iterable[CellStatus]) -> Iterator[str]:
     """What keeps cells from starting, other than that others come first."""
-    for (reason, hopeless), count in Counter((s.waits, s.hopeless) for s in statuses).items():
+    found = Counter((s.waits, s.hopeless, s.stranded) for s in statuses)
+    for (reason, hopeless, stranded), count in found.items():
         cells = "1 cell" if count == 1 else f"{count} cells"
-        if hopeless:
+        if stranded:
+            yield (
+                f"{cells} cannot start: SLURM itself holds them ({reason}). tevit launch, or tevit "
+                "release, lets them start again"
+            )
+        elif hopeless:
             yield (
                 f"{cells} will never start as asked for: SLURM says {reason}. tevit cancel takes "
                 "them back; or mend the profile and launch with --replace-queued"

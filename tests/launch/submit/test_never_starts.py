@@ -55,6 +55,62 @@ def test_a_reason_that_passes_is_said_and_waited_for(wait, fake_slurm, capsys):
     assert output.count("2 cells will never start as asked for: SLURM says BadConstraints") == 1
 
 
+def released(fake_slurm):
+    return [call for call in fake_slurm.calls("scontrol") if " release " in call]
+
+
+HELD = "launch failed requeued held"  # as squeue says it, of SLURM 22.05
+
+
+@pytest.mark.parametrize("packed", [{}, {"pack": {"cells": 2}}])
+def test_what_slurm_holds_of_its_own_accord_is_let_go(store, toys, go, fake_slurm, packed, caplog):
+    grid = toys(toy_grid(2))
+    go(grid, **packed)
+    fake_slurm.task(100, 0, reason=HELD)
+    found = survey(store, grid.measures())
+    count = "2 cells" if packed else "1 cell"
+    assert f"{count} cannot start: SLURM itself holds them ({HELD})" in found.problems[0]
+    assert go(grid, **packed) == []
+    assert released(fake_slurm) == [f"scontrol release 100{'' if packed else '_0'}"]
+    assert f"let go: {count[0]}" in caplog.text
+    assert survey(store, grid.measures()).problems == ()
+
+
+def test_what_a_user_holds_stays_held(toys, go, fake_slurm):
+    grid = toys(toy_grid(2))
+    go(grid)
+    fake_slurm.task(100, 0, reason="JobHeldUser")
+    fake_slurm.task(100, 1, reason="JobHeldAdmin")
+    go(grid)
+    assert released(fake_slurm) == []
+
+
+def test_waiting_lets_them_go_a_few_times_and_then_says_so(wait, fake_slurm):
+    def holds(reason=HELD):
+        return lambda: fake_slurm.task(100, 1, reason=reason)
+
+    def runs_first():
+        fake_slurm.run(100, 0)
+        holds("JobHoldMaxRequeue")()
+
+    with pytest.raises(UserError, match="nothing is left that could start: 1 cell cannot start"):
+        wait([runs_first, *[holds()] * 4])
+    assert len(released(fake_slurm)) == 3
+
+
+def test_a_scheduler_that_does_not_let_go_is_said(toys, go, fake_slurm, caplog, monkeypatch):
+    grid = toys(toy_grid(1))
+    go(grid)
+    fake_slurm.task(100, 0, reason=HELD)
+
+    def refuse(ids, release):
+        raise slurm.SlurmError("scontrol: Access/permission denied")
+
+    monkeypatch.setattr(slurm, "hold_jobs", refuse)
+    go(grid)
+    assert "not let go: scontrol: Access/permission denied" in caplog.text
+
+
 def test_for_scripts_what_will_never_start_is_not_going_on(store, toys, go, fake_slurm, capsys):
     grid = toys(toy_grid(2))
     go(grid)
@@ -87,7 +143,9 @@ def test_for_scripts_what_will_never_start_is_not_going_on(store, toys, go, fake
         ("Priority", False, True),
         ("Resources", False, True),
         ("JobHeldUser", False, True),
-        ("launch failed requeued held", False, True),
+        ("launch failed requeued held", False, False),
+        ("JobHoldMaxRequeue", False, False),
+        ("JobHeldAdmin", False, True),
     ],
 )
 def test_reasons_are_told_apart(reason, never, usual):
