@@ -14,10 +14,13 @@ from benchmarks.records import RECORD_SCHEMA
 from benchmarks.speed.isolated import WorkloadSpec
 from benchmarks.workloads.workload import ClipShape, clip_shape, parse_size
 from core.config.load import load_config
-from core.config.overrides import parse_assignments
+from core.config.overrides import override, parse_assignments
 from core.config.schema import Config
 from core.data.transforms import Size
 from core.errors import UserError
+
+_PUBLISHED = "tevit_msgshift"
+"""Whose shape and training clips a model of mmdet takes where no config of ours is named."""
 
 # a comma that another switch follows, not one inside a list
 _NEXT_SWITCH = re.compile(r",(?=[A-Za-z_][\w.]*=)")
@@ -30,7 +33,8 @@ class Request:
     Attributes:
         items: configs (a preset, file or run folder, with switches of its own after commas), and
             switches for all of them.
-        mmdet: configuration files of mmdet.
+        mmdet: configuration files of mmdet, whose models get the shape and the training clips of
+            the first config.
         size: of the padded frames, as ``640x384``.
         video_size: of masks and image files, as ``1280x720``.
         checkpoint: weights of the one config.
@@ -57,8 +61,8 @@ class Request:
             raise UserError("--checkpoint holds the weights of one config; give one config")
         configs = {name: named_config(name, switches) for name in names}
         specs = [self._ours(name, config) for name, config in configs.items()]
-        shape = specs[0].shape if specs else self._shape(Config())
-        specs += [self._mmdet(path, shape) for path in self.mmdet]
+        first = next(iter(configs.values()), None) or named_config(_PUBLISHED, switches)
+        specs += [self._mmdet(path, first) for path in self.mmdet]
         if not specs:
             raise UserError("nothing to measure: give a config, such as tevit_msgshift")
         if len({spec.name for spec in specs}) < len(names) + len(self.mmdet):
@@ -80,12 +84,14 @@ class Request:
             name, self._shape(config), config.to_dict(), None, checkpoint, self.compiled
         )
 
-    def _mmdet(self, path: str, shape: ClipShape) -> WorkloadSpec:
-        from benchmarks.workloads.mmdet import find_config
+    def _mmdet(self, path: str, trains: Config) -> WorkloadSpec:
+        from benchmarks.workloads.mmdet import PLAIN_TRAINING, find_config
 
         found = find_config(path)
         checkpoint = str(self.checkpoint.resolve()) if self.checkpoint else None
-        return WorkloadSpec(f"mmdet {found.stem}", shape, {}, str(found), checkpoint)
+        config = override(trains, PLAIN_TRAINING).to_dict()
+        name = f"mmdet {found.stem}"
+        return WorkloadSpec(name, self._shape(trains), config, str(found), checkpoint)
 
 
 def named_config(item: str, switches: Sequence[str] = ()) -> Config:

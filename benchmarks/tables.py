@@ -47,8 +47,7 @@ def fps_table(records: Sequence[_Record]) -> Group:
 
     The protocol stands above it, and below it whatever makes the figures suspect.
     """
-    mixed = len({_precision(record) for record in records}) > 1
-    table = Columns(records, lambda r: _precision(r) if mixed else None)
+    table = Columns(records, precision_below(records))
 
     def row(label: str, cell: Callable[..., str]) -> None:
         """Empty for a record that ran out of memory."""
@@ -78,6 +77,18 @@ def _precision(record: _Record) -> str:
     return str(record["protocol"].get("precision", "fp32"))
 
 
+def precision_below(records: Sequence[_Record]) -> Callable[[_Record], str | None]:
+    """What stands below a record's name: its precision, where that is not every record's."""
+    one = one_precision(records)
+    return lambda record: None if one else _precision(record)
+
+
+def one_precision(records: Sequence[_Record]) -> str:
+    """The precision for a title, after a comma; nothing where the records have several."""
+    precisions = {_precision(record) for record in records}
+    return f", {precisions.pop()}" if len(precisions) == 1 else ""
+
+
 def _fps_title(records: Sequence[_Record]) -> str:
     protocol = records[0]["protocol"]
     masks = f", masks at {protocol['video_width']}x{protocol['video_height']}"
@@ -87,11 +98,10 @@ def _fps_title(records: Sequence[_Record]) -> str:
 def shape_title(what: str, records: Sequence[_Record], further: str = "") -> str:
     """``what`` was measured on which device, at which shape and, if it is one, which precision."""
     protocol = records[0]["protocol"]
-    precisions = {_precision(record) for record in records}
-    precision = f", {precisions.pop()}" if len(precisions) == 1 else ""
     title = (
         f"{what} on {protocol['device']}: {protocol['width']}x{protocol['height']}, "
-        f"T={protocol['clip_length']}, batch {protocol['batch']}{precision}{further}"
+        f"T={protocol['clip_length']}, batch {protocol['batch']}"
+        f"{one_precision(records)}{further}"
     )
     return f"{title} ({NO_GPU})" if protocol["device_type"] == "cpu" else title
 

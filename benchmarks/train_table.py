@@ -16,6 +16,8 @@ from benchmarks.tables import (
     doubt_lines,
     matmul_rates,
     memory_cell,
+    one_precision,
+    precision_below,
     ratio_cell,
     share_cell,
     spread,
@@ -29,7 +31,7 @@ def train_table(records: Sequence[_Record]) -> Group:
 
     A column a record; below it whatever makes the figures suspect.
     """
-    table = Columns(records, lambda _: None)
+    table = Columns(records, precision_below(records))
 
     def row(label: str, cell: Callable[[_Record], str]) -> None:
         """Empty for a record that ran out of memory."""
@@ -52,8 +54,8 @@ def train_table(records: Sequence[_Record]) -> Group:
 
 def _title(records: Sequence[_Record]) -> str:
     known = records[0]["protocol"]
-    precisions = ", ".join(dict.fromkeys(r["protocol"]["precision"] for r in records))
-    title = f"Training on {known['device']}: {known['sizes']}, {precisions}, data {known['data']}"
+    precision = one_precision(records)
+    title = f"Training on {known['device']}: {known['sizes']}{precision}, data {known['data']}"
     return f"{title} ({NO_GPU})" if known["device_type"] == "cpu" else title
 
 

@@ -277,6 +277,7 @@ def measure_fps(
 def bench_train(
     how: How,
     configs: Configs = None,
+    mmdet: MmdetConfigs = None,
     memory_limit: MemoryLimit = None,
     curve: Annotated[
         str | None, typer.Option(help="measure several numbers of clips a step: batch=1,2,4,8")
@@ -287,7 +288,7 @@ def bench_train(
     """Measure training steps: data, forward, backward, optimiser; frames a second and memory.
 
     Several configs take turns in one process. The steps are the training's own, on its own data,
-    all clips on one device.
+    all clips on one device. An mmdet model trains on the clips of the first config.
 
     `tevit bench train tiny tiny,train.precision=bf16 --json train.json`
 
@@ -296,7 +297,7 @@ def bench_train(
     from benchmarks.commands import Outputs, run_curve, run_fps
     from benchmarks.request import Request
 
-    job = how.job("train", Request(configs or ()), memory_limit=memory_limit)
+    job = how.job("train", Request(configs or (), mmdet or ()), memory_limit=memory_limit)
     outputs = Outputs(json_file, csv_file)
     if curve is None:
         run_fps(job, outputs)

@@ -72,7 +72,7 @@ def at(spec: WorkloadSpec, axis: CurveAxis, value: str, kind: str = "fps") -> Wo
         return replace(spec, shape=replace(spec.shape, clip_length=number))
     if kind == "fps" and axis == "batch":
         return replace(spec, shape=replace(spec.shape, batch=number))
-    if spec.mmdet is not None:
+    if axis == "queries" and spec.mmdet is not None:
         raise UserError(f"{spec.name}: queries are set by its own configuration, not here")
     fields = {"head.queries": number}
     if axis == "batch":

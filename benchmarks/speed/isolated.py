@@ -45,7 +45,8 @@ class WorkloadSpec:
     """A workload in JSON types: a config of ours, or a configuration file of mmdet.
 
     Attributes:
-        config: a resolved config (``Config.to_dict``); empty for mmdet.
+        config: a resolved config (``Config.to_dict``); for mmdet, the one whose clips its model
+            trains on.
         mmdet: path of an mmdet configuration.
         checkpoint: weights; none: initial ones.
     """
@@ -230,9 +231,10 @@ def do_job(job: SpeedJob, report: Callable[[str], None] = unheard) -> list[dict[
 
 def _do_training(job: SpeedJob, report: Callable[[str], None]) -> list[dict[str, Any]]:
     configs = {spec.name: config_from_dict(spec.config) for spec in job.workloads}
+    mmdet = {spec.name: Path(spec.mmdet) for spec in job.workloads if spec.mmdet is not None}
     if job.kind == "train_memory":
-        return [training_memory(config) for config in configs.values()]
-    return measure_training(configs, job.sampling, report)
+        return [training_memory(config, mmdet.get(name)) for name, config in configs.items()]
+    return measure_training(configs, job.sampling, report, mmdet)
 
 
 def main(job_path: Path, result_path: Path) -> None:

@@ -124,7 +124,11 @@ def _training_out_of_memory(job: SpeedJob, spec: WorkloadSpec, reason: str) -> d
     return {
         **record_head("train_speed", spec.name),
         "protocol": train_protocol(
-            config, torch.device(job.device), job.sampling, [other.name for other in others]
+            config,
+            torch.device(job.device),
+            job.sampling,
+            [other.name for other in others],
+            spec.mmdet is not None,
         ),
         "figures": None,
         "oom": f"OOM with {config.train.clips} clips",

@@ -7,6 +7,9 @@ would draw, all of them on one device.  Hooks tell where one part ends and the n
     forward     features, heads, matching and losses
     backward    gradients, their norm, and the one wait for the losses' values
     optimiser   the update of the weights, to the end of the step
+
+A model of mmdet takes the same steps with its own matching and losses: the clips, the optimiser and
+the loop are ours.
 """
 
 from __future__ import annotations
@@ -15,7 +18,8 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, cast
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -29,9 +33,11 @@ from benchmarks.speed.fps import doubts, ratios, scope_figures, timed_in
 from benchmarks.speed.matmul_rate import MatmulRate, backends, matmul_rate, rate_facts
 from benchmarks.speed.statistics import median_interval, trend
 from benchmarks.speed.timing import PartClock, Sampling, unheard
+from benchmarks.workloads.mmdet import TRAINS, MmdetTraining
 from core.config.overrides import override
 from core.config.schema import Config
-from core.training.schedule import set_lr
+from core.model.tevit import TeViT
+from core.training.schedule import make_optimizer, set_lr
 from core.training.train import TrainingRun
 from core.training.world import World
 
@@ -41,12 +47,17 @@ _ONE = World(0, 1, 0)
 
 
 def train_protocol(
-    config: Config, device: torch.device, sampling: Sampling, together: Sequence[str] = ()
+    config: Config,
+    device: torch.device,
+    sampling: Sampling,
+    together: Sequence[str] = (),
+    mmdet: bool = False,
 ) -> dict[str, Any]:
     """Everything that a figure depends on and that can be chosen.
 
     Args:
         together: names of the configs that it took turns with.
+        mmdet: whether a model of mmdet trains on the config's clips.
     """
     train, data = config.train, config.data
     return {
@@ -68,6 +79,7 @@ def train_protocol(
         "min_seconds": sampling.min_seconds,
         "clock": "CUDA events" if device.type == "cuda" else "host",
         "interleaved_with": list(together),
+        **(TRAINS if mmdet else {}),
         **backends(device),
     }
 
@@ -75,18 +87,32 @@ def train_protocol(
 class TimedRun:
     """A training run, one step at a time, with the time of each part of each step."""
 
-    def __init__(self, name: str, config: Config, folder: Path, steps: int) -> None:
-        """Of at most ``steps`` steps."""
-        self.name = name
+    def __init__(
+        self, name: str, config: Config, folder: Path, steps: int, mmdet: Path | None = None
+    ) -> None:
+        """Of at most ``steps`` steps.
+
+        Args:
+            mmdet: configuration whose model trains in the place of the config's.
+        """
+        self.name, self.mmdet = name, mmdet
         self.config = override(config, {"train.steps": steps})
         self.run = TrainingRun(self.config, folder, _ONE)
         self.device = self.run.device
+        if mmdet is not None:
+            self._train_instead(MmdetTraining(mmdet))
         self.pixels: list[int] = []
         self.clock = PartClock(self.device)
         self._batches = self.run.batches()
         self.run.model.register_forward_pre_hook(self._forward_begins)
         self.run.model.register_forward_hook(lambda *_: self.clock.mark("backward"))
         self.run.optimizer.register_step_pre_hook(lambda *_: self.clock.mark("optimiser"))
+
+    def _train_instead(self, model: MmdetTraining) -> None:
+        run = self.run
+        run.model = run.parallel = cast(TeViT, model.to(self.device).train())
+        run.optimizer = make_optimizer(cast(TeViT, model.model), self.config.train)
+        run.trained = [p for group in run.optimizer.param_groups for p in group["params"]]
 
     def _forward_begins(self, _: Any, inputs: tuple[Any, ...]) -> None:
         self.pixels[-1] += inputs[0].shape[0] * inputs[0].shape[-2] * inputs[0].shape[-1]
@@ -127,10 +153,14 @@ def measure_training(
     configs: Mapping[str, Config],
     sampling: Sampling,
     report: Callable[[str], None] = unheard,
+    mmdet: Mapping[str, Path] = MappingProxyType({}),
 ) -> list[dict[str, Any]]:
     """Take steps of every config in turns and write a record of kind ``train_speed`` for each.
 
     The process should be an isolated one; memory is left out where several configs share it.
+
+    Args:
+        mmdet: configurations of mmdet, by the names of the configs on whose clips they train.
 
     Raises:
         UserError: the data do not fit a config.
@@ -138,7 +168,7 @@ def measure_training(
     most = sampling.warmup + sampling.max_samples + 3
     with tempfile.TemporaryDirectory(prefix="tevit-train-") as folder:
         runs = [
-            TimedRun(name, config, Path(folder) / str(k), most)
+            TimedRun(name, config, Path(folder) / str(k), most, mmdet.get(name))
             for k, (name, config) in enumerate(configs.items())
         ]
         device = runs[0].device
@@ -171,7 +201,9 @@ def measure_training(
             records.append(
                 {
                     **record_head("train_speed", run.name),
-                    "protocol": train_protocol(run.config, device, sampling, names),
+                    "protocol": train_protocol(
+                        run.config, device, sampling, names, run.mmdet is not None
+                    ),
                     **figures,
                     "memory": peak_memory(run.step, device) if len(runs) == 1 else None,
                     "ratios": ratios(run.name, whole),
@@ -182,10 +214,10 @@ def measure_training(
         return records
 
 
-def training_memory(config: Config) -> dict[str, Any]:
+def training_memory(config: Config, mmdet: Path | None = None) -> dict[str, Any]:
     """Peak memory of a step, alone in its process."""
     with tempfile.TemporaryDirectory(prefix="tevit-train-") as folder:
-        run = TimedRun("memory", config, Path(folder), 2)
+        run = TimedRun("memory", config, Path(folder), 2, mmdet)
         run.step()  # what is allocated once only is there from here on
         return peak_memory(run.step, run.device)
 

@@ -2,7 +2,8 @@
 
 Their own inference runs, unchanged, on all frames of a clip as one batch of images.  The scope
 *model* leaves out what mmdet's ``get_seg_masks`` does, pasting masks at full size; *end to end*
-uses the configuration's own test pipeline, resized to the size that is measured.
+uses the configuration's own test pipeline, resized to the size that is measured.  In training
+their own matching and losses run in the place of ours, on the same frames.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,7 @@ from benchmarks.workloads.boxes_in_frame import IN_FRAME, put_boxes_in_frame
 from benchmarks.workloads.video_files import VideoFiles
 from benchmarks.workloads.workload import ClipShape, Workload, random_frames
 from core.errors import UserError
+from core.model.structures import ClipTargets
 
 _INSTALL = (
     "`make mmdet` makes an environment that has it (run .venv-mmdet/bin/tevit then), "
@@ -39,6 +41,18 @@ FACTS = {
     "counted_with": f"torchvision's RoIAlign, adaptive sampling as {ROI_SAMPLES}x{ROI_SAMPLES}",
 }
 """What protocols say of every model of mmdet."""
+
+TRAINS = {
+    "trains": "mmdet's model, matching and losses; image by image",
+    "counted_with": "no RoIAlign",
+}
+"""What protocols of training say of every model of mmdet, beside the config of the data."""
+
+PLAIN_TRAINING = {
+    "train.precision": "fp32", "train.compile": False, "train.checkpointing": False,
+    "train.ema": 0.0,
+}  # fmt: skip
+"""Switches of a config that change how our model is trained, and would not change mmdet's."""
 
 
 def mmdet_available() -> bool:
@@ -126,6 +140,52 @@ def mmdet_workload(
         video_frames=shape.frames,
         facts={"weights": weights, **FACTS},
     )
+
+
+class MmdetTraining(nn.Module):
+    """The model of an mmdet configuration, called as ours is in training.
+
+    Every frame of a clip is an image of its own.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """With initial weights.
+
+        Raises:
+            UserError: mmdet is missing, or the configuration has no mask head.
+        """
+        if not mmdet_available():
+            raise UserError(f"{path}: mmdet is not installed; {_INSTALL}")
+        super().__init__()
+        self.model = build_detector(read_config(path))
+
+    def forward(self, frames: Tensor, targets: Sequence[ClipTargets]) -> dict[str, Tensor]:
+        """Losses of every stage by their names, of frames (B, T, 3, H, W)."""
+        images = [image for target in targets for image in image_targets(target)]
+        losses: dict[str, Tensor] = self.model.forward_train(  # type: ignore[operator]
+            frames.flatten(0, 1), **{name: [i[name] for i in images] for name in images[0]}
+        )
+        return losses
+
+
+def image_targets(targets: ClipTargets) -> list[dict[str, Any]]:
+    """What mmdet is told of each frame of a clip: sizes, boxes, classes and masks in it."""
+    from mmdet.core import BitmapMasks
+
+    size, (height, width) = targets.frame_size, targets.masks.shape[-2:]
+    shape = ClipShape(1, height, width, video_height=size[0], video_width=size[1])
+    meta = {**image_meta(shape), "img_shape": (*size, 3)}
+    return [
+        {
+            "img_metas": meta,
+            "gt_bboxes": boxes[here],
+            "gt_labels": targets.labels[here],
+            "gt_masks": BitmapMasks(masks[here].cpu().numpy().astype(np.uint8), height, width),
+        }
+        for boxes, masks, here in zip(
+            targets.boxes, targets.masks, targets.present.to(targets.boxes.device), strict=True
+        )
+    ]
 
 
 def read_config(path: Path) -> Any:

@@ -6,6 +6,7 @@ from benchmarks.request import Request, named_config, origin
 from benchmarks.workloads import mmdet
 from benchmarks.workloads.workload import ClipShape, parse_size
 from core import preset
+from core.config.overrides import config_from_dict, override
 from core.config.schema import Config
 from core.errors import UserError
 
@@ -59,6 +60,17 @@ def test_mmdet_models_are_measured_at_the_first_configs_shape(monkeypatch):
     ours, theirs = Request(["tiny"], mmdet=["query.py"], clip=2).workloads()
     assert theirs.name == "mmdet query" and theirs.mmdet == "/there/query.py"
     assert theirs.shape == ours.shape
+
+
+def test_mmdet_models_train_on_the_first_configs_clips_in_full_precision(monkeypatch):
+    monkeypatch.setattr(mmdet, "find_config", Path)
+    switches = ["train.precision=bf16", "train.compile=true", "train.ema=0.9", "train.clips=3"]
+    ours, theirs = Request(["tiny", *switches], mmdet=["query.py"]).workloads()
+    plain = {"train.precision": "fp32", "train.compile": False, "train.ema": 0.0}
+    assert config_from_dict(theirs.config) == override(config_from_dict(ours.config), plain)
+    (alone,) = Request(["data.root=synthetic", "train.clips=2"], mmdet=["query.py"]).workloads()
+    wanted = preset("tevit_msgshift", {"data.root": "synthetic", "train.clips": 2})
+    assert config_from_dict(alone.config) == wanted
 
 
 def test_an_mmdet_model_alone_is_measured_at_the_published_size(monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -65,7 +66,18 @@ def test_options_reach_the_job_and_the_file_says_how_to_do_it_again(call, tmp_pa
     for text in ("2 x 3", "60 ±1", "25.0 (25%)", "optimiser", "3", "50%", "DRIFT: tiny: a fly"):
         assert text in shown
     assert max(map(len, shown.splitlines())) <= 80
+    title, *table = shown.splitlines()
+    assert title == "Training on CPU: 96x64, data synthetic (measured on a CPU)"
+    assert any(line.split() == ["fp32", "bf16"] for line in table)
     assert json.loads(out.read_text())["job"]["kind"] == "train"
+
+
+def test_mmdets_models_stand_in_the_same_table(call, monkeypatch):
+    monkeypatch.setattr("benchmarks.workloads.mmdet.find_config", Path)
+    shown = call("bench", "train", "tiny", "--mmdet", "there/queryinst_r50_fpn_1x_coco.py")
+    assert call.jobs[0].workloads[1].mmdet == "there/queryinst_r50_fpn_1x_coco.py"
+    assert "mmdet queryinst_r50_fpn_1x_coco" in shown and shown.count("2 x 3") == 2
+    assert shown.startswith("Training on CPU: 96x64, fp32, data") and shown.count("fp32") == 1
 
 
 def test_a_curve_over_clips_has_a_column_each_and_want_of_memory_is_a_point(call, tmp_path):

@@ -51,6 +51,11 @@ def test_an_mmdet_model_has_no_queries_of_ours():
         at(WorkloadSpec("peer", SPEC.shape, mmdet="x.py"), "queries", "3")
 
 
+def test_an_mmdet_model_trains_on_as_many_clips_as_a_curve_says():
+    peer = WorkloadSpec("peer", SPEC.shape, preset("tiny").to_dict(), mmdet="x.py")
+    assert at(peer, "batch", "5", "train").config["train"]["clips"] == 5
+
+
 def run(job):
     (spec,) = job.workloads
     shape = spec.shape

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 import torch
 
 from benchmarks.speed import measure, train_speed
-from benchmarks.speed.isolated import OutOfMemory, SpeedJob, WorkloadSpec, job_from_dict
+from benchmarks.speed.isolated import OutOfMemory, SpeedJob, WorkloadSpec, do_job, job_from_dict
 from benchmarks.speed.matmul_rate import Backends, MatmulRate, backends
 from benchmarks.speed.timing import Sampling
 from benchmarks.speed.train_speed import PARTS, TimedRun, measure_training, train_protocol
 from benchmarks.workloads.workload import clip_shape
-from core import preset
+from core import build_model, preset
 from core.training.train import train
 
 SMALL = {
@@ -68,6 +71,60 @@ def test_configs_take_turns_and_twice_the_clips_are_twice_the_work():
     assert first["memory"] is None and first["protocol"]["interleaved_with"] == ["two"]
     assert second["ratios"]["one"]["step"]["ratio"] < 1
     assert "step 3, at least 3" in told
+
+
+class Peer(torch.nn.Module):
+    """In the place of mmdet's model: one of ours that is known by its size."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.model = build_model(preset("tiny", {**SMALL, "head.queries": len(path.stem)}))
+
+    def forward(self, frames, targets):
+        return self.model(frames, targets)
+
+
+def test_mmdets_model_takes_the_steps_in_the_place_of_the_configs(monkeypatch, tmp_path):
+    monkeypatch.setattr(train_speed, "MmdetTraining", Peer)
+    timed = TimedRun("x", preset("tiny", SMALL), tmp_path, 2, Path("seven__.py"))
+    before = {name: value.clone() for name, value in timed.run.model.state_dict().items()}
+    assert len(before["model.rpn_head.init_proposal_bboxes.weight"]) == 7
+    timed.step()
+    changed = {n for n, v in timed.run.model.state_dict().items() if not torch.equal(v, before[n])}
+    # one level of the pyramid shows no box
+    still = {n for n, _ in timed.run.model.named_parameters() if ".fpn_convs." not in n} - changed
+    assert not still
+    assert timed.multiply_adds()[0] > 0 and timed.pixels[0] > 0
+
+
+def test_an_mmdet_model_takes_turns_with_ours_and_says_what_trains(monkeypatch):
+    monkeypatch.setattr(train_speed, "MmdetTraining", Peer)
+    configs = dict.fromkeys(("ours", "theirs"), preset("tiny", SMALL))
+    ours, theirs = measure_training(configs, ONCE, mmdet={"theirs": Path("seven__.py")})
+    assert "trains" not in ours["protocol"] and ours["ratios"]["theirs"]["step"]["ratio"] > 0
+    assert "mmdet's model, matching and losses" in theirs["protocol"]["trains"]
+    assert theirs["parameters"] > ours["parameters"]
+
+
+def test_an_isolated_process_is_told_which_configs_are_mmdets(monkeypatch):
+    monkeypatch.setattr(train_speed, "MmdetTraining", Peer)
+    config = preset("tiny", SMALL)
+    ours = WorkloadSpec("ours", clip_shape(config), config.to_dict())
+    theirs = replace(ours, name="theirs", mmdet="seven__.py")
+    trained, peer = do_job(SpeedJob("train", (ours, theirs), "cpu", ONCE))
+    assert peer["parameters"] > trained["parameters"]
+    (memory,) = do_job(SpeedJob("train_memory", (theirs,), "cpu", ONCE))
+    assert memory["host_peak"] > 2**20
+
+
+def test_want_of_memory_of_an_mmdet_model_has_its_protocol():
+    def run(job):
+        raise OutOfMemory("so little")
+
+    config = preset("tiny", SMALL)
+    spec = WorkloadSpec("x", clip_shape(config), config.to_dict(), mmdet="x.py")
+    (record,) = measure.fps_of_job(SpeedJob("train", (spec,), "cpu", ONCE), run)
+    assert record["protocol"]["trains"].startswith("mmdet's")
 
 
 def test_want_of_memory_is_a_record_with_the_same_protocol():

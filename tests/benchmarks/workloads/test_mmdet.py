@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 
+from benchmarks.request import Request
 from benchmarks.workloads.boxes_in_frame import put_boxes_in_frame
 from benchmarks.workloads.mmdet import mmdet_available
 from benchmarks.workloads.workload import ClipShape
@@ -16,6 +17,7 @@ from core.model.backbones.swin import Swin
 from core.model.box_head import BoxHead
 from core.model.mask_head import MaskHead
 from core.model.neck import FPN
+from core.model.structures import ClipTargets
 
 pytestmark = [
     pytest.mark.mmdet,
@@ -181,6 +183,63 @@ def test_queryinst_is_our_per_frame_model():
         distance = (mask_boxes - box).abs().sum(1).where(labels == label, torch.inf)
         assert distance.min() < 0.2
         torch.testing.assert_close(logits, mask_logits[distance.argmin()], rtol=1e-3, atol=1e-3)
+
+
+def two_clips():
+    """Frames and true instances of two clips of one frame; one of its objects is out of sight."""
+    masks = torch.zeros(2, 1, 3, 96, 160, dtype=torch.bool)
+    boxes = torch.zeros(2, 1, 3, 4)
+    for clip, of_clip in enumerate([[(10, 20, 50, 70), (80, 8, 150, 60)], [(30, 30, 64, 90)]]):
+        for k, (left, top, right, bottom) in enumerate(of_clip):
+            masks[clip, 0, k, top:bottom, left:right] = True
+            boxes[clip, 0, k] = torch.tensor([left, top, right, bottom])
+    labels = torch.tensor([3, 41, 79])
+    targets = [
+        ClipTargets(labels, boxes[clip], masks[clip], masks[clip].flatten(2).any(2), (90, 160))
+        for clip in range(2)
+    ]
+    return torch.randn(2, 1, 3, 96, 160), targets
+
+
+@pytest.mark.slow
+def test_queryinsts_losses_and_gradients_are_ours():
+    """Same weights, same clips of one frame: matching, losses and what they change are the same."""
+    from benchmarks.workloads.mmdet import MmdetTraining, find_config
+
+    peer = MmdetTraining(find_config(QUERYINST)).train()
+    put_boxes_in_frame(peer.model)
+    with torch.no_grad():
+        for head in peer.model.roi_head.bbox_head:
+            head.fc_reg.weight.normal_(std=0.02)
+    model = build_model(preset("queryinst_coco_r50")).train()
+    model.load_state_dict(peer.model.state_dict(), strict=True)
+    frames, targets = two_clips()
+    ours, theirs = model(frames, targets), peer(frames, targets)
+    assert ours.keys() == theirs.keys() and len(ours) == 6 * 5
+    for name, value in theirs.items():
+        torch.testing.assert_close(ours[name], value.view(()), rtol=1e-5, atol=1e-6, msg=name)
+    for losses in (ours, theirs):
+        torch.stack([v.view(()) for n, v in losses.items() if "loss" in n]).sum().backward()
+    trained = dict(peer.model.named_parameters())
+    for name, parameter in model.named_parameters():
+        assert parameter.requires_grad == trained[name].requires_grad, name
+        if parameter.requires_grad:
+            difference = (parameter.grad - trained[name].grad).norm()
+            assert difference <= 1e-2 * trained[name].grad.norm() + 1e-6, name
+
+
+@pytest.mark.slow
+def test_a_training_step_of_queryinst_is_measured_beside_ours():
+    from benchmarks.speed.isolated import SpeedJob, do_job
+    from benchmarks.speed.timing import Sampling
+
+    switches = ["data.root=synthetic", "data.train_sizes=[[160,96]]", "train.clips=2"]
+    request = Request(["queryinst_coco_r50", *switches], ["queryinst_r50_fpn_1x_coco"])
+    ours, theirs = do_job(SpeedJob("train", request.workloads(), "cpu", Sampling(1, 1, 0, 1)))
+    assert theirs["parameters"] == ours["parameters"]
+    assert theirs["achieved"]["multiply_adds"] == pytest.approx(
+        ours["achieved"]["multiply_adds"], rel=0.05
+    )
 
 
 SHAPE = ClipShape(2, 96, 160, video_height=96, video_width=160)
