@@ -21,6 +21,7 @@ from core.errors import UserError
 from core.files import cache_folder, write_json
 from launch.records import lease
 from launch.records.run_folder import RunFolder
+from launch.records.shapes import CostsFile, RecordFile, misfit
 from launch.records.store import Store
 
 logger = logging.getLogger(__name__)
@@ -98,11 +99,11 @@ def model_key(config: Config) -> str:
 
 
 def _recorded(run: RunFolder) -> Costs | None:
-    record = lease.read_dict(run.result("flops"))
-    figures: Mapping[str, Any] = (record or {}).get("figures") or {}
-    if "total" not in figures:
-        return None
-    return Costs(figures.get("parameters"), figures["total"])
+    record = lease.read_dict(run.result("flops"), RecordFile) or {}
+    figures: Mapping[str, Any] = record.get("figures") or {}
+    counted = {"parameters": figures.get("parameters"), "multiply_adds": figures.get("total")}
+    whole = "total" in figures and misfit(counted, CostsFile) is None
+    return Costs(**counted) if whole else None
 
 
 def _cache_file(key: str) -> Path:
@@ -111,7 +112,7 @@ def _cache_file(key: str) -> Path:
 
 def _cached(key: str) -> Costs | None:
     with contextlib.suppress(UserError):  # which is said when it is to be kept
-        record = lease.read_dict(_cache_file(key))
+        record = lease.read_dict(_cache_file(key), CostsFile)
         return Costs(record.get("parameters"), record.get("multiply_adds")) if record else None
     return None
 

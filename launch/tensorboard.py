@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.measurements import NAMES
 from core.errors import UserError
-from core.files import read_json_lines
 from launch.records import lease
 from launch.records.run_folder import RunFolder
 from launch.records.shapes import RecordFile
@@ -100,12 +99,14 @@ class _Events:
         if self.closed:
             return
         done = self.run.is_done()
-        lines = {int(line["step"]): line for line in _lines(self.run.history)}
-        again = [s for s, when in self.times.items() if lines.get(s, {}).get("time", 0.0) != when]
+        lines = {line["step"]: line for line in self.run.history_lines()}
+        again = [
+            s for s, when in self.times.items() if (lines.get(s, {}).get("time") or 0.0) != when
+        ]
         if again:
             self._reopen(min(again))
         for step in sorted(lines.keys() - self.times.keys()):
-            when = float(lines[step].get("time", 0.0))
+            when = float(lines[step].get("time") or 0.0)
             for name, value in _numbers(lines[step], "train"):
                 self._open().add_scalar(name, value, step, walltime=when or None)
             self.times[step] = when
@@ -147,14 +148,6 @@ class _Events:
             writer._get_file_writer().add_summary(summary)
         writer.close()
         self.closed = True
-
-
-def _lines(history: Path) -> Iterator[dict[str, Any]]:
-    for line in read_json_lines(history):
-        if not isinstance(line, dict) or not isinstance(line.get("step"), int):
-            continue
-        if isinstance(line.get("time", 0.0), int | float):
-            yield line
 
 
 def _numbers(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, float]]:

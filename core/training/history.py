@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,10 +19,16 @@ def append_history(path: Path, line: dict[str, Any]) -> None:
 
 
 def truncate_history(path: Path, step: int) -> None:
-    """Drop what was recorded after ``step``, which is about to be done again."""
-    lines = [line for line in read_json_lines(path) if line["step"] <= step]
+    """Drop what was recorded after ``step``, which is done again, and what is damaged."""
+    lines = [line for line in read_json_lines(path) if _step(line) <= step]
     if path.exists():
         write_atomic(path, "".join(json.dumps(line) + "\n" for line in lines))
+
+
+def _step(line: Any) -> float:
+    """Of a line; none, be it of a damaged file, comes after every other."""
+    step = line.get("step") if isinstance(line, dict) else None
+    return step if isinstance(step, int) else math.inf
 
 
 class Speed:

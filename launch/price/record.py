@@ -16,6 +16,7 @@ from launch.price.observed import joules_of
 from launch.price.price import Price
 from launch.records import lease
 from launch.records.run_folder import RunFolder
+from launch.records.shapes import DoneFile, PricePart, misfit
 from launch.records.store import Manifest, Store
 
 
@@ -63,7 +64,7 @@ def spent_of(store: Store, manifest: Manifest) -> list[Spent]:
     found: dict[str, Spent] = {}
     for signature in dict.fromkeys(cell.signature for cell in manifest.all_cells):
         run = store.run(signature)
-        done = lease.read_dict(run.done_path)
+        done = lease.read_dict(run.done_path, DoneFile)
         if signature not in known or done is None:
             continue
         try:
@@ -106,4 +107,5 @@ def _file(store: Store, grid: str) -> Path:
 
 def _known(store: Store, grid: str) -> dict[str, dict[str, Any]]:
     cells = (lease.read_dict(_file(store, grid)) or {}).get("cells")
-    return cells if isinstance(cells, dict) else {}
+    cells = cells if isinstance(cells, dict) else {}
+    return {name: cell for name, cell in cells.items() if misfit(cell, PricePart) is None}

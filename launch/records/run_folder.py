@@ -23,7 +23,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,7 +32,7 @@ from typing import Any, Literal
 from core.config.overrides import ConfigError, config_from_dict
 from core.config.schema import Config
 from core.errors import UserError
-from core.files import read_json, temporary_name, write_json
+from core.files import read_json, read_json_lines, temporary_name, write_json
 from launch.records import lease, shapes
 from launch.records.process import is_gone
 
@@ -173,6 +173,12 @@ class RunFolder:
             return config_from_dict(record["config"])
         except ConfigError as error:
             raise UserError(f"{self.config_path}: {error}") from error
+
+    def history_lines(self) -> Iterator[dict[str, Any]]:
+        """The metric history, one mapping a logged step; what is damaged of it is skipped."""
+        for line in read_json_lines(self.history):
+            if shapes.misfit(line, shapes.LineFile) is None:
+                yield line
 
     def failure(self, cause: str | None = None) -> dict[str, Any] | None:
         """The latest failure's record, or None.

@@ -10,7 +10,7 @@ import re
 import sys
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, FiniteFloat, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from ablations.analysis.limits import Limits
 from core.config.strict import fault_text, root_faults
@@ -22,8 +22,10 @@ def _numbers(tree: Object) -> Object:
     for name, value in tree.items():
         if isinstance(value, dict):
             _numbers(value)
-        elif value is not None and not (
-            isinstance(value, int | float) and abs(value) <= sys.float_info.max
+        elif value is not None and (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not abs(value) <= sys.float_info.max
         ):
             raise ValueError(f"{name} is {value!r:.80}, expected a number")
     return tree
@@ -217,6 +219,52 @@ class SpentFile(FileShape):
     gpu_peak: FiniteFloat | None = None
     busy: FiniteFloat | None = None
     energy: EnergyPart | None = None
+
+
+class ScoresPart(FileShape):
+    """What the held-out videos said while it trained; see :mod:`benchmarks.ap.score`."""
+
+    AP: FiniteFloat | None = None
+
+
+class LineFile(FileShape):
+    """A line of the metric history; see :func:`core.training.history.metrics`."""
+
+    step: Annotated[int, Field(ge=0, lt=2**63)]
+    steps: int | None = None
+    time: FiniteFloat | None = None
+    loss: FiniteFloat | None = None
+    losses: Figures | None = None
+    lr: FiniteFloat | None = None
+    grad_norm: FiniteFloat | None = None
+    frames_per_s: FiniteFloat | None = None
+    seconds_left: FiniteFloat | None = None
+    heldout: ScoresPart | None = None
+    heldout_ema: ScoresPart | None = None
+
+
+class CostsFile(FileShape):
+    """See :class:`launch.costs.Costs`."""
+
+    parameters: int | None = None
+    multiply_adds: int | None = None
+
+
+class RangePart(FileShape):
+    """See :class:`launch.price.estimate.Range`."""
+
+    low: FiniteFloat
+    mid: FiniteFloat
+    high: FiniteFloat
+
+
+class PricePart(RangePart):
+    """What was predicted of a cell; see :mod:`launch.price.record`."""
+
+    units: FiniteFloat
+    gpu: bool = False
+    alone: bool = False
+    watt_hours: RangePart | None = None
 
 
 class BootstrapPart(FileShape):

@@ -6,10 +6,10 @@ import json
 from itertools import pairwise
 from typing import Any
 
-from core.files import read_json_lines, write_atomic
+from core.files import write_atomic
 from launch.records import lease
 from launch.records.run_folder import RunFolder
-from launch.records.shapes import RecordFile
+from launch.records.shapes import LineFile, RecordFile, misfit
 
 _TAIL_BYTES = 4096
 
@@ -36,10 +36,11 @@ def last_line(run: RunFolder) -> dict[str, Any]:
     for line in reversed(lines):
         try:
             value = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue  # half of a line: being written, or cut by where reading began
-        if isinstance(value, dict):
-            return value
+        if misfit(value, LineFile) is None:
+            found: dict[str, Any] = value
+            return found
     return {}
 
 
@@ -48,11 +49,11 @@ def tidy_history(run: RunFolder) -> None:
 
     While a lost copy of a cell did not know yet that it was replaced, both wrote.
     """
-    lines = list(read_json_lines(run.history))
-    steps = [line.get("step", 0) for line in lines]
+    lines = list(run.history_lines())
+    steps = [line["step"] for line in lines]
     if all(a < b for a, b in pairwise(steps)):
         return
-    latest = {line.get("step", 0): line for line in lines}
+    latest = {line["step"]: line for line in lines}
     text = "".join(json.dumps(latest[step]) + "\n" for step in sorted(latest))
     write_atomic(run.history, text)
 

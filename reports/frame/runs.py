@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.measurements import NAMES
 from core.errors import UserError
-from core.files import read_json, read_json_lines
+from core.files import read_json
 from launch.records.shapes import AttemptFile, DoneFile, FileShape, RecordFile, RunFile, misfit
 from launch.records.store import Manifest, ManifestCell, RunFolder, Store
 from reports.frame.starts import begins_with, blocked_by, followers_of_starts
@@ -71,7 +71,7 @@ class CellRun:
 
     def history(self) -> list[Mapping[str, Any]]:
         """The metric history, one mapping a logged step."""
-        return [line for line in read_json_lines(self.folder.history) if isinstance(line, dict)]
+        return list(self.folder.history_lines())
 
 
 @dataclass(frozen=True)

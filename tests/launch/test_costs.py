@@ -108,9 +108,18 @@ def test_a_damaged_cache_is_counted_anew(store, counted, tmp_path):
     (cell,) = cells(5)
     costs_of(store, [cell], count=True)
     (path,) = (tmp_path / "cache" / "costs").iterdir()
-    path.write_text("{")
+    for text in ("{", '{"multiply_adds": [1]}'):
+        path.write_text(text)
+        assert costs_of(store, [cell], count=True)[cell.signature] == Costs(7, 5000)
+        assert json.loads(path.read_text())["multiply_adds"] == 5000
+
+
+@pytest.mark.parametrize("total", ["3", [], {}, True, None])
+def test_a_count_that_is_none_is_not_known(store, counted, total):
+    (cell,) = cells(5)
+    path = store.run(cell.signature).result("flops")
+    write_json(path, {"figures": {"total": total, "parameters": 2}})
     assert costs_of(store, [cell], count=True)[cell.signature] == Costs(7, 5000)
-    assert json.loads(path.read_text())["multiply_adds"] == 5000
 
 
 @pytest.mark.slow

@@ -337,6 +337,8 @@ def test_a_history_that_two_copies_wrote_is_put_in_order(make_run):
     run = make_run()
     for step in (1, 2, 3, 2, 3, 4, 3):
         append_line(run.history, json.dumps({"step": step, "n": step * 10}))
+    for damaged in ("[]", "{}", '{"step": "2"}', '{"step": 9, "loss": []}'):
+        append_line(run.history, damaged)
     tidy_history(run)
     assert steps_of(run) == [1, 2, 3, 4]
     before = run.history.stat().st_mtime_ns

@@ -320,7 +320,13 @@ def test_damaged_predictions_are_none(store, one):
     path = store.journal / "prices" / f"{grid.name}.json"
     signature = grid.cells[0].signature
     write_json(store.run(signature).done_path, {"wall_s": 5.0})
-    for text in ("{", "[]", '{"cells": 3}', f'{{"cells": {{"{signature}": {{}}}}}}'):
+    for text in (
+        "{",
+        "[]",
+        '{"cells": 3}',
+        f'{{"cells": {{"{signature}": {{}}}}}}',
+        f'{{"cells": {{"{signature}": 3}}}}',
+    ):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         assert spent_of(store, manifest_of(grid)) == []

@@ -133,8 +133,9 @@ def test_a_history_that_is_being_written_is_read_to_its_last_whole_line(make_run
     line = json.dumps({"step": 1, "filler": "x" * 3000})
     run.history.write_text(f"{line}\n{line.replace('1', '2', 1)}\n" + '{"step": 3, "lo')
     assert last_line(run)["step"] == 2
-    run.history.write_text("nonsense\n")
-    assert last_line(run) == {}
+    for damaged in ("nonsense", "[" * 3000, '{"step": []}', '{"step": 3, "loss": "x"}'):
+        run.history.write_text(f'{{"step": 1}}\n{damaged}\n')
+        assert last_line(run) == {"step": 1}
 
 
 def test_cells_that_share_a_run_are_both_shown(store, mixed):

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from invented_runs import TRACEBACK, make_store, write
 
+from core.files import append_line
 from reports.frame.collect import collect, flat_columns, save_frame
 from reports.frame.runs import read_runs
 
@@ -108,6 +109,15 @@ def test_failure_and_attempts_are_read(make):
     assert run.state == "failed"
     assert run.failure["traceback"] == TRACEBACK
     assert len(run.provenance) == 1
+    assert len(run.history()) == 40
+
+
+@pytest.mark.parametrize(
+    "line", ["[]", "{}", '{"step": 11, "losses": 5}', '{"step": 11, "heldout": [0.5]}']
+)
+def test_lines_of_a_history_that_are_none_are_left_out(make, line):
+    run = make().runs[0]
+    append_line(run.folder.history, line)
     assert len(run.history()) == 40
 
 
