@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.measurements import NAMES
 from core.errors import UserError
+from core.names import distinct
 from launch.records import lease
 from launch.records.run_folder import RunFolder
 from launch.records.shapes import RecordFile
@@ -74,9 +74,8 @@ def _goes_on(store: Store, manifest: Manifest) -> bool:
 def _folders(out: Path, cells: Sequence[ManifestCell]) -> dict[str, Path]:
     """One for each cell, though a folder's name has no slash."""
     names = {cell.name: cell.name.replace("/", "_") for cell in cells}
-    count = Counter(names.values())
-    ends = {c.name: f"-{c.signature[:8]}" if count[names[c.name]] > 1 else "" for c in cells}
-    return {name: out / f"{plain}{ends[name]}" for name, plain in names.items()}
+    ends = {cell.name: cell.signature[:8] for cell in cells}
+    return {name: out / own for name, own in distinct(names, ends.__getitem__, "{}-{}").items()}
 
 
 @dataclass

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 ROOMS = ("core", "benchmarks", "ablations", "launch", "reports", "cli")
 WINGS = {
     "core": (
-        *("errors", "files", "interrupt", "memory", "periodic"),
+        *("errors", "files", "interrupt", "memory", "names", "periodic"),
         *("config", "model", "data", "training", "inference"),
     ),
     "benchmarks": ("records", "machine", "ap", "diagnosis", "workloads", "flops", "speed", "*"),

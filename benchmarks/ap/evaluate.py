@@ -206,7 +206,7 @@ def ap_result(parts: Sequence[VideoMatches], tracks: int, dataset: VideoDataset)
     """The figures of every video's matches, and of so many predicted tracks."""
     matches = gather(parts, list(dataset.categories))
     curves = accumulate(matches, np.ones((1, matches.videos), np.int64))
-    names = distinct_names(dataset.categories)
+    names = dataset.distinct_names.values()
     per_class, recall_per_class = (
         dict(zip(names, map(number_of, mean_of(values.T)), strict=True))
         for values in (AP_FIGURES[name](curves)[0] for name in ("AP", "AR100"))
@@ -220,15 +220,6 @@ def ap_result(parts: Sequence[VideoMatches], tracks: int, dataset: VideoDataset)
         tracks=tracks,
         matches=matches,
     )
-
-
-def distinct_names(categories: Mapping[int, str]) -> list[str]:
-    """By rising id; a name that two categories share gets the id behind it."""
-    names = list(categories.values())
-    return [
-        name if names.count(name) == 1 else f"{name} ({category})"
-        for category, name in sorted(categories.items())
-    ]
 
 
 def mean_of(values: Floats) -> Floats:

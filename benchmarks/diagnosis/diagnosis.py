@@ -20,7 +20,7 @@ from benchmarks.ap.bootstrap import (
     resample,
     workers_for,
 )
-from benchmarks.ap.evaluate import distinct_names, figures_of, mean_of, number_of
+from benchmarks.ap.evaluate import figures_of, mean_of, number_of
 from benchmarks.ap.tracks import Floats, Ints
 from benchmarks.diagnosis.errors import KINDS
 from benchmarks.diagnosis.examine import DatasetFindings
@@ -159,5 +159,5 @@ def _of_classes(
     """By class name, the values of (R, K) figures, of the first weighting."""
     return {
         name: {figure: number_of(values[0, k]) for figure, values in columns.items()}
-        for k, name in enumerate(distinct_names(findings.dataset.categories))
+        for k, name in enumerate(findings.dataset.distinct_names.values())
     }

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from core.data.categories import public_name
 from core.data.rle import Box, Rle
+from core.names import distinct
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,11 @@ class VideoDataset:
     def class_names(self) -> tuple[str, ...]:
         """Names of the model's classes 0 to C - 1."""
         return tuple(self.categories[category] for category in sorted(self.categories))
+
+    @cached_property
+    def distinct_names(self) -> dict[int, str]:
+        """Category id to name, by rising id; names that two share have the id behind them."""
+        return distinct(dict(sorted(self.categories.items())), str)
 
     @cached_property
     def by_id(self) -> dict[int, Video]:

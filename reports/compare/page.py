@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.ap.bootstrap import Bootstrap, paired_difference
-from benchmarks.ap.evaluate import distinct_names
 from benchmarks.diagnosis.table import OF
 from core.data.dataset import Track, Video
 from core.errors import UserError
@@ -128,8 +127,7 @@ def _percent(value: float | None) -> str:
 
 
 def _filters(comparison: Comparison) -> Markup:
-    categories = comparison.dataset.categories
-    names = dict(zip(sorted(categories), distinct_names(categories), strict=True))
+    names = comparison.dataset.distinct_names
     annotated = {track.category_id for track in comparison.dataset.tracks}
     classes = sorted((names[number], str(number)) for number in annotated)
     ranges = [

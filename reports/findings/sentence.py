@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from ablations.analysis.effects import Effect, additivity, effect_sentence
 from ablations.analysis.verdicts import Verdict, verdict_sentence
-from reports.tables.labels import Names, distinct, field_value
+from core.names import distinct
+from reports.tables.labels import Names, field_value
 
 _ORDER = ("better", "worse", "no different", "undecided")
 _DECISIONS = ("higher", "lower", "within", "undecided")

@@ -26,9 +26,9 @@ from core.data.youtube_vis import load_dataset
 from core.errors import UserError
 from core.files import read_json
 from core.inference.draw import draw_frame
+from core.names import distinct
 from reports.frame.runs import CellRun
 from reports.page.tracks import Masks, assign, best_tracks
-from reports.tables.labels import distinct
 
 VIDEOS = 3
 CELLS = 8

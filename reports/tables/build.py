@@ -13,11 +13,12 @@ import pandas as pd
 from ablations.analysis.limits import MOST_SEEDS, Limits
 from ablations.table_spec import ColumnSpec, TableSpec
 from benchmarks.figures import ABOVE, Better, Figure, figure_of
+from core.names import distinct
 from reports.frame.cells import CellRows
 from reports.frame.protocol import Differences, common_protocol
 from reports.tables.code import other_code
 from reports.tables.comparisons import Compared, compare, protocol_differences
-from reports.tables.labels import Names, distinct, field_value
+from reports.tables.labels import Names, field_value
 from reports.tables.layout import TableLayout, details_spec, lay_out
 from reports.tables.model import DASH, Column, Entry, Label, Notes, Part, Row, Table, of_one_seed
 from reports.tables.notes import (

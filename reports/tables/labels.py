@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
 
 import pandas as pd
 
 from ablations.table_spec import TableError, TableSpec
 from benchmarks.measurements import NAMES
+from core.names import distinct
 from reports.frame.cells import CellRows
 from reports.frame.protocol import show_value
 from reports.tables.model import Label
-
-Key = TypeVar("Key", bound=Hashable)
 
 DERIVED = ("method", "backbone", "cell")
 _ABSENT = frozenset({"off", "no", "none", "false", "without", "0", "per_frame"})
@@ -59,20 +56,6 @@ _USUAL = {
     "backbone.name": "Backbone",
 }
 """What papers call these, unless the specification says otherwise."""
-
-
-def distinct(names: Mapping[Key, str], extra: Callable[[Key], str]) -> dict[Key, str]:
-    """The names, those that are alike extended by what tells them apart.
-
-    Example:
-        >>> distinct({"on": "MsgShifT", "shift": "MsgShifT", "off": "off"}, str)
-        {'on': 'MsgShifT (on)', 'shift': 'MsgShifT (shift)', 'off': 'off'}
-    """
-    said = dict(names)
-    for _ in range(2):  # the second time if an extended name is another's own
-        count = Counter(said.values())
-        said = {k: f"{name} ({extra(k)})" if count[name] > 1 else name for k, name in said.items()}
-    return said
 
 
 @dataclass(frozen=True)
