@@ -59,7 +59,10 @@ def fps_table(records: Sequence[_Record]) -> Group:
         table.add("out of memory", lambda r: r.get("oom") or "")
     first = records[0]["name"]
     compared = any(first in record.get("ratios", {}) for record in records)
+    timed = {scope for record in records for scope in record.get("scopes", {})}
     for scope, label in SCOPE_LABELS.items():
+        if scope not in timed:
+            continue
         row(label, lambda r, s=scope: _speed(r["scopes"].get(s)))
         if compared:
             row("  times the first", lambda r, s=scope: ratio_cell(r, first, s))
@@ -193,7 +196,7 @@ def spread(value: float, low: float | None, high: float | None) -> str:
 def ratio_cell(record: _Record, first: str, scope: str) -> str:
     """How many times as fast as the record of that name, and the interval."""
     if record["name"] == first:
-        return "1"
+        return "1" if scope in record["scopes"] else ""
     ratio = record["ratios"].get(first, {}).get(scope)
     return spread(ratio["ratio"], ratio["low"], ratio["high"]) if ratio else ""
 

@@ -118,6 +118,17 @@ def test_ratios_are_against_the_first():
     assert ["times", "the", "first", "1", "1.1", "±0.02"] in lines
 
 
+def test_scopes_that_were_not_measured_claim_nothing():
+    first = {**FPS, "scopes": {"model": scope(50.0)}}
+    ratios = {"one": {"model": {"ratio": 2.0, "low": None, "high": None}}}
+    lines = text(fps_table([first, {**first, "name": "two", "ratios": ratios}])).splitlines()
+    assert [line.split()[3:] for line in lines if "times" in line] == [["1", "2"]]
+    assert not any("with masks" in line or "files to RLE" in line for line in lines)
+    lines = text(fps_table([first, {**FPS, "name": "two", "ratios": ratios}])).splitlines()
+    rows = [line.split()[3:] for line in lines if "times" in line]
+    assert rows == [["1", "2"], [], []]
+
+
 @pytest.mark.parametrize("width", [50, 80, 160])
 def test_no_figure_is_cut_short_on_a_narrow_terminal(width):
     name = "tevit_r50,head.kind=per_frame,head.classes=80,inference.top_k=100"
