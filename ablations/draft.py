@@ -76,7 +76,7 @@ class GridDraft:
         return all(axis.usable for axis in self.axes)
 
     def measured(self, seed: int) -> tuple[MeasurementName, ...]:
-        """What cells of ``seed`` measure: a speed is the config's, so one seed is enough."""
+        """What cells of ``seed`` measure: of counts and speeds one seed is enough."""
         seeded = tuple(name for name in self.measure if not MEASUREMENTS[name].seedless)
         return self.measure if seed == self.seeds[0] or not seeded else seeded
 

@@ -66,7 +66,7 @@ class Measurement:
         needs_predictions: the model is trained and the held-out videos are predicted first.
         early: cheap and independent of the weights, so it is done before the training.
         on_request: a grid that does not say what to measure does without it.
-        seedless: dear, and the same whatever the seed: the first of a cell's seeds has it alone.
+        seedless: the same whatever the seed: the first of a cell's seeds has it alone.
         phrases: the best known protocol fields in words: a template and the fields that fill it.
         varied_by: protocol field to the switches that are expected to change it.
     """

@@ -150,6 +150,7 @@ MEASUREMENTS: dict[str, Measurement] = {
             "Counts",
             _flops,
             early=True,
+            seedless=True,
             phrases=(("{} per {}", "unit", "per"), *_INPUT_PHRASES, ("counted by {}", "counters")),
             varied_by={**_MODEL, **_INPUT},
         ),
