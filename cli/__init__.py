@@ -6,6 +6,7 @@ Rooms are imported inside the commands, so that ``tevit --help`` answers at once
 from __future__ import annotations
 
 import errno
+import io
 import sys
 from pathlib import Path
 
@@ -47,6 +48,8 @@ _OF_THE_MACHINE = {
 def main() -> None:
     """Run the command line; a user's error is one message and exit status 2."""
     keep_freed_memory()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name may be no text
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
     except UserError as error:

@@ -22,12 +22,13 @@ from core.errors import UserError
 def write_atomic(path: Path, content: bytes | str) -> None:
     """Write ``path`` as a whole or not at all; parent folders are made.
 
-    Of several writers at once the last one to finish wins; readers see one whole file.
+    Of several writers at once the last one to finish wins; readers see one whole file.  What of a
+    text is no character, as of a file's name that is not UTF-8, is written as ``?``.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_name(path)
-    data = content.encode() if isinstance(content, str) else content
+    data = content.encode(errors="replace") if isinstance(content, str) else content
     try:
         # not tempfile: its 0600 would hide the file from colleagues; this obeys the umask
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as f:

@@ -35,6 +35,14 @@ Figures = Annotated[Object, AfterValidator(_numbers)]
 """Numbers by name, or more of them below a name; null: not measured."""
 
 
+def _characters(text: str) -> str:
+    text.encode()  # else it has half of one, which no other file could hold
+    return text
+
+
+Text = Annotated[str, AfterValidator(_characters)]
+
+
 class FileShape(BaseModel):
     """A JSON object with some known keys."""
 
@@ -54,20 +62,20 @@ Signature = Annotated[str, AfterValidator(_folder_name)]
 class CellEntry(FileShape):
     """See :class:`launch.records.store.ManifestCell`."""
 
-    name: str
+    name: Text
     signature: Signature
     seed: int
-    axes: dict[str, str]
+    axes: dict[Text, Text]
     measure: list[str] = []
 
 
 class GridFile(FileShape):
     """See :class:`launch.records.store.Manifest`."""
 
-    grid: str
+    grid: Text
     created: str
-    description: str
-    axes: dict[str, list[str]]
+    description: Text
+    axes: dict[Text, list[Text]]
     measure: list[str]
     cells: list[CellEntry]
     scale: str | None = None

@@ -38,7 +38,10 @@ _LONG = frozenset({"samples_ms", "samples"})
 
 def collect(grid: GridRuns) -> pd.DataFrame:
     """The frame of ``grid``; every cell and seed of the manifest has its row."""
-    rows = [_row(run, grid) for run in grid.runs]
+    rows = [
+        {_characters(name): _characters(value) for name, value in _row(run, grid).items()}
+        for run in grid.runs
+    ]
     # convert_dtypes: whole numbers stay whole where a run lacks one, instead of turning to floats
     frame = pd.DataFrame(rows, columns=_column_order(rows)).convert_dtypes()
     frame["mixed"] = _mixed(frame)
@@ -78,6 +81,11 @@ def flat_columns(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[prefix + name] = value
     return flat
+
+
+def _characters(value: Any) -> Any:
+    """A text without what is none of it, which pandas could not hold; anything else as it is."""
+    return value.encode(errors="replace").decode() if isinstance(value, str) else value
 
 
 def _row(run: CellRun, grid: GridRuns) -> dict[str, Any]:

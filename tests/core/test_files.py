@@ -59,6 +59,12 @@ def test_json_round_trip(value, tmp_path_factory):
     assert read_json(path) == value
 
 
+def test_what_is_no_character_is_a_question_mark(tmp_path):
+    name = os.fsdecode(b"caf\xe9.png")  # as the file system has it
+    write_atomic(tmp_path / "a.txt", f"{name}: é\n")
+    assert (tmp_path / "a.txt").read_text() == "caf?.png: é\n"
+
+
 def test_nan_is_refused_before_the_file_is_touched(tmp_path):
     path = tmp_path / "a.json"
     write_json(path, {"AP": None})

@@ -1,16 +1,20 @@
 """Situations of real users in which a report was wrong: each with what is right."""
 
+import io
 import itertools
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 
 import numpy as np
 import pytest
 from invented_runs import COMPONENTS, SMALL_DATA, make_store
 from matplotlib.figure import Figure
 
+import cli
 from ablations.table_spec import TableError, TableSpec
 from launch.records.store import Store
 from reports.frame.cells import frame_cells
@@ -424,3 +428,31 @@ def test_names_are_never_alike(frame):
     cells = frame_cells(frame())
     names = names_for(cells, {"per_frame": "x", "stqi": "x", "on": "y", "off": "y"})
     assert len(set(names.by_cell.values())) == 4
+
+
+# --- names of files that are not UTF-8 -----------------------------------------------------------
+
+
+def test_a_failure_that_names_a_file_in_latin_1_is_told_and_reported(
+    make, tmp_path, monkeypatch, capsys
+):
+    run = make(state=lambda axes, seed: "failed").runs[0]
+    failure = json.loads(run.folder.failure_path.read_text())
+    failure["last_line"] = os.fsdecode(b"UserError: caf\xe9.png: no such file")
+    failure["traceback"] = failure["last_line"]
+    run.folder.failure_path.write_text(json.dumps(failure))
+    attempt = run.folder.provenance(1)
+    machine = {"environment": {"host": os.fsdecode(b"caf\xe9")}}
+    attempt.write_text(json.dumps(json.loads(attempt.read_text()) | machine))
+    report = make_report(Store(tmp_path / "store"), "components", formats=["md"], plots=False)
+    assert "caf?.png: no such file" in report.page.read_text()
+    assert "caf?" in (report.folder / "runs.csv").read_text()
+    terminal = io.TextIOWrapper(io.BytesIO(), "utf-8")  # as of a shell with LANG=en_US.UTF-8
+    monkeypatch.setattr(sys, "stdout", terminal)
+    command = ["tevit", "failures", "components", "--store", str(tmp_path / "store")]
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    terminal.flush()
+    assert ended.value.code == 0
+    assert b"caf\\udce9.png: no such file" in terminal.buffer.getvalue()

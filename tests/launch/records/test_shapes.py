@@ -66,6 +66,8 @@ def test_keys_may_be_missing_and_others_be_there():
     "change",
     [
         {"created": None},
+        {"description": "\ud800"},
+        {"axes": {"\ud800": ["x"]}},
         {"axes": None},
         {"axes": {"a": "x"}},
         {"limits": {"first": 1}},
