@@ -104,7 +104,7 @@ Exclude = Annotated[
 
 
 AT_FAULT = object()
-"""Stands for the values of an axis that are at fault and told of already."""
+"""Stands for the values of an axis that are at fault and reported already."""
 
 
 class DesignSpec(Strict):

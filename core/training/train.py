@@ -89,7 +89,7 @@ class TrainResult:
 
 
 def never() -> bool:
-    """No."""
+    """The answer of a training that nothing stops."""
     return False
 
 

@@ -1,4 +1,4 @@
-"""One task of a batch: claims the cell, runs it, and leaves a word about how it ended.
+"""One task of a batch: claims the cell, runs it, and records how it ended.
 
 Whatever happens in between (signals, errors, a lease lost to another copy), the run folder is
 consistent or visibly incomplete afterwards.
