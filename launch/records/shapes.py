@@ -284,6 +284,20 @@ class BootstrapPart(FileShape):
     AP: Figures | None = None
 
 
+class MemoryPart(FileShape):
+    """See :func:`benchmarks.machine.memory.peak_memory`."""
+
+    allocated: FiniteFloat | None = None
+    reserved: FiniteFloat | None = None
+    host_peak: FiniteFloat | None = None
+
+
+class PowerPart(FileShape):
+    """See :func:`benchmarks.machine.energy.energy_of`."""
+
+    joules_per_frame: FiniteFloat | None = None
+
+
 class RecordFile(FileShape):
     """A measurement's."""
 
@@ -294,6 +308,8 @@ class RecordFile(FileShape):
     figures: Figures | None = None
     bootstrap: BootstrapPart | None = None
     by_module: Figures | None = None
+    memory: MemoryPart | None = None
+    energy: PowerPart | None = None
 
 
 def misfit(value: Any, shape: type[FileShape]) -> str | None:

@@ -10,24 +10,32 @@ from hypothesis import strategies as st
 from invented_runs import PROVENANCE, make_store
 from rich.console import Console
 
+from benchmarks.figures import FIGURES
+from core.files import write_json
 from launch.commands import failure_groups
 from launch.diff import diff_lines
 from launch.price.estimate import Point, Rule
 from launch.price.observed import observe
 from launch.price.record import spent_of
+from launch.records.journal import Batch, Journal
 from launch.records.store import Store
 from launch.reproduce import recipe
 from launch.tensorboard import export_tensorboard
 from launch.watch.display import failure_text, status_table
 from launch.watch.status import measures_by_signature, status_json, status_rows
 from launch.watch.survey import survey
-from reports.made import make
-from reports.paper.statement import statement
+from reports.frame.cells import frame_cells
+from reports.frame.collect import collect
+from reports.frame.runs import read_runs
+from reports.plots.all import make_plots
+from reports.plots.style import WIDTHS, draw, styled
 from reports.report import make_report
 from tests.core.fuzz.mutations import edited_bytes, edited_trees, fuzzed, works_or_one_error
 
 LOOKED = settings(fuzzed, max_examples=max(fuzzed.max_examples // 2, 1))
 REPORTED = settings(fuzzed, max_examples=max(fuzzed.max_examples // 8, 1))
+SOUND: set[str] = set()
+"""What the plots of the sound store show."""
 
 
 def state(axes, seed):
@@ -46,17 +54,31 @@ ENVIRONMENT = {
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    store = make_store(tmp_path_factory.mktemp("runs"), seeds=(0,), state=state)
+    store = make_store(
+        tmp_path_factory.mktemp("runs"),
+        seeds=(0,),
+        state=state,
+        measure=("ap", "errors", "flops", "fps"),
+    )
     for cell in store.manifest("components").cells:
         run = store.run(cell.signature)
-        config = json.loads(run.config_path.read_text()) | {"measure": ["ap", "fps", "flops"]}
+        config = json.loads(run.config_path.read_text()) | {"measure": ["ap", "errors"]}
         run.config_path.write_text(json.dumps(config))
         attempt = {"attempt": 1, "time": "2026-01-02", "attempt_of": {"tasks": 1}, "trains": True}
         record = {**PROVENANCE, **attempt, "environment": ENVIRONMENT}
         run.provenance(1).write_text(json.dumps(record))
         if run.done_path.exists():
             run.spent.write_text(json.dumps(SPENT))
-    assert len(records(store)) > 12
+        if run.queued_path.exists():
+            cells = ((cell.signature,), (cell.name,))
+            batch = Batch("b", "components", "local", *cells, "launch.node.job:run_cell")
+            Journal(store).begin(batch)
+            Journal(store).submitted("b", "1")
+    prices = {cell.signature: PRICE for cell in store.manifest("components").cells}
+    write_json(store.journal / "prices" / "components.json", {"schema": 1, "cells": prices})
+    assert len(records(store)) > 15
+    drawn(store)
+    SOUND.update(plot.data.to_csv() for plot in plots_of(store))
     return store
 
 
@@ -66,6 +88,9 @@ SPENT = {
     "busy": 0.5,
     "energy": {"attempts": 1, "joules": 1e5, "source": "RAPL", "why_not": None},
 }
+
+RANGE = {"low": 0.1, "mid": 0.2, "high": 0.4}
+PRICE = {**RANGE, "units": 2, "gpu": False, "alone": True, "watt_hours": RANGE}
 
 
 def records(store):
@@ -83,7 +108,22 @@ def look(store):
 
 
 def report(store):
-    make_report(store, "components", formats=["md"], plots=False, clips=False)
+    """What `tevit report --paper` does, but for the plots."""
+    paper = store.root / "reports" / "paper"
+    make_report(store, "components", formats=["md"], plots=False, clips=False, paper=paper)
+
+
+def drawn(store):
+    """The plots of it, as far as they show other data than those of the sound store."""
+    for plot in plots_of(store):
+        if plot.data.to_csv() not in SOUND:
+            with styled():
+                draw(plot, WIDTHS["column"]).draw_without_rendering()
+
+
+def plots_of(store):
+    grid = read_runs(store, "components")
+    return make_plots(grid, collect(grid), {})
 
 
 def plan(store):
@@ -100,24 +140,21 @@ def plan(store):
     export_tensorboard(store, manifest, store.root / "events")
 
 
-def paper(store):
-    """The statement of `tevit report --paper`."""
-    made = make(store, "components")
-    statement(made.grid, made.frame, made.tables)
-
-
 @contextmanager
 def damaged(data, store):
     """One record is edited, as JSON or as bytes; afterwards the store is as it was."""
     held = {path: path.read_bytes() for path in records(store)}
     path = data.draw(st.sampled_from(sorted(held)))
-    if path.suffix == ".json" and data.draw(st.booleans()):
-        path.write_text(json.dumps(data.draw(edited_trees(json.loads(held[path])))))
+    if held[path] and data.draw(st.booleans()):
+        lines = [held[path]] if path.suffix == ".json" else held[path].splitlines()
+        place = data.draw(st.integers(0, len(lines) - 1))
+        lines[place] = json.dumps(data.draw(edited_trees(json.loads(lines[place])))).encode()
+        path.write_bytes(b"\n".join(lines))
     else:
         path.write_bytes(data.draw(edited_bytes(held[path] or b"\n")))
     try:
         with works_or_one_error(path, path.parent):
-            yield
+            yield path
     finally:
         for made in set(records(store)) - set(held):
             made.unlink()
@@ -133,16 +170,59 @@ def test_status_and_failures(store, data):
         look(Store(store.root))
 
 
+@pytest.fixture(scope="module")
+def sound(store):
+    return figures(store)
+
+
 @pytest.mark.slow
 @REPORTED
 @given(data=st.data())
-@pytest.mark.parametrize("use", [report, plan, paper])
-def test_reports_plans_and_papers(store, use, data):
+def test_a_figure_is_one_of_its_own_record(store, sound, data):
+    """Those of other runs stay, and what is no number is none."""
+    with damaged(data, store) as path:
+        said = figures(Store(store.root))
+        changed = {of: value for of, value in said.items() if sound.get(of) != value}
+        if not changed or store.grids in path.parents:  # which says itself what the cells are
+            return
+        known = list(numbers(json.loads(path.read_bytes())))
+        for (signature, key), value in changed.items():
+            assert store.run(signature).path in path.parents
+            assert value in [FIGURES[key].printed(number) for number in known]
+
+
+def figures(store):
+    """Each figure of each cell, by its run's signature and the figure's key."""
+    cells = frame_cells(collect(read_runs(store, "components")))
+    return {
+        (cell.first("signature"), key): value
+        for cell in cells
+        for key, figure in FIGURES.items()
+        for value in cell.values(figure).values()
+    }
+
+
+def numbers(tree):
+    """All that JSON holds; truth values are none."""
+    if isinstance(tree, dict | list):
+        for value in tree.values() if isinstance(tree, dict) else tree:
+            yield from numbers(value)
+    elif isinstance(tree, int | float) and not isinstance(tree, bool):
+        yield tree
+
+
+@pytest.mark.slow
+@REPORTED
+@given(data=st.data())
+@pytest.mark.parametrize("use", [report, drawn, plan])
+def test_reports_plots_and_plans(store, use, data):
     with damaged(data, store):
         use(Store(store.root))
 
 
-def test_the_sound_records_are_sound(store):
-    for use in (look, report, plan, paper):
+def test_the_sound_records_are_sound(store, sound):
+    for use in (look, report, drawn, plan):
         use(store)
     assert len(observe(store)) == 2
+    assert spent_of(store, store.manifest("components"))[0].runs == 2
+    assert len(sound) > 40

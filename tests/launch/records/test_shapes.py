@@ -36,6 +36,8 @@ GRID = Manifest("g", "2026-01-02T03:04:05+00:00", "", {"a": ["x"]}, ("ap",), Non
         (RecordFile, {"figures": {"a": {"b": float("inf")}}}, "b is inf, expected a number"),
         (RecordFile, {"figures": {"AP": True}}, "AP is True, expected a number"),
         (RecordFile, {"by_module": {"backbone": False}}, "backbone is False, expected a number"),
+        (RecordFile, {"memory": {"allocated": "5"}}, "memory.allocated='5': "),
+        (RecordFile, {"energy": {"joules_per_frame": True}}, "energy.joules_per_frame=True: "),
         (LineFile, {"loss": 3.0}, "step: is missing"),
         (LineFile, {"step": 2**63}, "step=9223372036854775808: "),
         (LineFile, {"step": 1, "losses": 5}, "losses=5: "),
