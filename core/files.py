@@ -25,16 +25,24 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     Of several writers at once the last one to finish wins; readers see one whole file.  What of a
     text is no character, as of a file's name that is not UTF-8, is written as ``?``.
     """
-    path = Path(path)
+    data = content.encode(errors="replace") if isinstance(content, str) else content
+    # not tempfile: its 0600 would hide the file from colleagues; this obeys the umask
+    with replacing(Path(path)) as temporary, temporary.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A name beside ``path`` to write to; the file becomes ``path`` if the block ends well.
+
+    Parent folders are made; a block that fails leaves nothing behind.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_name(path)
-    data = content.encode(errors="replace") if isinstance(content, str) else content
     try:
-        # not tempfile: its 0600 would hide the file from colleagues; this obeys the umask
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as f:
-            f.write(data)
-            f.flush()
-            os.fsync(f.fileno())
+        yield temporary
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from core.data.images import Pixels
 from core.data.rle import decode
-from core.files import temporary_name
+from core.files import replacing
 
 if TYPE_CHECKING:  # a report draws without torch, which takes seconds to import
     from torch import Tensor
@@ -129,14 +129,8 @@ def save_animation(pictures: Iterable[Image.Image], path: Path, fps: float = 6.0
     """
     movie = importlib.util.find_spec("av") is not None
     path = path.with_name(path.name + (".mp4" if movie else ".gif"))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_name(path)
-    try:
+    with replacing(path) as temporary:
         (_save_mp4 if movie else _save_gif)(pictures, temporary, fps)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
     return path
 
 

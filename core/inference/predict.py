@@ -24,7 +24,7 @@ from core.errors import UserError
 from core.inference.classes import Classes
 from core.inference.frames import FileFrames, Frames, clips_of, prepare_frames
 from core.inference.near_online import ClipTracks, Stitcher
-from core.inference.results_writer import Result, ResultsWriter
+from core.inference.results_writer import Result, results_writer
 from core.model.masks import paste_masks
 from core.model.tevit import TeViT, build_model, rescale_boxes
 from core.training.checkpoint import averaged_state, load_state, read_file, state_dict_of
@@ -149,11 +149,11 @@ def predict_dataset(
     ids = classes.matched(dataset, checkpoint).ids
     sources = ((video.id, FileFrames(video)) for video in dataset.videos)
     results = predict_videos(model, sources, config, ids)
-    with ResultsWriter(out) as writer:
+    with results_writer(out) as write:
         for entries in track(
             results, "predicting", total=len(dataset.videos), disable=not progress, transient=True
         ):
-            writer.write(entries)
+            write(entries)
     return out
 
 

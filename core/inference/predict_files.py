@@ -15,7 +15,7 @@ from core.inference.classes import Classes
 from core.inference.draw import draw_frames, save_animation
 from core.inference.frames import FileFrames, Frames, open_video
 from core.inference.predict import load_model_and_classes, predict_video
-from core.inference.results_writer import Result, ResultsWriter
+from core.inference.results_writer import Result, results_writer
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ def predict_files(
     sources = list(_numbered(opened, classes, checkpoint))
     broken: UserError | None = None
     done = 0
-    with ResultsWriter(out) as writer:
+    with results_writer(out) as write:
         for source in sources:
             ids = source.classes.ids
             try:
@@ -83,7 +83,7 @@ def predict_files(
             except UserError as error:
                 broken = error
                 break
-            writer.write(results)
+            write(results)
             done += 1
             drawing = None
             if draw is not None:

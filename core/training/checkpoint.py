@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import UserError
-from core.files import sync_folder, temporary_name
+from core.files import replacing
 
 FORMAT = "tevit"
 LAST, PREVIOUS = "last.pt", "previous.pt"
@@ -285,21 +285,14 @@ def save_checkpoint(folder: Path, contents: Mapping[str, Any]) -> Path:
     A kill between the two renames leaves ``previous.pt`` alone, which :func:`find_checkpoint`
     accepts.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     last = folder / LAST
-    temporary = temporary_name(last)
-    try:
+    with replacing(last) as temporary:
         with temporary.open("xb") as file:
             torch.save(dict(contents), file)
             file.flush()
             os.fsync(file.fileno())
         if last.exists():
             last.replace(folder / PREVIOUS)
-        temporary.replace(last)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(folder)
     return last
 
 
