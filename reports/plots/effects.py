@@ -14,7 +14,7 @@ from ablations.analysis.intervals import estimate_of
 from benchmarks.figures import Figure
 from reports.findings.runs import comparable_runs
 from reports.frame.cells import CellRows
-from reports.plots.legend import aspect_with, legend_above, name_lines
+from reports.plots.legend import aspect_with, name_lines
 from reports.plots.style import Plot, cut_note, honest, looks
 from reports.tables.labels import Names, is_number
 
@@ -117,7 +117,4 @@ def _draw(data: pd.DataFrame, canvas: Canvas, head: str, label: str) -> None:
     last = data[data["value"] == values[-1]]
     right = len(values) - 1 + _APART * (len(styles) - 1) / 2  # beyond the last line's marker, too
     ends = {str(r["series"]): (right, float(r["mean"])) for _, r in last.iterrows()}
-    if len(styles) > 4:
-        legend_above(canvas, styles)
-    else:
-        name_lines(canvas, axes, styles, ends)
+    name_lines(canvas, axes, styles, ends)

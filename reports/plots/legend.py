@@ -50,7 +50,7 @@ def name_lines(
     styles: Mapping[str, SeriesLook],
     ends: Mapping[str, tuple[float, float]],
 ) -> None:
-    """Each series' name at its right end where there is room for all, else a legend above.
+    """The name of each of a few series at its right end where all fit, else a legend above.
 
     Args:
         ends: series to the last point of its line, in the units of the axes.
@@ -60,7 +60,7 @@ def name_lines(
     low, high = axes.get_ylim()
     height = 0.6 * 72 * float(figure.get_size_inches()[1])
     room = 0.38 * 72 * float(figure.get_size_inches()[0])
-    if len(styles) * 8 > height or max(map(len, styles)) * 3.6 > room:
+    if len(styles) > 4 or len(styles) * 8 > height or max(map(len, styles)) * 3.6 > room:
         legend_above(figure, styles)
         return
     at = {name: (y - low) / (high - low) * height for name, (_, y) in ends.items()}

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure as Canvas
 from benchmarks.figures import Figure
 from reports.frame.cells import CellRows
 from reports.frame.statistics import seed_summary
-from reports.plots.legend import MOST_SERIES, aspect_with, legend_above, name_lines
+from reports.plots.legend import MOST_SERIES, aspect_with, name_lines
 from reports.plots.style import FAINT, Plot, SeriesLook, cut_note, honest, looks
 from reports.tables.labels import Names, field_value
 
@@ -92,10 +92,7 @@ def _draw(
     last = data.sort_values(axis).drop_duplicates("series", keep="last")
     points = zip(map(str, last["series"]), last[axis], last["mean"], strict=True)
     ends = {name: (float(x), float(y)) for name, x, y in points if name in styles}
-    if len(styles) > 4:
-        legend_above(canvas, styles)
-    else:
-        name_lines(canvas, axes, styles, ends)
+    name_lines(canvas, axes, styles, ends)
 
 
 def _line(axes: Axes, rows: pd.DataFrame, axis: str, key: str, style: SeriesLook) -> None:
