@@ -49,26 +49,27 @@ def _flops(inputs: Inputs) -> dict[str, Any]:
     return flops_record(inputs.config, name=inputs.name)
 
 
-def _fps(inputs: Inputs) -> dict[str, Any]:
+def _leave_the_gpu() -> None:
+    """The GPU's memory is for the process that measures."""
     import torch
-
-    from benchmarks.speed.measure import fps_record
 
     gc.collect()
     if torch.cuda.is_available():
-        torch.cuda.empty_cache()  # the GPU is for the process that measures
+        torch.cuda.empty_cache()
+
+
+def _fps(inputs: Inputs) -> dict[str, Any]:
+    from benchmarks.speed.measure import fps_record
+
+    _leave_the_gpu()
     trained = inputs.checkpoint if inputs.checkpoint.exists() else None
     return fps_record(inputs.config, name=inputs.name, checkpoint=trained)
 
 
 def _train_speed(inputs: Inputs) -> dict[str, Any]:
-    import torch
-
     from benchmarks.speed.measure import train_speed_record
 
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    _leave_the_gpu()
     return train_speed_record(inputs.config, name=inputs.name)
 
 

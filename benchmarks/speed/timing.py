@@ -41,6 +41,16 @@ class Sampling:
         if self.min_seconds < 0:
             raise UserError(f"min_seconds={self.min_seconds} is negative")
 
+    def protocol(self, device: torch.device) -> dict[str, Any]:
+        """How calls on ``device`` are timed, for a record."""
+        return {
+            "threads": torch.get_num_threads(),
+            "warmup": self.warmup,
+            "min_samples": self.min_samples,
+            "min_seconds": self.min_seconds,
+            "clock": "CUDA events" if device.type == "cuda" else "host",
+        }
+
 
 def unheard(line: str) -> None:
     """Where nobody waits for word of how far a measurement is."""
