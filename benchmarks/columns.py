@@ -32,6 +32,15 @@ class Columns:
         """A row of what ``cell`` makes of each record."""
         self.rows.append((label, [cell(record) for record in self.records]))
 
+    def add_figure(self, label: str, cell: Callable[..., str]) -> None:
+        """The same of what a record has that did not run out of memory."""
+        self.add(label, lambda r: "" if r["figures"] is None else cell(r))
+
+    def add_out_of_memory(self) -> None:
+        """At what records ran out of memory, where any did."""
+        if any(record["figures"] is None for record in self.records):
+            self.add("out of memory", lambda r: r.get("oom") or "")
+
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Table | str]:
         """One table below the other, each with as many records as fit."""
         labels = max((len(label) for label, _ in self.rows), default=0)

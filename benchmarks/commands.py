@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -59,7 +58,7 @@ def run_fps(job: SpeedJob, outputs: Outputs, console: Console | None = None) -> 
     console = console or Console()
     _check(job, outputs, csv=False)
     what = f"measuring {', '.join(spec.name for spec in job.workloads)}"
-    with _working(console, what) as status:
+    with console.status(what) as status:
         run = _shown(status, what)
         records = run(job) if job.kind == "roofline" else fps_of_job(job, run)
     outputs.write(records, job)
@@ -79,7 +78,7 @@ def run_regress(path: Path, tolerance: float) -> int:
     job, then = read_record(path)
     check_machine(path, then[0]["environment"], environment(with_diff=False), job.threads)
     what = f"measuring {', '.join(spec.name for spec in job.workloads)} again"
-    with _working(console, what) as status:
+    with console.status(what) as status:
         now = fps_of_job(job, _shown(status, what))
     found = compare_speeds(then, now, tolerance)
     for one in found:
@@ -100,7 +99,7 @@ def run_curve(job: SpeedJob, axis_and_values: str, outputs: Outputs) -> None:
     _check(job, outputs, csv=True)
     axis, values = parse_axis(axis_and_values, job.kind)
     what = f"measuring {len(values)} values of {axis}"
-    with _working(console, what) as status:
+    with console.status(what) as status:
         run = _shown(status, what)
         curve = measure_curve(
             job,
@@ -123,7 +122,7 @@ def run_search(job: SpeedJob, most: int, outputs: Outputs) -> None:
     _check(job, outputs, csv=False)
     found = []
     for spec in job.workloads:
-        with _working(console, f"{spec.name}: searching the longest clip that fits"):
+        with console.status(f"{spec.name}: searching the longest clip that fits"):
             found.append(
                 find_max_clip(
                     replace(job, workloads=(spec,)),
@@ -157,10 +156,6 @@ def verdict(record: dict[str, Any]) -> str:
     if not record["figures"]["bounded"]:
         return f"{record['name']}: {longest} frames fit ({memory}); longer clips were not tried"
     return f"{record['name']}: the longest clip that fits has {longest} frames ({memory})"
-
-
-def _working(console: Console, what: str) -> AbstractContextManager[Status]:
-    return console.status(what)
 
 
 def _shown(status: Status, what: str) -> RunJob:

@@ -48,15 +48,10 @@ def fps_table(records: Sequence[_Record]) -> Group:
     The protocol stands above it, and below it whatever makes the figures suspect.
     """
     table = Columns(records, precision_below(records))
-
-    def row(label: str, cell: Callable[..., str]) -> None:
-        """Empty for a record that ran out of memory."""
-        table.add(label, lambda r: "" if r["figures"] is None else cell(r))
-
+    row = table.add_figure
     row("parameters (M)", lambda r: f"{r['parameters'] / 1e6:.2f}")
     row("multiply-adds (G) a frame", lambda r: _giga(r["achieved"]["multiply_adds"]))
-    if any(record["figures"] is None for record in records):
-        table.add("out of memory", lambda r: r.get("oom") or "")
+    table.add_out_of_memory()
     first = records[0]["name"]
     compared = any(first in record.get("ratios", {}) for record in records)
     timed = {scope for record in records for scope in record.get("scopes", {})}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -32,13 +32,8 @@ def train_table(records: Sequence[_Record]) -> Group:
     A column a record; below it whatever makes the figures suspect.
     """
     table = Columns(records, precision_below(records))
-
-    def row(label: str, cell: Callable[[_Record], str]) -> None:
-        """Empty for a record that ran out of memory."""
-        table.add(label, lambda r: "" if r["figures"] is None else cell(r))
-
-    if any(record["figures"] is None for record in records):
-        table.add("out of memory", lambda r: r.get("oom") or "")
+    row = table.add_figure
+    table.add_out_of_memory()
     row("clips x frames a step", lambda r: "{clips} x {clip_length}".format(**r["protocol"]))
     row("frames a second", lambda r: _interval(r["scopes"]["step"], "fps"))
     first = records[0]["name"]
