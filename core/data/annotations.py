@@ -195,10 +195,7 @@ class _Reader:
         owner = {"track": "video", "annotation": "image"}.get(kind)
         if owner and ids.get(f"{owner}_id") is not None:
             where += f" ({owner} {ids[f'{owner}_id']})"
-        spoilt = {
-            **dict.fromkeys(("video", "image"), "video_id"),
-            **dict.fromkeys(("track", "annotation"), "track_id"),
-        }.get(kind)
+        spoilt = {"video": "video_id", "image": "video_id"}.get(kind, "track_id" if owner else "")
         number = {spoilt: ids["id"]} if spoilt and type(ids.get("id")) is int else {}
         for what in map(str, bad.args):
             if kind in ("image", "annotation"):
