@@ -88,36 +88,27 @@ def record_failure(run: RunFolder, attempt: int, error: BaseException, *, rank: 
     Returns:
         The cause.
     """
-    cause = cause_of(error)
-    record = {
-        "attempt": attempt,
-        "cause": cause,
-        "last_line": "".join(traceback.format_exception_only(error)).strip().splitlines()[-1],
-        "traceback": "".join(traceback.format_exception(error)),
-        "time": timestamp(),
-        "rank": rank,
-    }
-    _write_first(run, record)
+    cause, text = cause_of(error), "".join(traceback.format_exception(error))
+    last_line = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
+    record_observed(run, attempt, cause, last_line, text, rank)
     return cause
 
 
-def record_observed(run: RunFolder, attempt: int, cause: str, last_line: str, log: str) -> None:
-    """Write ``failure.json`` for a process that could not do so itself."""
+def record_observed(
+    run: RunFolder, attempt: int, cause: str, last_line: str, text: str, rank: int | None = None
+) -> None:
+    """The same for a process that could not do so itself; ``text`` is its log."""
+    known = run.failure()
+    if known is not None and known.get("attempt") == attempt:
+        return
     record = {
         "attempt": attempt,
         "cause": cause,
         "last_line": last_line,
-        "traceback": log,
+        "traceback": text,
         "time": timestamp(),
-        "rank": None,
+        "rank": rank,
     }
-    _write_first(run, record)
-
-
-def _write_first(run: RunFolder, record: dict[str, Any]) -> None:
-    known = run.failure()
-    if known is not None and known.get("attempt") == record["attempt"]:
-        return
     with_room(run, lambda: write_json(run.failure_path, record))
 
 
