@@ -83,21 +83,18 @@ def diff_lines(a: RunFolder, b: RunFolder, *, patch: bool) -> Iterator[str]:
     found = diff_runs(a, b)
     if found.files is None:
         yield "code: " + ("the same" if found.same_code else "differs; the files are not known")
-        yield from (
-            f"  {run.signature}: {code}" for run, code in zip((a, b), found.codes, strict=True)
-        )
     elif not found.files:
         yield f"code: the same ({found.codes[0]})"
     else:
         count = "1 file differs" if len(found.files) == 1 else f"{len(found.files)} files differ"
         yield f"code: {count}" + (", none that a cell imports" if found.same_code else "")
-        yield from (
-            f"  {run.signature}: {code}" for run, code in zip((a, b), found.codes, strict=True)
-        )
-        for file in found.files:
-            plus, minus = (sum(line[0] == sign for line in file.patch[2:]) for sign in "+-")
-            apart = "" if file.module else "  (not imported)"
-            yield f"  {file.change:8} {file.name}  +{plus} -{minus}{apart}"
+    if found.files is None or found.files:
+        for run, code in zip((a, b), found.codes, strict=True):
+            yield f"  {run.signature}: {code}"
+    for file in found.files or ():
+        plus, minus = (sum(line[0] == sign for line in file.patch[2:]) for sign in "+-")
+        apart = "" if file.module else "  (not imported)"
+        yield f"  {file.change:8} {file.name}  +{plus} -{minus}{apart}"
     for title, values in (("config", found.config), ("environment", found.environment)):
         yield f"{title}:" + ("" if values else " the same")
         yield from (f"  {name}: {x} -> {y}" for name, x, y in values)
