@@ -17,6 +17,8 @@ from torch.nn.parallel import DistributedDataParallel
 from core.config.overrides import flatten
 from core.config.schema import Config, TrainConfig
 from core.data.dataset import VideoDataset
+from core.data.split import Split, make_split
+from core.data.youtube_vis import load_dataset
 from core.errors import UserError
 from core.files import read_json, write_json
 from core.model.tevit import TeViT
@@ -52,6 +54,18 @@ def check_clips(config: Config, world: World) -> None:
             f"train.accumulate={config.train.accumulate} forward passes each; use a multiple of "
             f"{passes}"
         )
+
+
+def training_split(config: Config, world: World) -> tuple[VideoDataset, Split]:
+    """The dataset, and which of its videos train; whatever can be known to be wrong is refused.
+
+    Raises:
+        UserError: as :func:`check_clips` and :func:`check_classes`; or the data have faults.
+    """
+    check_clips(config, world)
+    dataset = load_dataset(config.data)
+    check_classes(config, dataset)
+    return dataset, make_split(dataset, config.data)
 
 
 def check_classes(config: Config, dataset: VideoDataset) -> None:

@@ -22,8 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from core.config.schema import Config
 from core.data.loader import make_loader
-from core.data.split import make_split, write_split
-from core.data.youtube_vis import load_dataset
+from core.data.split import write_split
 from core.errors import UserError
 from core.model.structures import ClipTargets
 from core.model.tevit import TeViT, build_model
@@ -48,13 +47,12 @@ from core.training.history import Speed, append_history, metrics, truncate_histo
 from core.training.progress import training_display
 from core.training.schedule import make_optimizer, set_lr
 from core.training.setup import (
-    check_classes,
-    check_clips,
     check_same_config,
     load_initial_weights,
     parallel,
     prepare,
     seed_all,
+    training_split,
 )
 from core.training.sync_batch_norm import synchronize_batch_norm
 from core.training.world import World
@@ -141,10 +139,7 @@ class TrainingRun:
         self.device = default_device(world)
         self.evaluate = evaluate if config.train.eval_every else None
         self.step = 0
-        check_clips(config, world)
-        dataset = load_dataset(config.data)
-        check_classes(config, dataset)
-        split = make_split(dataset, config.data)
+        dataset, split = training_split(config, world)
         self.dataset, self.heldout = dataset.subset(split.train), dataset.subset(split.heldout)
         if world.main:
             write_split(folder / "split.json", split, dataset)

@@ -12,14 +12,12 @@ from torch import Tensor
 from core.config.schema import Config
 from core.data.dataset import VideoDataset
 from core.data.loader import collate, training_clips
-from core.data.split import make_split
 from core.data.transforms import Size, pad, padded_size, rescaled
-from core.data.youtube_vis import load_dataset
 from core.errors import UserError
 from core.model.structures import ClipTargets
 from core.model.tevit import build_model
 from core.training.distributed import default_device
-from core.training.setup import check_classes, check_clips, prepare
+from core.training.setup import prepare, training_split
 from core.training.world import World, world_from_environment
 
 
@@ -39,10 +37,7 @@ def try_step(config: Config, world: World | None = None) -> Size:
             suffice: the message names clips, frames and size.
     """
     world = world_from_environment() if world is None else world
-    check_clips(config, world)
-    dataset = load_dataset(config.data)
-    check_classes(config, dataset)
-    split = make_split(dataset, config.data)
+    dataset, split = training_split(config, world)
     part, heldout = dataset.subset(split.train), dataset.subset(split.heldout)
     clips = config.train.clips // (world.size * config.train.accumulate)
     boxes = _largest_boxes(config)
