@@ -12,6 +12,7 @@ from rich.table import Table
 _Record = dict[str, Any]
 _GAP = 2
 _FEW = 2
+_NOT_IN_A_LIST = re.compile(r",(?![^\[]*\])")
 
 
 class Columns:
@@ -68,7 +69,7 @@ class Columns:
 
 
 def _lines(name: str, many: bool) -> str:
-    lines = name.replace(",", ",\n")
+    lines = _NOT_IN_A_LIST.sub(",\n", name)
     return re.sub(r"(\.(?=[a-z])|/)", r"\1\n", lines).replace(" ", "\n") if many else lines
 
 

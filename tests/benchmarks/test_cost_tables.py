@@ -218,6 +218,16 @@ def test_long_names_break_between_overrides_and_words_at_80_columns(make, column
         assert out.getvalue().count(part) == columns
 
 
+@pytest.mark.parametrize(
+    ("columns", "parts"),
+    [(1, ["data.synthetic.size=[72,120],", "train.clips=5"]), (3, ["size=[72,120],", "clips=5"])],
+)
+def test_a_list_in_a_name_stays_in_one_line(columns, parts):
+    name = "queryinst_coco_r50,data.synthetic.size=[72,120],train.clips=5"
+    words = text(fps_table([{**FPS, "name": name}] * columns)).split()
+    assert [words.count(part) for part in parts] == [columns] * 2
+
+
 def test_the_title_names_the_precision_only_where_it_is_every_columns():
     assert ", fp32, masks" in text(fps_table([FPS, long_named("fp32")]))
     lines = text(fps_table([FPS, long_named("bf16")])).splitlines()
