@@ -241,7 +241,7 @@ class LineFile(FileShape):
     step: Annotated[int, Field(ge=0, lt=2**63)]
     steps: int | None = None
     time: FiniteFloat | None = None
-    loss: FiniteFloat | None = None
+    loss: float | None = None  # one that is not finite costs no more than itself
     losses: Figures | None = None
     lr: FiniteFloat | None = None
     grad_norm: FiniteFloat | None = None
