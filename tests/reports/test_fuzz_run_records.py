@@ -71,9 +71,10 @@ def store(tmp_path_factory):
             run.spent.write_text(json.dumps(SPENT))
         if run.queued_path.exists():
             cells = ((cell.signature,), (cell.name,))
-            batch = Batch("b", "components", "local", *cells, "launch.node.job:run_cell")
-            Journal(store).begin(batch)
-            Journal(store).submitted("b", "1")
+            function = "launch.node.job:run_cell"
+            Journal(store).begin(Batch("b", "components", "local", *cells, function, created=0.0))
+            job = {"job_id": "1", "time": 0.0, "adopted": False}
+            write_json(Journal(store).folder / "b.job.json", job)
     prices = {cell.signature: PRICE for cell in store.manifest("components").cells}
     write_json(store.journal / "prices" / "components.json", {"schema": 1, "cells": prices})
     assert len(records(store)) > 15
@@ -185,10 +186,12 @@ def test_a_figure_is_one_of_its_own_record(store, sound, data):
         changed = {of: value for of, value in said.items() if sound.get(of) != value}
         if not changed or store.grids in path.parents:  # which says itself what the cells are
             return
-        known = list(numbers(json.loads(path.read_bytes())))
+        tree = json.loads(path.read_bytes())
         for (signature, key), value in changed.items():
             assert store.run(signature).path in path.parents
-            assert value in [FIGURES[key].printed(number) for number in known]
+            figure = FIGURES[key]
+            known = numbers(tree, figure.column.rpartition(".")[2])
+            assert value in [figure.printed(number) for number in known]
 
 
 def figures(store):
@@ -202,13 +205,13 @@ def figures(store):
     }
 
 
-def numbers(tree):
-    """All that JSON holds; truth values are none."""
-    if isinstance(tree, dict | list):
-        for value in tree.values() if isinstance(tree, dict) else tree:
-            yield from numbers(value)
-    elif isinstance(tree, int | float) and not isinstance(tree, bool):
-        yield tree
+def numbers(tree, name):
+    """All that JSON holds under that name; truth values are none."""
+    for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
+        if isinstance(value, dict | list):
+            yield from numbers(value, name)
+        elif key == name and type(value) in (int, float):
+            yield value
 
 
 @pytest.mark.slow
