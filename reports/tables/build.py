@@ -232,7 +232,8 @@ def _column_marks(
     elif comparison.ahead:
         said.append(_AHEAD.format(layout.called[comparison.ahead]))
     most = max(map(len, comparison.values.values()))
-    if of_one_seed(figure, most) and any(cell.planned > 1 for cell in layout.cells):
+    timed_once = of_one_seed(figure, most) and not figure.exact
+    if timed_once and any(cell.planned > 1 for cell in layout.cells):
         said.append("of one seed")
     count, _ = suspect(frame, figure.kind)
     said += [f"suspect in {count} (see the protocol)"] if count else []

@@ -13,6 +13,7 @@ from reports.frame.protocol import (
     common_protocol,
     describe_protocol,
     differs_between,
+    measured,
     show_value,
 )
 from reports.frame.statistics import Ties
@@ -254,7 +255,8 @@ def suspect(frame: pd.DataFrame, kind: str) -> tuple[str, str]:
     without any."""
     if f"{kind}.drift" not in frame or (reasons := frame[f"{kind}.drift"].dropna()).empty:
         return "", ""
-    return f"{len(reasons)} of {len(frame)} runs", str(reasons.iloc[0]).partition("; ")[0]
+    count = f"{len(reasons)} of {len(measured(frame, kind))} runs"
+    return count, str(reasons.iloc[0]).partition("; ")[0]
 
 
 def _code(frame: pd.DataFrame) -> tuple[list[str], bool]:

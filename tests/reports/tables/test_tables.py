@@ -270,6 +270,24 @@ def test_a_figure_of_other_seeds_than_the_finished_ones_says_how_many(make):
     assert (ap.fragments[-1].text, len(params.fragments)) == ("(n=2)", 1)
 
 
+def test_what_is_measured_of_one_seed_is_a_mark_on_timings_alone(make):
+    grid = make()
+    for run in grid.runs:
+        path = run.folder.result("fps")
+        record = json.loads(path.read_text())
+        record["environment"] = {"drift": ["clock fell by 30 %"]}
+        path.write_text(json.dumps(record))
+        if run.seed:
+            for kind in ("flops", "fps"):
+                run.folder.result(kind).unlink()
+    rows = collect(read_runs(Store(grid.source.parents[1]), "components"))
+    (table, *_) = build_tables(rows, TableSpec(columns=["macs", "fps"]), {}, name="x")
+    assert notes(table).count("of one seed") == 1
+    assert "of one seed; suspect in 4 of 4 runs (see the protocol)" in notes(table)
+    marked = {c.figure.key: bool(c.marks) for c in table.columns}
+    assert marked == {"macs": False, "fps": True}
+
+
 def test_disturbed_timings_are_named(make):
     grid = make(seeds=(0,))
     path = grid.runs[0].folder.result("fps")
