@@ -115,13 +115,17 @@ def cudnn_version() -> int | None:
     return torch.backends.cudnn.version()
 
 
-def device_name(device: torch.device) -> str:
-    """``device`` in the words of a table: the GPU's name, or ``CPU`` with model, threads, quota."""
+def device_name(device: torch.device, threads: int | None = None) -> str:
+    """``device`` in the words of a table: the GPU's name, or ``CPU`` with model, threads, quota.
+
+    Args:
+        threads: of a CPU; none: this process's.
+    """
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     quota = cpu_quota()
     limit = "" if quota is None else f", limited to {quota:g} cores"
-    return f"CPU ({cpu_model()}, {torch.get_num_threads()} threads{limit})"
+    return f"CPU ({cpu_model()}, {threads or torch.get_num_threads()} threads{limit})"
 
 
 def _without_diff(provenance: dict[str, Any]) -> dict[str, Any]:

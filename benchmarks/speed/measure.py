@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import torch
 
-from benchmarks.machine.environment import environment
+from benchmarks.machine.environment import device_name, environment
 from benchmarks.records import record_head
 from benchmarks.speed.fps import SCOPES, out_of_memory_record, protocol
 from benchmarks.speed.isolated import OutOfMemory, SpeedJob, WorkloadSpec, run_job
@@ -113,7 +113,8 @@ def _out_of_memory(job: SpeedJob, spec: WorkloadSpec, reason: str) -> dict[str, 
         return _training_out_of_memory(job, spec, reason)
     known = protocol(spec, job.workloads, torch.device(job.device), job.sampling)
     if job.threads is not None:
-        known["threads"] = job.threads
+        device = device_name(torch.device(job.device), job.threads)
+        known |= {"threads": job.threads, "device": device}
     if job.memory_limit is not None:
         known["memory_limit"] = job.memory_limit
     return out_of_memory_record(spec.name, spec.shape.clip_length, known, reason)

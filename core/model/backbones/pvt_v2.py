@@ -20,6 +20,7 @@ from core.config.schema import BackboneConfig, MessengerConfig
 from core.model.attention import MultiheadAttention
 from core.model.backbones.messengers import block_shift_steps, project_messengers, shift_messengers
 from core.model.backbones.temporal import LAST_STAGE, FrameMixer
+from core.model.operators.frames import few_at_a_time
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,8 @@ class PVTBlock(nn.Module):
     def forward(self, tokens: Tensor, size: tuple[int, int]) -> Tensor:
         """Tokens (B, H*W + M, C) to the same shape."""
         tokens = tokens + self.drop_path(self.attn(self.norm1(tokens), size))
-        return tokens + self.drop_path(self.ffn(self.norm2(tokens), size))
+        mlp = few_at_a_time(lambda frames: self.ffn(self.norm2(frames), size), tokens)
+        return tokens + self.drop_path(mlp)
 
 
 class PVTv2(nn.Module):

@@ -13,6 +13,7 @@ from torchvision.ops import StochasticDepth
 
 from core.config.schema import BackboneConfig
 from core.model.backbones.temporal import LAST_STAGE, FrameMixer
+from core.model.operators.frames import few_at_a_time
 from core.model.operators.linear import Linear
 
 WINDOW = 7
@@ -156,7 +157,8 @@ class SwinBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, H, W, C) to the same shape."""
         x = x + self.drop_path(self.attn(self.norm1(x)))
-        return x + self.drop_path(self.ffn(self.norm2(x)))
+        mlp = few_at_a_time(lambda frames: self.ffn(self.norm2(frames)), x)
+        return x + self.drop_path(mlp)
 
 
 class PatchEmbed(nn.Module):

@@ -50,12 +50,13 @@ def test_out_of_memory_is_a_result_with_its_protocol():
     def run(job):
         raise OutOfMemory("the process was killed")
 
-    (found,) = fps_of_job(SpeedJob("fps", (A,), memory_limit=2**30), run)
+    (found,) = fps_of_job(SpeedJob("fps", (A,), memory_limit=2**30, threads=7), run)
     assert found["oom"] == "OOM at T=36" and found["figures"] is None
     assert found["reason"] == "the process was killed"
     assert found["protocol"]["clip_length"] == 36
     assert found["protocol"]["memory_limit"] == 2**30
-    assert found["protocol"]["device"].startswith("CPU")
+    device = found["protocol"]["device"]
+    assert device.startswith("CPU") and ", 7 threads" in device
 
 
 def test_what_does_not_fit_together_is_measured_alone():
