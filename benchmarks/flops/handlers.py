@@ -54,6 +54,12 @@ def _convolution(inputs: list[Any], outputs: list[Any]) -> int:
     return formulas.convolution(x, weight, out, transposed=bool(inputs[6].toIValue()))
 
 
+def _convolution_backward(args: Any, _: Any) -> int:
+    """As many as the convolution for each of the gradients of input and weight that is wanted."""
+    gradient, x, weight, *_, transposed, _, _, wanted = args
+    return sum(wanted[:2]) * formulas.convolution(x, weight, gradient, transposed)
+
+
 def _attention(inputs: list[Any], outputs: list[Any]) -> int:
     return formulas.attention(*_shapes(inputs[:3]))
 
@@ -134,6 +140,8 @@ def dispatch_handles() -> dict[Any, DispatchHandle]:
         # a GPU's GRU, which is products and sums on a CPU; backwards a product for each operand
         (lambda args, out: formulas.gru(*args[:2]), ("aten::_cudnn_rnn",)),
         (lambda args, out: 2 * formulas.gru(*args[:2]), ("aten::_cudnn_rnn_backward",)),
+        # torch's own counts a grouped convolution's weights as if there were no groups
+        (_convolution_backward, ("aten::convolution_backward",)),
         (
             lambda args, out: formulas.embedding_bag(*args[:2]),
             ("aten::_embedding_bag", "aten::_embedding_bag_forward_only"),

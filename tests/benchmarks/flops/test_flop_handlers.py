@@ -93,6 +93,18 @@ def test_recurrent_layers_by_cudnn_count_the_same(layers):
     assert backward(*shapes) == 2 * counter.get_total_flops()
 
 
+@pytest.mark.parametrize("kind", [nn.Conv2d, nn.ConvTranspose2d])
+@pytest.mark.parametrize("groups", [1, 2, 4])
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_convolution_costs_as_much_again_for_each_gradient(kind, groups, frozen):
+    layer, x = kind(4, 8, 3, stride=2, groups=groups), ones(2, 4, 7, 9)
+    counter = FlopCounterMode(display=False, custom_mapping=dispatch_handles())
+    with counter:
+        layer(x.requires_grad_(not frozen)).sum().backward()
+    gradients = 1 if frozen else 2
+    assert counter.get_total_flops() == 2 * (1 + gradients) * total(layer, ones(2, 4, 7, 9))
+
+
 def test_scaled_dot_product_attention():
     q, k, v = ones(2, 4, 10, 8), ones(2, 4, 6, 8), ones(2, 4, 6, 3)
     expected = 2 * 4 * 10 * 6 * (8 + 3)
