@@ -109,15 +109,18 @@ def fps_of_job(job: SpeedJob, run: RunJob = run_job) -> list[dict[str, Any]]:
 
 def _out_of_memory(job: SpeedJob, spec: WorkloadSpec, reason: str) -> dict[str, Any]:
     """The record has the protocol that the figure would have had, so that it can be compared."""
+    device = torch.device(job.device)
     if job.kind == "train":
-        return _training_out_of_memory(job, spec, reason)
-    known = protocol(spec, job.workloads, torch.device(job.device), job.sampling)
+        record = _training_out_of_memory(job, spec, reason)
+    else:
+        known = protocol(spec, job.workloads, device, job.sampling)
+        record = out_of_memory_record(spec.name, spec.shape.clip_length, known, reason)
     if job.threads is not None:
-        device = device_name(torch.device(job.device), job.threads)
-        known |= {"threads": job.threads, "device": device}
+        named = device_name(device, job.threads)
+        record["protocol"] |= {"threads": job.threads, "device": named}
     if job.memory_limit is not None:
-        known["memory_limit"] = job.memory_limit
-    return out_of_memory_record(spec.name, spec.shape.clip_length, known, reason)
+        record["protocol"]["memory_limit"] = job.memory_limit
+    return record
 
 
 def _training_out_of_memory(job: SpeedJob, spec: WorkloadSpec, reason: str) -> dict[str, Any]:

@@ -96,6 +96,16 @@ def test_the_default_device_is_the_gpu_if_there_is_one(monkeypatch, cuda, device
     assert measure.find_device() == device
 
 
+def test_a_training_out_of_memory_names_the_threads_and_the_limit_that_were_asked_for():
+    def run(job):
+        raise OutOfMemory("too much")
+
+    (found,) = fps_of_job(SpeedJob("train", (A,), memory_limit=2**30, threads=7), run)
+    known = found["protocol"]
+    assert (known["threads"], known["memory_limit"]) == (7, 2**30)
+    assert ", 7 threads" in known["device"]
+
+
 @pytest.mark.parametrize("mode", ["offline", "near_online"])
 def test_one_cell_out_of_memory_has_the_protocol_of_its_neighbours(monkeypatch, mode):
     """Else the whole column of a table is said not to be measured alike."""
