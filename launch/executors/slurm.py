@@ -319,8 +319,7 @@ class Slurm(Executor):
 
     def take_back(self, cells: Iterable[CellStatus]) -> None:
         """By ``scancel`` of what has not begun."""
-        ids = list(dict.fromkeys(cell.job_id for cell in cells if cell.job_id))
-        queries.scancel(ids, only_pending=True)
+        queries.scancel(_job_ids(cells), only_pending=True)
 
     def hold(self, cells: Sequence[CellStatus], *, release: bool) -> None:
         """By ``scontrol hold`` and ``release``; packed cells all together."""
@@ -333,13 +332,11 @@ class Slurm(Executor):
                     f"{cells[0].job_id}: they can be held and released only all together, while "
                     "all of them are queued; tevit cancel takes single ones back"
                 )
-        ids = list(dict.fromkeys(cell.job_id for cell in cells if cell.job_id))
-        queries.hold_jobs(ids, release=release)
+        queries.hold_jobs(_job_ids(cells), release=release)
 
     def free(self, cells: Iterable[CellStatus]) -> None:
         """By ``scontrol release``."""
-        ids = list(dict.fromkeys(cell.job_id for cell in cells if cell.job_id))
-        queries.hold_jobs(ids, release=True)
+        queries.hold_jobs(_job_ids(cells), release=True)
 
     def log(self, journal: Journal, batch: Batch, index: int) -> Path | None:
         """What the job's script and its steps wrote."""
@@ -349,6 +346,11 @@ class Slurm(Executor):
             job_id = last.holder.get("job_id") if last else None
             where = (last.holder.get("worker") if last else None) or where
         return journal.submitit_folder(where) / f"{job_id}_0_log.out" if job_id else None
+
+
+def _job_ids(cells: Iterable[CellStatus]) -> list[str]:
+    """Of the jobs that run cells, or are to run them, each once."""
+    return list(dict.fromkeys(cell.job_id for cell in cells if cell.job_id))
 
 
 def _live(state: RunState, job: Job) -> CellStatus:

@@ -62,7 +62,10 @@ HELD_BY_SLURM = re.compile(r"launch failed requeued held|JobHoldMaxRequeue")
 """Why SLURM holds a job of its own accord: a node could not start it, or it was requeued too often
 (MaxBatchRequeue: five preemptions, by default)."""
 
-_USUAL = ("", "None", "Priority", "Resources", "Dependency", "BeginTime", "JobArrayTaskLimit")
+_USUAL = (
+    *("", "None", "Priority", "Resources", "Dependency", "BeginTime", "JobArrayTaskLimit"),
+    *("JobHeldUser", "JobHeldAdmin"),
+)
 
 _ID = re.compile(r"(\d+)(?:_(?:(\d+)|\[([\d,\-]+)(?:%\d+)?\]))?")
 
@@ -168,7 +171,7 @@ def reason_of(job: Job) -> str:
 
 def is_usual(reason: str) -> bool:
     """Whether a job that is pending for it will start in its turn."""
-    return reason in (*_USUAL, "JobHeldUser", "JobHeldAdmin")
+    return reason in _USUAL
 
 
 def is_refused(job: Job) -> bool:
