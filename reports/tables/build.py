@@ -12,12 +12,12 @@ import pandas as pd
 
 from ablations.analysis.limits import MOST_SEEDS, Limits
 from ablations.table_spec import ColumnSpec, TableSpec
-from benchmarks.figures import ABOVE, Better, Figure, figure_of
+from benchmarks.figures import ABOVE, Figure, figure_of
 from core.names import distinct
 from reports.frame.cells import CellRows
-from reports.frame.protocol import Differences, common_protocol
+from reports.frame.protocol import common_protocol
 from reports.tables.code import other_code
-from reports.tables.comparisons import Compared, compare, protocol_differences
+from reports.tables.comparisons import Compared
 from reports.tables.labels import Names, field_value
 from reports.tables.layout import TableLayout, details_spec, lay_out
 from reports.tables.model import DASH, Column, Entry, Label, Notes, Part, Row, Table, of_one_seed
@@ -59,34 +59,25 @@ def build_tables(
         PublishedError: an unknown published entry.
     """
     details = details_spec(frame, spec, name)
-    layout = both = lay_out(frame, spec, name, limits)
-    compared = _compared(layout)
-    tables = [_build(frame, layout, compared, published, name)]
+    layout = lay_out(frame, spec, name, limits)
+    known = choose(spec.published, published)
+    tables, columns = [_build(layout, known)], layout.columns
     if details is not None:
         further = lay_out(frame, details, name)
-        table = _build(frame, further, _compared(further), published, name)
-        tables.append(replace(table, appendix=True))
-        both = replace(layout, columns=tuple(dict.fromkeys((*layout.columns, *further.columns))))
-    known = choose(spec.published, dict(published))
-    return [*tables, protocol_table(frame, both, compared, known)]
+        tables.append(replace(_build(further, known, further=True), appendix=True))
+        columns = tuple(dict.fromkeys((*columns, *further.columns)))
+    return [*tables, protocol_table(layout, columns, known)]
 
 
-def _build(
-    frame: pd.DataFrame,
-    layout: TableLayout,
-    compared: Mapping[str, Compared],
-    published: Mapping[str, Published],
-    name: str,
-) -> Table:
-    spec = layout.spec
-    entries = choose(spec.published, dict(published))
-    notes = Notes()
-    columns = _columns(frame, layout, compared, notes)
-    groups = _groups(layout, columns, compared, notes)
+def _build(layout: TableLayout, entries: Sequence[Published], *, further: bool = False) -> Table:
+    """The table of ``layout``, which is that of ``further`` figures or the first."""
+    spec, notes = layout.spec, Notes()
+    columns = _columns(layout, notes)
+    groups = _groups(layout, columns, notes)
     shown = {column.figure.key for column in columns}
     if known := [entry for entry in entries if shown & entry.figures.keys()]:
         groups.append(tuple(_published_row(entry, columns, layout, notes) for entry in known))
-    add_notes(notes, frame, layout, compared, _adds_up(groups, columns, layout.baseline))
+    add_notes(notes, layout, _adds_up(groups, columns, layout.baseline))
     title = spec.title or f"{layout.name.replace('_', ' ').replace('-', ' ').capitalize()}."
     table = Table(
         name=layout.name,
@@ -97,16 +88,10 @@ def _build(
         notes=notes.all(),
         width=spec.width,
     )
-    further = spec.name == f"{name}_details"
-    usual = spec.columns is None or further
-    table, same = _without_equal(table, layout, further) if usual else (table, [])
-    return replace(table, setting=setting(frame, layout, *same))
-
-
-def _compared(layout: TableLayout) -> dict[str, Compared]:
-    kinds = {figure_of(column.figure).kind for column in layout.columns}
-    protocols = {kind: protocol_differences(layout.cells, kind) for kind in kinds}
-    return {column.figure: _compare(layout, column, protocols) for column in layout.columns}
+    same: list[str] = []
+    if further or spec.columns is None:
+        table, same = _without_equal(table, layout, further)
+    return replace(table, setting=setting(layout, *same))
 
 
 def _adds_up(
@@ -160,72 +145,40 @@ def _alike(entry: Entry, decimals: int) -> str | None:
     return f"{summary.mean:.{decimals}f}"
 
 
-def _compare(
-    layout: TableLayout,
-    column: ColumnSpec,
-    protocols: Mapping[str, tuple[Differences, Differences]],
-) -> Compared:
-    figure = figure_of(column.figure)
-    better: Better | None = figure.better
-    if column.best is not None:
-        better = None if column.best == "none" else column.best
-    baseline = layout.baseline if column.difference else None
-    return compare(
-        figure,
-        layout.cells,
-        protocols[figure.kind],
-        better=better,
-        baseline=baseline,
-        level=layout.spec.level,
-        delta=layout.spec.delta if column.figure == layout.judged else None,
-        limits=layout.limits,
-    )
-
-
-def _columns(
-    frame: pd.DataFrame, layout: TableLayout, compared: Mapping[str, Compared], notes: Notes
-) -> list[Column]:
+def _columns(layout: TableLayout, notes: Notes) -> list[Column]:
     columns: list[Column] = []
     names = Names(layout.cells, layout.spec.labels)
-    heads = {
-        c.figure: c.label or _label(frame, layout, figure_of(c.figure)) for c in layout.columns
-    }
+    heads = {c.figure: c.label or _label(layout, figure_of(c.figure)) for c in layout.columns}
     heads = distinct(heads, str)
     for over in layout.across:
         for spec in layout.columns:
             figure = figure_of(spec.figure)
             label = heads[spec.figure]
-            decimals = _decimals(spec, layout.spec, figure, compared[spec.figure])
-            marks = _column_marks(frame, figure, compared[spec.figure], layout, notes)
+            decimals = _decimals(spec, layout)
+            marks = _column_marks(figure, layout, notes)
             head = ABOVE.get(spec.figure)
             if over is not None and layout.spec.across:
                 head = names.values(layout.spec.across)[over]
             columns.append(Column(figure, label, decimals, "value", over, head, marks))
             if spec.difference and layout.baseline is not None:
                 parts: list[tuple[Part, str]] = [("difference", f"Δ {label}")]
-                if compared[spec.figure].verdicts:
+                if layout.compared[spec.figure].verdicts:
                     parts.append(("verdict", "Verdict"))
                 columns += [Column(figure, t, decimals, p, over, head, marks) for p, t in parts]
     return columns
 
 
-def _label(frame: pd.DataFrame, layout: TableLayout, figure: Figure) -> str:
+def _label(layout: TableLayout, figure: Figure) -> str:
     """The figure's label, as asked for or its own; a speed on a CPU says so."""
     if figure.key in layout.spec.labels:
         return layout.spec.labels[figure.key]
-    device = str(common_protocol(frame, "fps").get("device", ""))
+    device = str(common_protocol(layout.frame, "fps").get("device", ""))
     on_cpu = figure.kind == "fps" and device.upper().startswith("CPU")
     return f"{figure.label} (CPU)" if on_cpu else figure.label
 
 
-def _column_marks(
-    frame: pd.DataFrame,
-    figure: Figure,
-    comparison: Compared,
-    layout: TableLayout,
-    notes: Notes,
-) -> tuple[str, ...]:
-    said = []
+def _column_marks(figure: Figure, layout: TableLayout, notes: Notes) -> tuple[str, ...]:
+    comparison, said = layout.compared[figure.key], []
     if comparison.incomparable:
         how = describe_differences(comparison.incomparable, layout.called)
         said.append(f"not measured alike, so no row is set against another: {how}")
@@ -235,27 +188,24 @@ def _column_marks(
     timed_once = of_one_seed(figure, most) and not figure.exact
     if timed_once and any(cell.planned > 1 for cell in layout.cells):
         said.append("of one seed")
-    count, _ = suspect(frame, figure.kind)
+    count, _ = suspect(layout.frame, figure.kind)
     said += [f"suspect in {count} (see the protocol)"] if count else []
     return (notes.mark(f"{'; '.join(said)}."),) if said else ()
 
 
-def _decimals(column: ColumnSpec, spec: TableSpec, figure: Figure, comparison: Compared) -> int:
+def _decimals(column: ColumnSpec, layout: TableLayout) -> int:
     """As asked for; counts get enough digits that the smallest still shows three of them."""
-    asked = column.decimals if column.decimals is not None else spec.decimals.get(figure.key)
+    figure, asked = figure_of(column.figure), column.decimals
+    asked = layout.spec.decimals.get(figure.key) if asked is None else asked
     if asked is not None or not figure.exact:
         return figure.decimals if asked is None else asked
-    sizes = [abs(v) for values in comparison.values.values() for v in values.values() if v]
+    found = layout.compared[figure.key].values.values()
+    sizes = [abs(value) for values in found for value in values.values() if value]
     needed = 2 - math.floor(math.log10(min(sizes))) if sizes else 0
     return min(max(figure.decimals, needed), 4)
 
 
-def _groups(
-    layout: TableLayout,
-    columns: Sequence[Column],
-    compared: Mapping[str, Compared],
-    notes: Notes,
-) -> list[tuple[Row, ...]]:
+def _groups(layout: TableLayout, columns: Sequence[Column], notes: Notes) -> list[tuple[Row, ...]]:
     rows = layout.rows()
     by = layout.spec.group or (layout.fields[0].name if len(rows) > _LONG else None)
     values = [field_value(next(iter(cells.values())), by) if by else "" for cells in rows]
@@ -264,7 +214,7 @@ def _groups(
     groups: dict[str, list[Row]] = {}
     made = other_code(layout.cells)
     for cells, value in zip(rows, values, strict=True):
-        groups.setdefault(value, []).append(_row(layout, cells, columns, compared, notes, made))
+        groups.setdefault(value, []).append(_row(layout, cells, columns, notes, made))
     return [tuple(rows) for rows in groups.values()]
 
 
@@ -272,7 +222,6 @@ def _row(
     layout: TableLayout,
     cells: Mapping[str | None, CellRows],
     columns: Sequence[Column],
-    compared: Mapping[str, Compared],
     notes: Notes,
     made: Mapping[str, str],
 ) -> Row:
@@ -281,7 +230,7 @@ def _row(
     entries = []
     for column in columns:
         cell = cells.get(column.over)
-        comparison = compared[column.figure.key]
+        comparison = layout.compared[column.figure.key]
         if cell is None:
             entries.append(Entry(text=""))
         elif column.part == "verdict":

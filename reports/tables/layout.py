@@ -10,8 +10,9 @@ import pandas as pd
 
 from ablations.analysis.limits import Limits
 from ablations.table_spec import ColumnSpec, TableError, TableSpec, check_figures
-from benchmarks.figures import COUNTS, FIGURES, SPEEDS, figure_of
+from benchmarks.figures import COUNTS, FIGURES, SPEEDS, Better, figure_of
 from reports.frame.cells import CellRows, frame_cells
+from reports.tables.comparisons import Compared, compare, protocol_differences
 from reports.tables.labels import Field, Names, axes_of, field_value, make_fields
 
 _COLUMNS = ("AP", "macs", "fps")
@@ -37,6 +38,7 @@ class TableLayout:
     """What the rows and columns are.
 
     Attributes:
+        frame: the collected runs.
         cells: every cell of the frame, in the order of the rows.
         fields: the label columns.
         columns: the figures, each once.
@@ -45,6 +47,7 @@ class TableLayout:
         limits: of the seeds, where these are added round by round.
     """
 
+    frame: pd.DataFrame
     spec: TableSpec
     name: str
     cells: tuple[CellRows, ...]
@@ -59,6 +62,29 @@ class TableLayout:
         """The figure whose differences get a verdict: the first of AP that has differences."""
         asked = [column.figure for column in self.columns if column.difference]
         return next((name for name in asked if figure_of(name).kind == "ap"), None)
+
+    @cached_property
+    def compared(self) -> dict[str, Compared]:
+        """Each figure over all cells."""
+        kinds = {figure_of(column.figure).kind for column in self.columns}
+        protocols = {kind: protocol_differences(self.cells, kind) for kind in kinds}
+        found = {}
+        for column in self.columns:
+            figure = figure_of(column.figure)
+            better: Better | None = figure.better
+            if column.best is not None:
+                better = None if column.best == "none" else column.best
+            found[figure.key] = compare(
+                figure,
+                self.cells,
+                protocols[figure.kind],
+                better=better,
+                baseline=self.baseline if column.difference else None,
+                level=self.spec.level,
+                delta=self.spec.delta if column.figure == self.judged else None,
+                limits=self.limits,
+            )
+        return found
 
     @cached_property
     def called(self) -> dict[str, str]:
@@ -101,7 +127,7 @@ def lay_out(
     baseline = _baseline(cells, fields, spec)
     columns = tuple(_with_speed(_columns(frame, spec, baseline)))
     stem = spec.name or name
-    layout = TableLayout(spec, stem, tuple(cells), fields, columns, baseline, across, limits)
+    layout = TableLayout(frame, spec, stem, tuple(cells), fields, columns, baseline, across, limits)
     _refuse_ambiguous(layout)
     return layout
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
+from ablations.table_spec import ColumnSpec
 from benchmarks.figures import figure_of
 from benchmarks.measurements import MEASUREMENTS
 from reports.frame.protocol import (
@@ -27,26 +28,20 @@ from reports.tables.published import Published
 ONE_SEED = "One seed proves nothing: no figure is bold, and no difference has an interval."
 
 
-def add_notes(
-    notes: Notes,
-    frame: pd.DataFrame,
-    layout: TableLayout,
-    compared: Mapping[str, Compared],
-    adds_up: bool,
-) -> None:
+def add_notes(notes: Notes, layout: TableLayout, adds_up: bool) -> None:
     """Add the notes that hold for the whole table, as short as they can be; the rest stands in
-    :func:`protocol_rows`.
+    :func:`protocol_table`.
 
     Args:
         adds_up: whether the printed differences are those of the printed figures.
     """
-    said = []
+    said, compared = [], layout.compared
     percent = f"{100 * layout.spec.level:g}%"
     if _most_seeds(compared) > 1:
         said.append("±: std over seeds")
     if any(difference.n > 1 for c in compared.values() for difference in c.differences.values()):
         rounded = "" if adds_up else " before rounding"
-        said.append(f"Δ: paired by seed{rounded}, {percent} interval{_corrected(layout, compared)}")
+        said.append(f"Δ: paired by seed{rounded}, {percent} interval{_corrected(layout)}")
     elif not adds_up:
         said.append("Δ: before rounding")
     tests = _tests(compared)
@@ -63,20 +58,20 @@ def add_notes(
     if tests and measured and not any(ties.best is not None for ties in tests.values()):
         many = _most_seeds(compared) > 1
         notes.say("No cell has all of its seeds yet: no figure is bold." if many else ONE_SEED)
-    if len(codes := versions(frame)) > 1:
+    if len(codes := versions(layout.frame)) > 1:
         notes.say(f"Runs of different versions of the code: {', '.join(codes)}.")
-    if _code(frame)[1]:
+    if _code(layout.frame)[1]:
         notes.say("Some runs are of code with uncommitted changes.")
 
 
-def setting(frame: pd.DataFrame, layout: TableLayout, *others: str) -> str:
+def setting(layout: TableLayout, *others: str) -> str:
     """What holds for every row, for the caption: data, backbone, device, seeds.
 
     Args:
         others: further facts, such as a figure that is the same in all rows.
     """
     kinds = {figure_of(column.figure).kind for column in layout.columns}
-    scored, timed = (common_protocol(frame, kind) for kind in ("ap", "fps"))
+    scored, timed = (common_protocol(layout.frame, kind) for kind in ("ap", "fps"))
     known = [show_value(scored[k]) for k in ("data", "split") if k in scored and "ap" in kinds]
     if "videos" in scored and "ap" in kinds:
         known.append(f"{show_value(scored['videos'])} videos")
@@ -92,90 +87,25 @@ def setting(frame: pd.DataFrame, layout: TableLayout, *others: str) -> str:
     if len(planned) == 1 and all(cell.complete for cell in layout.cells):
         count = planned.pop()
         seeds.append("1 seed" if count == 1 else f"{count} seeds")
-    if _one_start(frame):
+    if _one_start(layout.frame):
         seeds.append("all from one start run" if seeds else "all seeds from one start run")
     parts.append(", ".join(seeds))
     text = "; ".join(part for part in (*parts, *others) if part)
     return f"{text}." if text else ""
 
 
-def protocol_rows(
-    frame: pd.DataFrame,
-    layout: TableLayout,
-    compared: Mapping[str, Compared],
-    published: Sequence[Published] = (),
-) -> list[tuple[str, str]]:
-    """All that there is to say of how the figures came about: what it is about, and the text.
+def protocol_table(
+    layout: TableLayout, columns: Sequence[ColumnSpec], published: Sequence[Published]
+) -> Table:
+    """All that there is to say of how the figures came about, as a table for an appendix.
 
     Args:
+        columns: every figure that is shown, in ``layout`` or beside it.
         published: entries that the table shows.
     """
-    percent = f"{100 * layout.spec.level:g} %"
-    rows = [
-        (
-            "Seeds",
-            "mean ± sample standard deviation over seeds; n: seeds finished (of those planned). "
-            "Every seed counts, none is chosen.",
-        )
-    ]
-    if layout.baseline is not None:
-        interval = f"a {percent} t interval{_corrected(layout, compared)}"
-        said = (
-            f"to the baseline ({layout.called[layout.baseline]}), paired by seed, with {interval}."
-        )
-        rows.append(("Difference", f"{said} Computed from unrounded figures."))
-    figure = layout.judged
-    if figure is not None and compared[figure].verdicts:
-        count = len(compared[figure].verdicts)
-        holm = f", with Holm's correction over the {count} cells" if count > 1 else ""
-        interval = f"paired t interval ({percent}{holm})"
-        interval = "interval of all looks together" if layout.limits else interval
-        delta = _delta(layout, figure)
-        rows.append(
-            (
-                "Verdict",
-                f"what the {interval} says; no different: within ±{delta}; undecided (+n): n more "
-                f"seeds would settle a difference of {delta}. {compared[figure].looks}".strip(),
-            )
-        )
-    if any(ties.best is not None for ties in _tests(compared).values()):
-        rows.append(
-            (
-                "Bold",
-                "the best mean and every cell whose paired difference to it over common seeds has "
-                f"a {percent} t interval that covers zero (not corrected for the number of cells; "
-                "unfinished cells are not tested).",
-            )
-        )
-    if _one_start(frame):
-        said = "all seeds of a cell begin with the weights of one start run"
-        rows.append(("Start", f"{said}, whose own spread ± and intervals leave out."))
-    rows += [(f"{', '.join(names)}", f"{about}.") for about, names in _meaning(layout).items()]
-    for kind, measurement in MEASUREMENTS.items():
-        rows += [(measurement.label, text) for text in _measured_how(frame, kind, layout.called)]
-    rows += [(f"{entry.method} (published)", f"{entry.source}.") for entry in published]
-    commits, dirty = _code(frame)
-    made = [f"commit {', '.join(commits)}"] if commits else []
-    made += ["some runs with uncommitted changes (kept with each run)"] if dirty else []
-    if codes := [name for name in versions(frame) if name not in commits]:
-        made.append(f"version {', '.join(codes)}")
-    if command := diff_command(frame):
-        made.append(f"what differs: {command}")
-    if made:
-        rows.append(("Code", f"{'; '.join(made)}."))
-    return rows
-
-
-def protocol_table(
-    frame: pd.DataFrame,
-    layout: TableLayout,
-    compared: Mapping[str, Compared],
-    published: Sequence[Published] = (),
-) -> Table:
-    """:func:`protocol_rows` as a table, for an appendix."""
     rows = tuple(
         Row((Label(head), Label(f"{text[0].upper()}{text[1:]}")), "", (), head)
-        for head, text in protocol_rows(frame, layout, compared, published)
+        for head, text in _protocol(layout, columns, published)
     )
     title = layout.spec.title
     return Table(
@@ -190,9 +120,63 @@ def protocol_table(
     )
 
 
-def _corrected(layout: TableLayout, compared: Mapping[str, Compared]) -> str:
+def _protocol(
+    layout: TableLayout, columns: Sequence[ColumnSpec], published: Sequence[Published]
+) -> Iterator[tuple[str, str]]:
+    """What it is about, and the text."""
+    frame, compared = layout.frame, layout.compared
+    percent = f"{100 * layout.spec.level:g} %"
+    yield (
+        "Seeds",
+        "mean ± sample standard deviation over seeds; n: seeds finished (of those planned). "
+        "Every seed counts, none is chosen.",
+    )
+    if layout.baseline is not None:
+        interval = f"a {percent} t interval{_corrected(layout)}"
+        said = (
+            f"to the baseline ({layout.called[layout.baseline]}), paired by seed, with {interval}."
+        )
+        yield "Difference", f"{said} Computed from unrounded figures."
+    figure = layout.judged
+    if figure is not None and compared[figure].verdicts:
+        count = len(compared[figure].verdicts)
+        holm = f", with Holm's correction over the {count} cells" if count > 1 else ""
+        interval = f"paired t interval ({percent}{holm})"
+        interval = "interval of all looks together" if layout.limits else interval
+        delta = _delta(layout, figure)
+        yield (
+            "Verdict",
+            f"what the {interval} says; no different: within ±{delta}; undecided (+n): n more "
+            f"seeds would settle a difference of {delta}. {compared[figure].looks}".strip(),
+        )
+    if any(ties.best is not None for ties in _tests(compared).values()):
+        yield (
+            "Bold",
+            "the best mean and every cell whose paired difference to it over common seeds has "
+            f"a {percent} t interval that covers zero (not corrected for the number of cells; "
+            "unfinished cells are not tested).",
+        )
+    if _one_start(frame):
+        said = "all seeds of a cell begin with the weights of one start run"
+        yield "Start", f"{said}, whose own spread ± and intervals leave out."
+    yield from ((", ".join(names), f"{about}.") for about, names in _meaning(columns).items())
+    for kind, measurement in MEASUREMENTS.items():
+        yield from ((measurement.label, t) for t in _measured_how(frame, kind, layout.called))
+    yield from ((f"{entry.method} (published)", f"{entry.source}.") for entry in published)
+    commits, dirty = _code(frame)
+    made = [f"commit {', '.join(commits)}"] if commits else []
+    made += ["some runs with uncommitted changes (kept with each run)"] if dirty else []
+    if codes := [name for name in versions(frame) if name not in commits]:
+        made.append(f"version {', '.join(codes)}")
+    if command := diff_command(frame):
+        made.append(f"what differs: {command}")
+    if made:
+        yield "Code", f"{'; '.join(made)}."
+
+
+def _corrected(layout: TableLayout) -> str:
     """For what intervals of differences are corrected, and of which figure where not of all."""
-    judged = layout.judged
+    judged, compared = layout.judged, layout.compared
     kinds = [v.kind for v in compared[judged].verdicts.values()] if judged is not None else []
     if judged is None or not any(kind != "none" for kind in kinds):
         return ""
@@ -226,10 +210,10 @@ def _one_start(frame: pd.DataFrame) -> bool:
     return bool(((of_cell.count() > 1) & (of_cell.nunique() == 1)).any())
 
 
-def _meaning(layout: TableLayout) -> dict[str, list[str]]:
+def _meaning(columns: Sequence[ColumnSpec]) -> dict[str, list[str]]:
     """What figures stand for, to the labels of those of that meaning."""
     labels: dict[str, list[str]] = {}
-    for column in layout.columns:
+    for column in columns:
         figure = figure_of(column.figure)
         if figure.about:
             labels.setdefault(figure.about, []).append(column.label or figure.label)

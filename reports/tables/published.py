@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -82,7 +82,7 @@ def _explain(fault: ErrorDetails) -> str:
     return fault_text(fault, unknown("field", name, Published.model_fields), name)
 
 
-def choose(ids: Sequence[str], entries: dict[str, Published]) -> list[Published]:
+def choose(ids: Sequence[str], entries: Mapping[str, Published]) -> list[Published]:
     """The entries of these ids, in their order.
 
     Raises:
