@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
+from threadpoolctl import threadpool_limits
+
 from benchmarks.machine.cores import usable_cores
 
 MOST_WORKERS = 8
@@ -36,10 +38,19 @@ def fork_map(
     The items are inherited, not pickled: hundreds of megabytes of masks cost nothing to hand
     over.  Only results travel.  ``function`` must not touch CUDA or threads.
 
+    BLAS computes with one thread in each process: with as many as there are cores, which is its own
+    choice, they would wait for each other's.
+
     Raises:
         RuntimeError: a worker failed; the message holds its traceback.
     """
-    workers = max(1, min(workers, len(items)))
+    with threadpool_limits(1, user_api="blas"):
+        return _forked(function, items, max(1, min(workers, len(items))))
+
+
+def _forked(
+    function: Callable[[_Item], _Result], items: Sequence[_Item], workers: int
+) -> list[_Result]:
     context = multiprocessing.get_context("fork") if workers > 1 else multiprocessing
     children = []
     for k in range(1, workers):

@@ -5,6 +5,7 @@ import os
 import time
 
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from benchmarks.machine.fork_map import fork_map, usable_workers
 
@@ -25,6 +26,16 @@ def test_the_work_is_shared_out():
     assert len(set(pids)) == 3
     assert pids[0] == IN_PARENT
     assert set(fork_map(lambda _: os.getpid(), range(6), 1)) == {IN_PARENT}
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_blas_has_one_thread_a_process(workers):
+    def threads(_):
+        return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+    with threadpool_limits(4, user_api="blas"):
+        assert fork_map(threads, range(4), workers) == [{1}] * 4
+        assert threads(0) == {4}, "as before, once it is done"
 
 
 def test_items_need_not_be_picklable_and_results_may_be_large():
