@@ -20,7 +20,7 @@ from pydantic_core import ErrorDetails
 
 from ablations.analysis.limits import MOST_SEEDS, Limits
 from ablations.cell import MeasurementName
-from benchmarks.measurements import MEASUREMENTS, NAMES
+from benchmarks.measurements import MEASUREMENTS
 from core.config.overrides import unknown
 from core.config.strict import Strict, fault_text, root_faults
 from core.errors import UserError
@@ -78,11 +78,8 @@ def _start_seeds(value: Any) -> Any:
 
 
 Seed = Annotated[int, Field(ge=0, strict=True)]
-Seeds = Annotated[
-    tuple[Seed, ...],
-    BeforeValidator(_seed_list),
-    Field(min_length=1, description="a count n (seeds 0 to n-1) or a list of seeds"),
-]
+Seeds = Annotated[tuple[Seed, ...], BeforeValidator(_seed_list), Field(min_length=1)]
+"""A count n (seeds 0 to n-1) or a list of seeds."""
 SeedsOrLimits = Annotated[
     Annotated[Seeds, Tag("[list]")] | Annotated[Limits, Tag("[limits]")],
     Discriminator(lambda value: "[limits]" if isinstance(value, Mapping | Limits) else "[list]"),
@@ -90,18 +87,14 @@ SeedsOrLimits = Annotated[
 Measure = Annotated[
     tuple[MeasurementName, ...],
     AfterValidator(lambda names: tuple(dict.fromkeys(names))),
-    Field(min_length=1, description=f"what each cell needs, of {', '.join(NAMES)}"),
+    Field(min_length=1),
 ]
+"""What each cell needs, of :data:`benchmarks.measurements.NAMES`."""
 Values = Annotated[list[Any], Field(min_length=1)]
-Zip = Annotated[
-    list[Annotated[list[str], Field(min_length=2)]],
-    Field(description="groups of axes that advance together instead of being crossed"),
-]
-Exclude = Annotated[
-    list[Annotated[dict[str, Any], Field(min_length=1)]],
-    Field(description="combinations left out: axis to a label, or to a list of labels"),
-]
-
+Zip = list[Annotated[list[str], Field(min_length=2)]]
+"""Groups of axes that advance together instead of being crossed."""
+Exclude = list[Annotated[dict[str, Any], Field(min_length=1)]]
+"""Combinations left out: axis to a label, or to a list of labels."""
 
 AT_FAULT = object()
 """Stands for the values of an axis that are at fault and reported already."""
@@ -111,14 +104,12 @@ class DesignSpec(Strict):
     """Which combinations of the axes' values are run."""
 
     kind: Literal["crossed", "around", "path", "fractional"] = "crossed"
-    base: dict[str, Any] = Field(
-        default={},
-        description="of around and path, axis to the label that the others differ from; an axis "
-        "that is not named: its first",
-    )
-    resolution: Literal[3, 4, 5] | None = Field(
-        default=None, description="of fractional: 3, 4 (the default) or 5"
-    )
+    base: dict[str, Any] = Field(default={})
+    """of around and path, axis to the label that the others differ from; an axis that is not named:
+    its first"""
+
+    resolution: Literal[3, 4, 5] | None = None
+    """of fractional: 3, 4 (the default) or 5"""
 
     @model_validator(mode="after")
     def _keys_of_the_kind(self) -> DesignSpec:
@@ -132,40 +123,42 @@ class DesignSpec(Strict):
 DesignOrKind = Annotated[
     DesignSpec,
     BeforeValidator(lambda value: {"kind": value} if isinstance(value, str) else value),
-    Field(
-        description="crossed; around (one axis at a time differs from the base); path (each row "
-        "changes one more axis); fractional (two values an axis, of a resolution)"
-    ),
 ]
+"""crossed; around (one axis at a time differs from the base); path (each row changes one more
+axis); fractional (two values an axis, of a resolution)."""
 
 
 class StartSpec(Strict):
     """A run that is trained first and whose weights the cells begin with."""
 
-    base: str | None = Field(
-        default=None,
-        description="preset or config file; none: the grid's base with the grid's overrides",
-    )
-    overrides: dict[str, Any] = Field(default={}, description="what differs in the start run")
-    follows: list[str] = Field(
-        default=[], description="axes whose value it shares: a start run for each of their values"
-    )
-    seeds: Annotated[int | Literal["same"], BeforeValidator(_start_seeds)] = Field(
-        default=1, description="how many, shared out among the cells' seeds; same: one a seed"
-    )
-    measure: tuple[MeasurementName, ...] = Field(
-        default=(), description="what is measured of the start run itself"
-    )
+    base: str | None = None
+    """preset or config file; none: the grid's base with the grid's overrides"""
+
+    overrides: dict[str, Any] = Field(default={})
+    """what differs in the start run"""
+
+    follows: list[str] = Field(default=[])
+    """axes whose value it shares: a start run for each of their values"""
+
+    seeds: Annotated[int | Literal["same"], BeforeValidator(_start_seeds)] = 1
+    """how many, shared out among the cells' seeds; same: one a seed"""
+
+    measure: tuple[MeasurementName, ...] = ()
+    """what is measured of the start run itself"""
 
 
 class ScaleSpec(Strict):
     """Another size of the same question: what differs from the grid itself."""
 
-    base: str | None = Field(
-        default=None, description="preset or config file instead of the grid's"
-    )
-    overrides: dict[str, Any] = Field(default={}, description="on top of the grid's overrides")
-    axes: dict[str, Values] = Field(default={}, description="other values for axes of the grid")
+    base: str | None = None
+    """preset or config file instead of the grid's"""
+
+    overrides: dict[str, Any] = Field(default={})
+    """on top of the grid's overrides"""
+
+    axes: dict[str, Values] = Field(default={})
+    """other values for axes of the grid"""
+
     zip: Zip | None = None
     design: DesignOrKind | None = None
     start: StartSpec | None = None
@@ -178,32 +171,34 @@ class ScaleSpec(Strict):
 class GridSpec(Strict):
     """A grid file as written."""
 
-    name: str | None = Field(
-        default=None,
-        description="letters, digits, . _ - (it names a file); default: the file's stem",
-    )
-    description: str = Field(default="", description="the question that the grid answers")
-    base: str = Field(
-        default="tevit_msgshift", description="preset, or config file beside the grid"
-    )
-    overrides: dict[str, Any] = Field(
-        default={}, description="fields of the base to replace, in every cell"
-    )
-    axes: dict[str, Values] = Field(default={}, description="what varies: see docs/grids.md")
+    name: str | None = None
+    """letters, digits, . _ - (it names a file); default: the file's stem"""
+
+    description: str = ""
+    """the question that the grid answers"""
+
+    base: str = "tevit_msgshift"
+    """preset, or config file beside the grid"""
+
+    overrides: dict[str, Any] = Field(default={})
+    """fields of the base to replace, in every cell"""
+
+    axes: dict[str, Values] = Field(default={})
+    """what varies: see docs/grids.md"""
+
     zip: Zip = Field(default=[])
-    design: DesignOrKind = Field(default=DesignSpec())
-    start: StartSpec | None = Field(
-        default=None, description="a run that is trained first, whose weights the cells begin with"
-    )
+    design: DesignOrKind = DesignSpec()
+    start: StartSpec | None = None
+    """a run that is trained first, whose weights the cells begin with"""
+
     exclude: Exclude = Field(default=[])
     seeds: SeedsOrLimits = (0,)
     measure: Measure = tuple(n for n, kind in MEASUREMENTS.items() if not kind.on_request)
-    scales: dict[str, ScaleSpec] = Field(
-        default={}, description="name to what differs at that scale (--scale NAME)"
-    )
-    table: Any = Field(
-        default=None, description="how reports lay the grid out: one table, or a list of them"
-    )
+    scales: dict[str, ScaleSpec] = Field(default={})
+    """name to what differs at that scale (--scale NAME)"""
+
+    table: Any = None
+    """how reports lay the grid out: one table, or a list of them"""
 
 
 def read_spec(data: Any) -> tuple[GridSpec | None, list[GridFault]]:

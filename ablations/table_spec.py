@@ -31,72 +31,72 @@ class TableError(UserError):
 class ColumnSpec(Strict):
     """One figure of a table."""
 
-    figure: str = Field(description="a named figure (AP, params, ...) or a collected column")
-    label: str | None = Field(
-        default=None, description="head of the column; none: the figure's own"
-    )
-    decimals: Annotated[int, Field(ge=0, le=9)] | None = Field(
-        default=None, description="digits after the point; none: the figure's own"
-    )
-    best: Literal["high", "low", "none"] | None = Field(
-        default=None, description="which end is bold; none given: the figure's own"
-    )
-    difference: bool = Field(
-        default=False, description="followed by the difference to the baseline"
-    )
+    figure: str
+    """a named figure (AP, params, ...) or a collected column"""
+
+    label: str | None = None
+    """head of the column; none: the figure's own"""
+
+    decimals: Annotated[int, Field(ge=0, le=9)] | None = None
+    """digits after the point; none: the figure's own"""
+
+    best: Literal["high", "low", "none"] | None = None
+    """which end is bold; none given: the figure's own"""
+
+    difference: bool = False
+    """followed by the difference to the baseline"""
 
 
 class TableSpec(Strict):
     """A table: what its rows and columns are, in which order, under which names."""
 
-    name: str | None = Field(
-        default=None, pattern=r"^[A-Za-z0-9_-]+$", description="stem of its files"
-    )
-    title: str | None = Field(default=None, description="first sentence of the caption")
-    shape: Literal["plain", "components", "main"] = Field(
-        default="plain",
-        description="plain: a column an axis; components: check marks, each cell set against the "
-        "baseline; main: method and backbone, as in a comparison of methods",
-    )
-    rows: tuple[str, ...] | None = Field(
-        default=None,
-        description="axes, config fields, 'method', 'backbone' or 'cell' that name a row",
-    )
+    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]+$")
+    """stem of its files"""
+
+    title: str | None = None
+    """first sentence of the caption"""
+
+    shape: Literal["plain", "components", "main"] = "plain"
+    """plain: a column an axis; components: check marks, each cell set against the baseline; main:
+    method and backbone, as in a comparison of methods"""
+
+    rows: tuple[str, ...] | None = None
+    """axes, config fields, 'method', 'backbone' or 'cell' that name a row"""
+
     columns: tuple[ColumnSpec, ...] | None = Field(default=None, min_length=1)
-    across: str | None = Field(
-        default=None, description="axis or field whose values stand side by side"
-    )
-    group: str | None = Field(default=None, description="axis or field that a rule separates")
-    order: dict[str, tuple[str, ...]] = Field(
-        default={}, description="axis to its values in the order of the rows; unnamed ones follow"
-    )
-    checks: dict[str, str] = Field(
-        default={}, description="axis to the value that earns a check mark (others: none)"
-    )
-    labels: dict[str, str] = Field(
-        default={}, description="axis, field, figure, 'axis=value' or value, to what is printed"
-    )
-    decimals: dict[str, Annotated[int, Field(ge=0, le=9)]] = Field(
-        default={}, description="figure to digits after the point"
-    )
-    baseline: str | dict[str, str] | None = Field(
-        default=None,
-        description="the cell that the others are set against, by name or by axis values",
-    )
-    published: tuple[str, ...] = Field(
-        default=(), description="entries of published.yaml to set beside"
-    )
-    level: Annotated[float, Field(gt=0.5, lt=1)] = Field(
-        default=0.95, description="confidence of intervals and of the test behind the bold figures"
-    )
-    delta: Annotated[float, Field(gt=0)] = Field(
-        default=1.0,
-        description="differences up to this size, in points of AP, are of no interest: the "
-        "verdicts say *no different* within it",
-    )
-    width: Literal["column", "text"] | None = Field(
-        default=None, description="LaTeX: table or table*; none: by the number of columns"
-    )
+    across: str | None = None
+    """axis or field whose values stand side by side"""
+
+    group: str | None = None
+    """axis or field that a rule separates"""
+
+    order: dict[str, tuple[str, ...]] = Field(default={})
+    """axis to its values in the order of the rows; unnamed ones follow"""
+
+    checks: dict[str, str] = Field(default={})
+    """axis to the value that earns a check mark (others: none)"""
+
+    labels: dict[str, str] = Field(default={})
+    """axis, field, figure, 'axis=value' or value, to what is printed"""
+
+    decimals: dict[str, Annotated[int, Field(ge=0, le=9)]] = Field(default={})
+    """figure to digits after the point"""
+
+    baseline: str | dict[str, str] | None = None
+    """the cell that the others are set against, by name or by axis values"""
+
+    published: tuple[str, ...] = ()
+    """entries of published.yaml to set beside"""
+
+    level: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    """confidence of intervals and of the test behind the bold figures"""
+
+    delta: Annotated[float, Field(gt=0)] = 1.0
+    """differences up to this size, in points of AP, are of no interest: the verdicts say *no
+    different* within it"""
+
+    width: Literal["column", "text"] | None = None
+    """LaTeX: table or table*; none: by the number of columns"""
 
     @field_validator("columns", mode="before")
     @classmethod

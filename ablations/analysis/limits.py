@@ -15,19 +15,17 @@ MOST_SEEDS = 1000
 class Limits(Strict):
     """Seeds that are added round by round, to the cells that are undecided."""
 
-    first: Annotated[int, Field(ge=2, strict=True)] = Field(
-        description="seeds of every cell before the first look; a spread takes at least 2"
-    )
-    most: Annotated[int, Field(le=MOST_SEEDS, strict=True)] = Field(
-        description="seeds beyond which none is added"
-    )
-    until: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
-        default=1.0, description="size of a difference that is to be settled, in AP"
-    )
-    level: Annotated[float, Field(gt=0.5, lt=1)] = Field(
-        default=0.95,
-        description="probability that no cell is falsely told from the baseline, over all looks",
-    )
+    first: Annotated[int, Field(ge=2, strict=True)]
+    """seeds of every cell before the first look; a spread takes at least 2"""
+
+    most: Annotated[int, Field(le=MOST_SEEDS, strict=True)]
+    """seeds beyond which none is added"""
+
+    until: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    """size of a difference that is to be settled, in AP"""
+
+    level: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    """probability that no cell is falsely told from the baseline, over all looks"""
 
     @model_validator(mode="after")
     def _room_to_grow(self) -> Limits:

@@ -29,47 +29,47 @@ def _not_boolean(value: Any) -> Any:
 
 Integer = Annotated[int, BeforeValidator(_not_boolean)]
 Number = Annotated[float, BeforeValidator(_not_boolean)]
+Whole = Annotated[Integer, Field(ge=0)]
 Count = Annotated[Integer, Field(ge=1)]
 Proportion = Annotated[Number, Field(ge=0, le=1)]
+PartOfWhole = Annotated[Number, Field(gt=0, lt=1)]
 Weight = Annotated[Number, Field(ge=0)]
+Positive = Annotated[Number, Field(gt=0)]
 ImageSize = tuple[Count, Count]
 
 
 class Section(Strict):
-    """A group of switches; numbers are finite."""
+    """A group of switches, each described below its default; numbers are finite."""
 
-    model_config = ConfigDict(allow_inf_nan=False)
+    model_config = ConfigDict(allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class BackboneConfig(Section):
     """The network that turns each frame into four feature maps (strides 4 to 32)."""
 
-    name: Literal[PVTName, ResNetName, SwinName] = Field(
-        default="pvt_v2_b1", description="architecture and variant"
-    )
-    width: Annotated[Integer, Field(ge=8, multiple_of=8)] | None = Field(
-        default=None, description="channels of the first stage; none: the variant's own"
-    )
-    drop_path: Proportion = Field(
-        default=0.1, description="largest stochastic-depth rate (last block)"
-    )
-    frozen_stages: Annotated[Integer, Field(ge=-1, le=4)] = Field(
-        default=-1,
-        description="stages that are not trained: -1 none, 0 the stem, 1 also stage 1, ...",
-    )
-    norm_eval: bool = Field(
-        default=False, description="keep batch norm in eval mode while training"
-    )
-    temporal: Literal["messengers", "channel_shift", "mean", "attention"] = Field(
-        default="messengers",
-        description="what mixes a clip's frames: messengers, as section messenger says (at "
-        "messenger.tokens=0 nothing does); instead of them channel_shift: of the channels at the "
-        "entry of each block (TSM); mean: half of each stage's output becomes its mean over time; "
-        "attention: over time, after the last stage",
-    )
-    pretrained: Path | None = Field(
-        default=None, description="weights file of the backbone, in its public format"
-    )
+    name: Literal[PVTName, ResNetName, SwinName] = "pvt_v2_b1"
+    """architecture and variant"""
+
+    width: Annotated[Integer, Field(ge=8, multiple_of=8)] | None = None
+    """channels of the first stage; none: the variant's own"""
+
+    drop_path: Proportion = 0.1
+    """largest stochastic-depth rate (last block)"""
+
+    frozen_stages: Annotated[Integer, Field(ge=-1, le=4)] = -1
+    """stages that are not trained: -1 none, 0 the stem, 1 also stage 1, ..."""
+
+    norm_eval: bool = False
+    """keep batch norm in eval mode while training"""
+
+    temporal: Literal["messengers", "channel_shift", "mean", "attention"] = "messengers"
+    """what mixes a clip's frames: messengers, as section messenger says (at messenger.tokens=0
+    nothing does); instead of them channel_shift: of the channels at the entry of each block (TSM);
+    mean: half of each stage's output becomes its mean over time; attention: over time, after the
+    last stage"""
+
+    pretrained: Path | None = None
+    """weights file of the backbone, in its public format"""
 
     @model_validator(mode="after")
     def _width_fits_attention(self) -> Self:
@@ -85,17 +85,17 @@ class BackboneConfig(Section):
 class MessengerConfig(Section):
     """Messenger tokens of the backbone and their shift along time (paper, section 3.2)."""
 
-    tokens: Annotated[Integer, Field(ge=0)] = Field(
-        default=32, description="messenger tokens a frame; 0: none (a plain backbone)"
-    )
-    shift: bool = Field(default=True, description="roll the tokens along time; false: they stay")
-    shift_steps: tuple[Integer, ...] | tuple[tuple[Integer, ...], ...] = Field(
-        default=(1, -1, 2, -2),
-        description="one list for all stages, or four lists, one a stage",
-    )
-    stages: tuple[Annotated[Integer, Field(ge=1, le=4)], ...] = Field(
-        default=(1, 2, 3, 4), description="consecutive stages that carry messengers"
-    )
+    tokens: Whole = 32
+    """messenger tokens a frame; 0: none (a plain backbone)"""
+
+    shift: bool = True
+    """roll the tokens along time; false: they stay"""
+
+    shift_steps: tuple[Integer, ...] | tuple[tuple[Integer, ...], ...] = (1, -1, 2, -2)
+    """one list for all stages, or four lists, one a stage"""
+
+    stages: tuple[Annotated[Integer, Field(ge=1, le=4)], ...] = (1, 2, 3, 4)
+    """consecutive stages that carry messengers"""
 
     @model_validator(mode="after")
     def _stages_consecutive(self) -> Self:
@@ -130,51 +130,64 @@ class MessengerConfig(Section):
 class HeadConfig(Section):
     """The query head: a cascade of box and mask heads over shared queries (section 3.3)."""
 
-    kind: HeadKind = Field(
-        default="stqi",
-        description="stqi: attention over queries and, with the same weights, over time; "
-        "per_frame: no attention over time; stqi_unshared: over time with weights of its own; "
-        "instead of STQI mean: a query gets its mean over time; relative_attention: "
-        "stqi_unshared that knows how far apart frames are; gru: a query goes through a "
-        "bidirectional GRU over the frames; the last two know the order (data.clip_order)",
-    )
-    queries: Count = Field(default=100, description="object queries a clip")
-    stages: Count = Field(default=6, description="cascade stages, each with weights of its own")
-    classes: Count = Field(default=40, description="object categories")
-    channels: Annotated[Integer, Field(ge=8)] = Field(
-        default=256, description="channels of the FPN and of the queries"
-    )
-    attention_heads: Count = Field(default=8, description="heads of the queries' self-attention")
-    ffn_channels: Count = Field(
-        default=2048, description="hidden channels of the feed-forward network"
-    )
-    dynamic_channels: Count = Field(
-        default=64, description="hidden channels of the dynamic convolution"
-    )
-    roi_base: Annotated[Number, Field(gt=0)] = Field(
-        default=56.0, description="box size (pixels) below which RoIAlign reads the finest level"
-    )
-    mask_convs: Annotated[Integer, Field(ge=0)] = Field(
-        default=4, description="3x3 convs of the mask head"
-    )
-    class_weight: Weight = Field(default=2.0, description="weight of the classes' focal loss")
-    l1_weight: Weight = Field(default=5.0, description="weight of the boxes' L1 loss")
-    giou_weight: Weight = Field(default=2.0, description="weight of the boxes' GIoU loss")
-    dice_weight: Weight = Field(default=8.0, description="weight of the masks' Dice loss")
-    bce_weight: Weight = Field(
-        default=0.0, description="weight of the masks' binary cross-entropy, beside Dice"
-    )
-    focal_alpha: Proportion = Field(
-        default=0.25, description="focal loss: weight of what is there, against what is not"
-    )
-    focal_gamma: Annotated[Number, Field(ge=0)] = Field(
-        default=2.0,
-        description="focal loss: how much less what is known well counts; matching keeps the "
-        "published alpha and gamma",
-    )
-    auxiliary_weight: Weight = Field(
-        default=1.0, description="weight of the losses of all stages but the last"
-    )
+    kind: HeadKind = "stqi"
+    """stqi: attention over queries and, with the same weights, over time; per_frame: no attention
+    over time; stqi_unshared: over time with weights of its own; instead of STQI mean: a query gets
+    its mean over time; relative_attention: stqi_unshared that knows how far apart frames are; gru:
+    a query goes through a bidirectional GRU over the frames; the last two know the order
+    (data.clip_order)"""
+
+    queries: Count = 100
+    """object queries a clip"""
+
+    stages: Count = 6
+    """cascade stages, each with weights of its own"""
+
+    classes: Count = 40
+    """object categories"""
+
+    channels: Annotated[Integer, Field(ge=8)] = 256
+    """channels of the FPN and of the queries"""
+
+    attention_heads: Count = 8
+    """heads of the queries' self-attention"""
+
+    ffn_channels: Count = 2048
+    """hidden channels of the feed-forward network"""
+
+    dynamic_channels: Count = 64
+    """hidden channels of the dynamic convolution"""
+
+    roi_base: Positive = 56.0
+    """box size (pixels) below which RoIAlign reads the finest level"""
+
+    mask_convs: Whole = 4
+    """3x3 convs of the mask head"""
+
+    class_weight: Weight = 2.0
+    """weight of the classes' focal loss"""
+
+    l1_weight: Weight = 5.0
+    """weight of the boxes' L1 loss"""
+
+    giou_weight: Weight = 2.0
+    """weight of the boxes' GIoU loss"""
+
+    dice_weight: Weight = 8.0
+    """weight of the masks' Dice loss"""
+
+    bce_weight: Weight = 0.0
+    """weight of the masks' binary cross-entropy, beside Dice"""
+
+    focal_alpha: Proportion = 0.25
+    """focal loss: weight of what is there, against what is not"""
+
+    focal_gamma: Weight = 2.0
+    """focal loss: how much less what is known well counts; matching keeps the published alpha and
+    gamma"""
+
+    auxiliary_weight: Weight = 1.0
+    """weight of the losses of all stages but the last"""
 
     @model_validator(mode="after")
     def _channels_divide(self) -> Self:
@@ -194,40 +207,39 @@ class HeadConfig(Section):
 class SyntheticConfig(Section):
     """The generated dataset; from ``travel`` on, dials of how much time matters."""
 
-    videos: Annotated[Integer, Field(ge=2)] = Field(
-        default=160, description="videos, both splits together"
-    )
-    frames: Annotated[Integer, Field(ge=1)] = Field(default=8, description="frames a video")
-    size: ImageSize = Field(default=(64, 96), description="height, width of the frames")
-    seed: Annotated[Integer, Field(ge=0)] = Field(default=0, description="seed of the generator")
-    travel: Annotated[Number, Field(ge=0, le=3)] = Field(
-        default=0.25,
-        description="how far instances go round in a video, in gaps to the next one; well above 1 "
-        "their places do not tell who is who",
-    )
-    hidden: Proportion = Field(
-        default=0.0,
-        description="share of an instance's frames in which its look, which tells its class and "
-        "who it is, is painted over; at least one frame shows it",
-    )
-    lookalikes: Proportion = Field(
-        default=0.0,
-        description="share of videos whose instances share look and class: only motion tells "
-        "who is who",
-    )
-    motion_classes: bool = Field(
-        default=False, description="classes are still, moving and pulsating; looks say nothing"
-    )
-    blinking: Proportion = Field(
-        default=0.0,
-        description="share of videos whose classes are steady red, steady blue and blinking "
-        "between the two: no single frame tells blinking from steady",
-    )
-    light: Proportion = Field(
-        default=0.0,
-        description="share of videos whose class, of every instance, is the light of the scene: "
-        "amber, green or alternating between the two",
-    )
+    videos: Annotated[Integer, Field(ge=2)] = 160
+    """videos, both splits together"""
+
+    frames: Count = 8
+    """frames a video"""
+
+    size: ImageSize = (64, 96)
+    """height, width of the frames"""
+
+    seed: Whole = 0
+    """seed of the generator"""
+
+    travel: Annotated[Number, Field(ge=0, le=3)] = 0.25
+    """how far instances go round in a video, in gaps to the next one; well above 1 their places do
+    not tell who is who"""
+
+    hidden: Proportion = 0.0
+    """share of an instance's frames in which its look, which tells its class and who it is, is
+    painted over; at least one frame shows it"""
+
+    lookalikes: Proportion = 0.0
+    """share of videos whose instances share look and class: only motion tells who is who"""
+
+    motion_classes: bool = False
+    """classes are still, moving and pulsating; looks say nothing"""
+
+    blinking: Proportion = 0.0
+    """share of videos whose classes are steady red, steady blue and blinking between the two: no
+    single frame tells blinking from steady"""
+
+    light: Proportion = 0.0
+    """share of videos whose class, of every instance, is the light of the scene: amber, green or
+    alternating between the two"""
 
     @model_validator(mode="after")
     def _one_kind_of_classes(self) -> Self:
@@ -259,27 +271,24 @@ class SyntheticConfig(Section):
 class AugmentConfig(Section):
     """What changes training clips beyond resizing and flip; as published, nothing."""
 
-    photometric: Proportion = Field(
-        default=0.0, description="share of clips in another light: brightness, contrast, colours"
-    )
-    crop: Proportion = Field(
-        default=0.0, description="share of clips of which a part is cropped, then resized"
-    )
-    crop_least: Annotated[Number, Field(gt=0, le=1)] = Field(
-        default=0.5, description="least share of the height, and of the width, that a crop has"
-    )
-    jitter: tuple[Annotated[Number, Field(gt=0)], Annotated[Number, Field(gt=0)]] = Field(
-        default=(1.0, 1.0),
-        description="least and largest factor by which a clip's picture is scaled inside its frame "
-        "(large-scale jitter: [0.1, 2])",
-    )
-    reverse: Proportion = Field(
-        default=0.0,
-        description="share of clips played backwards (data.clip_order=sorted)",
-    )
-    copy_paste: Proportion = Field(
-        default=0.0, description="share of clips with instances of another video pasted in"
-    )
+    photometric: Proportion = 0.0
+    """share of clips in another light: brightness, contrast, colours"""
+
+    crop: Proportion = 0.0
+    """share of clips of which a part is cropped, then resized"""
+
+    crop_least: Annotated[Number, Field(gt=0, le=1)] = 0.5
+    """least share of the height, and of the width, that a crop has"""
+
+    jitter: tuple[Positive, Positive] = (1.0, 1.0)
+    """least and largest factor by which a clip's picture is scaled inside its frame (large-scale
+    jitter: [0.1, 2])"""
+
+    reverse: Proportion = 0.0
+    """share of clips played backwards (data.clip_order=sorted)"""
+
+    copy_paste: Proportion = 0.0
+    """share of clips with instances of another video pasted in"""
 
     @model_validator(mode="after")
     def _jitter_rises(self) -> Self:
@@ -290,64 +299,58 @@ class AugmentConfig(Section):
         return self
 
 
-PartOfWhole = Annotated[Number, Field(gt=0, lt=1)]
-
-
 class DataConfig(Section):
     """Which videos, which split, and how clips are made of them."""
 
-    root: str = Field(
-        default="synthetic", description="'synthetic', or a folder in YouTube-VIS or COCO format"
-    )
-    annotations: str | None = Field(
-        default=None, description="annotation file, from root; none: found by its usual names"
-    )
-    images: str | None = Field(
-        default=None, description="image folder, from root; none: found by its usual names"
-    )
-    holdout: Annotated[Number, Field(gt=0, lt=1)] = Field(
-        default=0.2, description="share of the videos held out for scoring"
-    )
-    split_seed: Annotated[Integer, Field(ge=0)] = Field(
-        default=0, description="seed of the held-out split"
-    )
-    split_file: Path | None = Field(
-        default=None, description="a recorded split (JSON); none: drawn from holdout and split_seed"
-    )
-    clip_length: Count = Field(default=5, description="frames of a training clip")
-    clip_order: Literal["random", "sorted"] = Field(
-        default="random", description="order of a training clip's frames; published: random"
-    )
-    clip_range: Count | None = Field(
-        default=None,
-        description="most frames between a clip's anchor and its other frames; none: all the video",
-    )
-    pseudo_clips: Literal["off", "images", "all"] = Field(
-        default="off",
-        description="clips of one frame, turned, moved and scaled anew each time: of images, or of "
-        "all videos",
-    )
-    mix: tuple[tuple[str, PartOfWhole], ...] = Field(
-        default=(),
-        description="other datasets to train on, each a folder or annotation file and its share of "
-        "the clips: [[PATH, 0.5]]; classes go by name",
-    )
-    train_sizes: tuple[ImageSize, ...] = Field(
-        default=((640, 360), (960, 480)),
-        min_length=1,
-        description="(long side, short side) to resize to",
-    )
-    train_resize: Literal["range", "choice"] = Field(
-        default="range",
-        description="range: a scale between the first and the last size; choice: one of the sizes",
-    )
-    test_size: ImageSize = Field(
-        default=(640, 360), description="(long side, short side) when predicting"
-    )
-    flip: Proportion = Field(
-        default=0.5, description="share of training clips mirrored left to right"
-    )
-    workers: Annotated[Integer, Field(ge=0)] = Field(default=2, description="decoding processes")
+    root: str = "synthetic"
+    """'synthetic', or a folder in YouTube-VIS or COCO format"""
+
+    annotations: str | None = None
+    """annotation file, from root; none: found by its usual names"""
+
+    images: str | None = None
+    """image folder, from root; none: found by its usual names"""
+
+    holdout: PartOfWhole = 0.2
+    """share of the videos held out for scoring"""
+
+    split_seed: Whole = 0
+    """seed of the held-out split"""
+
+    split_file: Path | None = None
+    """a recorded split (JSON); none: drawn from holdout and split_seed"""
+
+    clip_length: Count = 5
+    """frames of a training clip"""
+
+    clip_order: Literal["random", "sorted"] = "random"
+    """order of a training clip's frames; published: random"""
+
+    clip_range: Count | None = None
+    """most frames between a clip's anchor and its other frames; none: all the video"""
+
+    pseudo_clips: Literal["off", "images", "all"] = "off"
+    """clips of one frame, turned, moved and scaled anew each time: of images, or of all videos"""
+
+    mix: tuple[tuple[str, PartOfWhole], ...] = ()
+    """other datasets to train on, each a folder or annotation file and its share of the clips:
+    [[PATH, 0.5]]; classes go by name"""
+
+    train_sizes: tuple[ImageSize, ...] = Field(default=((640, 360), (960, 480)), min_length=1)
+    """(long side, short side) to resize to"""
+
+    train_resize: Literal["range", "choice"] = "range"
+    """range: a scale between the first and the last size; choice: one of the sizes"""
+
+    test_size: ImageSize = (640, 360)
+    """(long side, short side) when predicting"""
+
+    flip: Proportion = 0.5
+    """share of training clips mirrored left to right"""
+
+    workers: Whole = 2
+    """decoding processes"""
+
     augment: AugmentConfig = AugmentConfig()
     synthetic: SyntheticConfig = SyntheticConfig()
 
@@ -366,86 +369,88 @@ class DataConfig(Section):
 class TrainConfig(Section):
     """Optimisation, as published unless a field says otherwise."""
 
-    steps: Count = Field(default=9200, description="optimiser steps")
-    clips: Count = Field(
-        default=16,
-        description="clips an optimiser step, shared out among the processes and forward passes; "
-        "published: 2 on each of 8 GPUs",
-    )
-    accumulate: Count = Field(default=1, description="forward passes an optimiser step")
-    lr: Annotated[Number, Field(gt=0)] = Field(default=2.5e-4, description="peak learning rate")
-    backbone_lr: Annotated[Number, Field(ge=0)] = Field(
-        default=0.1, description="multiplier of lr for the backbone"
-    )
-    layer_decay: Annotated[Number, Field(gt=0, le=1)] = Field(
-        default=1.0,
-        description="factor of the backbone's rate from each block to the one before it; the last "
-        "block has it once (as BEiT)",
-    )
-    optimizer: Literal["adamw", "sgd"] = Field(default="adamw", description="update rule")
-    momentum: Annotated[Number, Field(ge=0, lt=1)] = Field(
-        default=0.9, description="momentum of sgd"
-    )
-    weight_decay: Annotated[Number, Field(ge=0)] = Field(
-        default=1e-4, description="weight decay: decoupled (adamw), or added to gradients (sgd)"
-    )
-    decay_norms: bool = Field(
-        default=True,
-        description="decay norms and biases too, as published; false: matrices and kernels alone",
-    )
-    clip_norm: Annotated[Number, Field(gt=0)] = Field(
-        default=0.1, description="largest gradient norm"
-    )
-    schedule: Literal["step", "one_cycle", "cosine", "wsd"] = Field(
-        default="step",
-        description="after the warm-up, step: /10 at the milestones; one_cycle: half a cosine down "
-        "to 0; cosine: the same down to final_lr; wsd (warm-up, stable, decay): constant, then "
-        "straight down to final_lr",
-    )
-    warmup: Annotated[Integer, Field(ge=0)] = Field(
-        default=770, description="steps of linear warm-up"
-    )
-    milestones: tuple[Count, ...] = Field(
-        default=(6100, 8500), description="steps of the /10 drops"
-    )
-    final_lr: Proportion = Field(
-        default=0.0, description="cosine, wsd: share of the peak rate at the end"
-    )
-    cooldown: Annotated[Number, Field(gt=0, le=1)] = Field(
-        default=0.2, description="wsd: share of the steps, the last ones, in which the rate falls"
-    )
-    ema: Annotated[Number, Field(ge=0, lt=1)] = Field(
-        default=0.0,
-        description="decay of an exponential moving average of the weights, kept beside them "
-        "(inference.weights=ema predicts from it); 0: none",
-    )
-    precision: Literal["fp32", "bf16"] = Field(
-        default="fp32", description="bf16: mixed precision (autocast)"
-    )
-    checkpointing: bool = Field(
-        default=False,
-        description="gradient checkpointing: less memory, a second forward pass, the same numbers",
-    )
-    compile: bool = Field(
-        default=False,
-        description="torch.compile of backbone, neck and box heads; numbers differ in the last "
-        "bits, after a resumption too",
-    )
-    sync_batch_norm: bool = Field(
-        default=True,
-        description="several processes: batch norm over the clips of all of them, as one process "
-        "with all clips would; false, as published: over each process's own",
-    )
-    init: Path | None = Field(
-        default=None, description="checkpoint to start from (ours or a published .pth)"
-    )
-    checkpoint_every: Count = Field(default=500, description="steps between checkpoints")
-    log_every: Count = Field(default=10, description="steps between lines of the metric history")
-    eval_every: Annotated[Integer, Field(ge=0)] = Field(
-        default=0,
-        description="steps between scores of the held-out videos, which the history records and "
-        "nothing else heeds; 0: none",
-    )
+    steps: Count = 9200
+    """optimiser steps"""
+
+    clips: Count = 16
+    """clips an optimiser step, shared out among the processes and forward passes; published: 2 on
+    each of 8 GPUs"""
+
+    accumulate: Count = 1
+    """forward passes an optimiser step"""
+
+    lr: Positive = 2.5e-4
+    """peak learning rate"""
+
+    backbone_lr: Weight = 0.1
+    """multiplier of lr for the backbone"""
+
+    layer_decay: Annotated[Number, Field(gt=0, le=1)] = 1.0
+    """factor of the backbone's rate from each block to the one before it; the last block has it
+    once (as BEiT)"""
+
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    """update rule"""
+
+    momentum: Annotated[Number, Field(ge=0, lt=1)] = 0.9
+    """momentum of sgd"""
+
+    weight_decay: Weight = 1e-4
+    """weight decay: decoupled (adamw), or added to gradients (sgd)"""
+
+    decay_norms: bool = True
+    """decay norms and biases too, as published; false: matrices and kernels alone"""
+
+    clip_norm: Positive = 0.1
+    """largest gradient norm"""
+
+    schedule: Literal["step", "one_cycle", "cosine", "wsd"] = "step"
+    """after the warm-up, step: /10 at the milestones; one_cycle: half a cosine down to 0; cosine:
+    the same down to final_lr; wsd (warm-up, stable, decay): constant, then straight down to
+    final_lr"""
+
+    warmup: Whole = 770
+    """steps of linear warm-up"""
+
+    milestones: tuple[Count, ...] = (6100, 8500)
+    """steps of the /10 drops"""
+
+    final_lr: Proportion = 0.0
+    """cosine, wsd: share of the peak rate at the end"""
+
+    cooldown: Annotated[Number, Field(gt=0, le=1)] = 0.2
+    """wsd: share of the steps, the last ones, in which the rate falls"""
+
+    ema: Annotated[Number, Field(ge=0, lt=1)] = 0.0
+    """decay of an exponential moving average of the weights, kept beside them
+    (inference.weights=ema predicts from it); 0: none"""
+
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """bf16: mixed precision (autocast)"""
+
+    checkpointing: bool = False
+    """gradient checkpointing: less memory, a second forward pass, the same numbers"""
+
+    compile: bool = False
+    """torch.compile of backbone, neck and box heads; numbers differ in the last bits, after a
+    resumption too"""
+
+    sync_batch_norm: bool = True
+    """several processes: batch norm over the clips of all of them, as one process with all clips
+    would; false, as published: over each process's own"""
+
+    init: Path | None = None
+    """checkpoint to start from (ours or a published .pth)"""
+
+    checkpoint_every: Count = 500
+    """steps between checkpoints"""
+
+    log_every: Count = 10
+    """steps between lines of the metric history"""
+
+    eval_every: Whole = 0
+    """steps between scores of the held-out videos, which the history records and nothing else
+    heeds; 0: none"""
 
     @model_validator(mode="after")
     def _clips_divide(self) -> Self:
@@ -465,24 +470,29 @@ class TrainConfig(Section):
 class InferenceConfig(Section):
     """How a video becomes tracks."""
 
-    weights: Literal["raw", "ema"] = Field(
-        default="raw", description="raw: the last step's; ema: their moving average (train.ema)"
-    )
-    mode: Literal["offline", "near_online"] = Field(
-        default="offline", description="offline: the video is one clip; near_online: stitched clips"
-    )
-    clip_length: Count = Field(default=36, description="near_online: frames a clip")
-    stride: Count = Field(default=18, description="near_online: frames from one clip to the next")
-    top_k: Count = Field(default=10, description="instances a clip (pairs of query and class)")
-    mask_threshold: Annotated[Number, Field(gt=0, lt=1)] = Field(
-        default=0.5, description="mask probability from which a pixel belongs to the instance"
-    )
-    match_threshold: Proportion = Field(
-        default=0.3, description="near_online: least mask overlap that joins two clips' tracks"
-    )
-    precision: Literal["fp32", "bf16"] = Field(
-        default="fp32", description="bf16: mixed precision (autocast)"
-    )
+    weights: Literal["raw", "ema"] = "raw"
+    """raw: the last step's; ema: their moving average (train.ema)"""
+
+    mode: Literal["offline", "near_online"] = "offline"
+    """offline: the video is one clip; near_online: stitched clips"""
+
+    clip_length: Count = 36
+    """near_online: frames a clip"""
+
+    stride: Count = 18
+    """near_online: frames from one clip to the next"""
+
+    top_k: Count = 10
+    """instances a clip (pairs of query and class)"""
+
+    mask_threshold: PartOfWhole = 0.5
+    """mask probability from which a pixel belongs to the instance"""
+
+    match_threshold: Proportion = 0.3
+    """near_online: least mask overlap that joins two clips' tracks"""
+
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """bf16: mixed precision (autocast)"""
 
     @model_validator(mode="after")
     def _clips_overlap(self) -> Self:
@@ -524,9 +534,8 @@ class Config(ModelConfig):
     data: DataConfig = DataConfig()
     train: TrainConfig = TrainConfig()
     inference: InferenceConfig = InferenceConfig()
-    seed: Annotated[Integer, Field(ge=0)] = Field(
-        default=0, description="seed of initial weights, clips and augmentation"
-    )
+    seed: Whole = 0
+    """seed of initial weights, clips and augmentation"""
 
     @model_validator(mode="after")
     def _average_is_kept(self) -> Self:

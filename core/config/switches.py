@@ -66,7 +66,7 @@ def switches(part: str = "") -> list[Switch]:
             name=name,
             takes=_takes(_lookup(schema, name)),
             default=_written(_get(defaults, name)),
-            description=info.description or "",
+            description=" ".join((info.description or "").split()),
         )
         for name, info in fields().items()
         if part in name
