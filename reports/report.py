@@ -16,11 +16,13 @@ from reports.compare.links import comparison_links
 from reports.frame.collect import save_frame
 from reports.frame.dictionary import dictionary
 from reports.frame.model_index import model_index
+from reports.html import Markup
 from reports.made import make
 from reports.page.media import make_clips
 from reports.page.page import make_page
+from reports.page.plots import plot_figure
 from reports.paper.write import write_paper
-from reports.plots.style import STIX, check_font, save
+from reports.plots.style import STIX, Plot, check_font, save
 from reports.renderers.formats import FORMATS, USUAL
 from reports.renderers.latex import preview
 from reports.tables.model import Table
@@ -112,15 +114,20 @@ def make_report(
         write_atomic(report.files[-1], text)
     report.notes += [note] if note else []
     _write_tables(report, formats)
+
+    def draw(plot: Plot) -> tuple[list[Path], Markup]:
+        figure = plot_figure(plot) if page else Markup()
+        return save(plot, report.folder / "plots", font), figure
+
     # each process draws some of them: drawing takes longest of all
-    for written in fork_map(
-        lambda plot: save(plot, report.folder / "plots", font), drawn, usable_workers()
-    ):
-        report.files += written
+    pictures = fork_map(draw, drawn, usable_workers())
+    report.files += [path for files, _ in pictures for path in files]
     if page:
         report.page = report.folder / "index.html"
         links = comparison_links(store, grid, report.folder)
-        write_atomic(report.page, make_page(grid, frame, report.tables, drawn, shown, names, links))
+        figures = [(plot, figure) for plot, (_, figure) in zip(drawn, pictures, strict=True)]
+        text = make_page(grid, frame, report.tables, figures, shown, names, links)
+        write_atomic(report.page, text)
         report.files.append(report.page)
         report.notes += [n for n in shown.notes if not shown.videos] if shown else []
     if paper is not None:

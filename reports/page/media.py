@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from benchmarks.machine.fork_map import fork_map, usable_workers
 from core.config.overrides import config_from_dict
 from core.config.schema import DataConfig
 from core.data.dataset import Video, VideoDataset
@@ -97,17 +98,26 @@ def make_clips(
     readable = [run for run in same if run.cell in results]
     titles = {video.id: f"{video.name} ({video.length} frames)" for video in chosen}
     titles = distinct(titles, "id {}".format)
+
+    def row(video: Video) -> tuple[list[Strip], list[str]]:
+        strips: list[Strip] = []
+        faults: list[str] = []
+        with _or_told(faults, f"{titles[video.id]} is not shown"):
+            strips = _row(video, dataset, readable, results, names)
+        return strips, faults
+
     rows: dict[str, list[Strip]] = {}
     size = 0
-    for place, video in enumerate(chosen):
-        with _or_told(broken, f"{titles[video.id]} is not shown"):
-            row = _row(video, dataset, readable, results, names)
-            size += sum(len(strip.webp) for strip in row)
-            if rows and size > MOST_CLIP_BYTES:
-                left = len(chosen) - place
-                broken.append(f"{left} more videos would make the page too large.")
-                break
-            rows[titles[video.id]] = row
+    drawn = fork_map(row, chosen, usable_workers())
+    for place, (video, (strips, faults)) in enumerate(zip(chosen, drawn, strict=True)):
+        broken += faults
+        size += sum(len(strip.webp) for strip in strips)
+        if rows and size > MOST_CLIP_BYTES:
+            left = len(chosen) - place
+            broken.append(f"{left} more videos would make the page too large.")
+            break
+        if strips:
+            rows[titles[video.id]] = strips
     without = len({run.cell for run in runs}) - len(shown)
     return Clips(rows, (*_notes(shown, same, without, videos is None), *broken))
 

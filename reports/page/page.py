@@ -16,7 +16,7 @@ from reports.html import Markup, document, join, tag
 from reports.page.clips import clip_figures
 from reports.page.grid import grid_section, protocol_section
 from reports.page.media import Clips
-from reports.page.plots import LARGEST_DATA, download, plot_figures
+from reports.page.plots import LARGEST_DATA, download
 from reports.page.runs import failures_section, provenance_section, runs_section
 from reports.plots.forest import FOREST
 from reports.plots.style import Plot
@@ -32,7 +32,7 @@ def make_page(
     grid: GridRuns,
     frame: pd.DataFrame,
     tables: Sequence[Table],
-    plots: Sequence[Plot],
+    figures: Sequence[tuple[Plot, Markup]],
     clips: Clips | None,
     names: Names,
     comparisons: Markup | None = None,
@@ -41,19 +41,21 @@ def make_page(
 
     Args:
         frame: the collected runs, which the tables and plots were made from.
+        figures: plots, each as :func:`reports.page.plots.plot_figure` draws it.
         clips: none: the page has no section of clips.
         names: what cells, axes and values are called.
         comparisons: links to pages that compare two of its runs; none: there are none.
     """
-    first = [plot for plot in plots if not plot.further]
-    further = [plot for plot in plots if plot.further]
+    forest = [drawn for plot, drawn in figures if plot.name == FOREST]
+    first = [drawn for plot, drawn in figures if not plot.further and plot.name != FOREST]
+    further = [drawn for plot, drawn in figures if plot.further]
     main = [_table(table) for table in tables if not table.appendix]
-    picture = plot_figures([p for p in first if p.name == FOREST], "forest")
+    picture = tag("div", *forest, class_="plots forest")
     open_ = {"Results": join([main[0], picture, *main[1:]])}
     if failures := failures_section(grid, names.by_cell):
         open_ = {"Failures": failures, **open_}
-    if rest := [plot for plot in first if plot.name != FOREST]:
-        open_["Plots"] = plot_figures(rest)
+    if first:
+        open_["Plots"] = tag("div", *first, class_="plots")
     folded: dict[str, Markup] = {}
     if clips is not None:
         folded["Clips"] = clip_figures(clips)
@@ -61,7 +63,7 @@ def make_page(
         folded["Comparisons"] = comparisons
     folded["Further figures"] = join(_table(table) for table in tables if table.appendix)
     if further:
-        folded["Further plots"] = plot_figures(further)
+        folded["Further plots"] = tag("div", *further, class_="plots")
     folded |= {
         "Grid": grid_section(grid, frame, names),
         "Protocol": protocol_section(frame, names.by_cell),

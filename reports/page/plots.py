@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from urllib.parse import quote
 
 from reports.html import Markup, join, tag
@@ -24,25 +23,17 @@ _TAG = re.compile(r"<[^<>]+>")
 LARGEST_DATA = 200_000  # characters that are worth carrying in the page
 
 
-def plot_figures(plots: Sequence[Plot], kind: str = "") -> Markup:
-    """Every plot with title, notes and its data to download.
-
-    Args:
-        kind: further class of the element around them.
-    """
-    return tag("div", *(_figure(plot) for plot in plots), class_=f"plots {kind}".strip())
+def plot_figure(plot: Plot) -> Markup:
+    """The plot with title, notes and its data to download."""
+    notes = tag("ul", *(tag("li", text_html(note)) for note in plot.notes), class_="notes")
+    return tag(
+        "figure", tag("figcaption", text_html(plot.title)), _themed(plot), notes, _data(plot)
+    )
 
 
 def download(name: str, content: str, label: str, kind: str = "text/plain") -> Markup:
     """A link that saves ``content``, which the page carries."""
     return tag("a", label, download=name, href=f"data:{kind};charset=utf-8,{quote(content)}")
-
-
-def _figure(plot: Plot) -> Markup:
-    notes = tag("ul", *(tag("li", text_html(note)) for note in plot.notes), class_="notes")
-    return tag(
-        "figure", tag("figcaption", text_html(plot.title)), _themed(plot), notes, _data(plot)
-    )
 
 
 def _data(plot: Plot) -> Markup:

@@ -20,7 +20,7 @@ from launch.records.store import Store
 from reports.frame.cells import frame_cells
 from reports.frame.collect import collect
 from reports.frame.runs import read_runs
-from reports.page.plots import plot_figures
+from reports.page.plots import plot_figure
 from reports.plots.all import make_plots
 from reports.plots.legend import label_points
 from reports.plots.style import draw, styled, svg
@@ -308,7 +308,7 @@ def test_a_logarithmic_axis_has_plain_numbers(make):
 @pytest.mark.parametrize("label", ["white", "#1a1a1a", 'id="x', "url(#x)"])
 def test_text_is_never_rewritten_as_colour(make, label):
     plots = plots_of(make(seeds=(0,)), {"head=stqi": label})
-    page = str(plot_figures([plots["ap_fps"]]))
+    page = str(plot_figure(plots["ap_fps"]))
     shown = re.findall(r"<text[^>]*>([^<]*)</text>", page)
     assert any(label in text for text in shown)
     assert not any("var(--" in text for text in shown)
@@ -319,7 +319,7 @@ def test_text_is_never_rewritten_as_colour(make, label):
 
 
 def test_every_plot_of_the_page_has_a_text_for_who_cannot_see_it(make):
-    page = str(plot_figures(list(plots_of(make(seeds=(0,))).values())))
+    page = "".join(map(plot_figure, plots_of(make(seeds=(0,))).values()))
     drawings = re.findall(r'<svg role="img" aria-labelledby="([^"]+)"', page)
     assert len(drawings) == page.count("<svg")
     for name in drawings:
