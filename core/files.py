@@ -27,27 +27,28 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     """
     data = content.encode(errors="replace") if isinstance(content, str) else content
     # not tempfile: its 0600 would hide the file from colleagues; this obeys the umask
-    with replacing(Path(path)) as temporary, temporary.open("xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    with replacing(Path(path)) as temporary:
+        temporary.write_bytes(data)
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A name beside ``path`` to write to; the file becomes ``path`` if the block ends well.
 
-    Parent folders are made; a block that fails leaves nothing behind.
+    It survives a power cut from then on, where the file system can have it so.  Parent folders are
+    made; a block that fails leaves nothing behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_name(path)
     try:
         yield temporary
+        sync(temporary)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    with contextlib.suppress(OSError):
+        sync(path.parent)
 
 
 def check_writable(path: Path, *, folder: bool = False) -> None:
@@ -186,14 +187,13 @@ def temporary_name(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
 
 
-def sync_folder(folder: Path) -> None:
-    """Make a rename inside ``folder`` survive a power cut, where the file system can."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+def sync(path: Path) -> None:
+    """Wait until what was written to a file, or the renames in a folder, survive a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _write_all(handle: int, data: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from core.config.schema import DataConfig
 from core.data.augment.copy_paste import Sample
@@ -24,6 +25,8 @@ from core.data.youtube_vis import load_folder
 from core.errors import UserError
 from core.model.structures import ClipTargets
 
+ClipBatch = tuple[Tensor, list[ClipTargets]]
+"""Frames (B, T, 3, H, W) and the targets of B clips."""
 BLOCK = 1000
 """Clips of which each dataset has exactly its share."""
 
@@ -82,45 +85,11 @@ def training_clips(
     return MixedClips(parts, [1 - sum(shares), *shares], seed), datasets
 
 
-def collate(batch: Sequence[Sample]) -> tuple[Tensor, list[ClipTargets]]:
+def collate(batch: Sequence[Sample]) -> ClipBatch:
     """Clips of one length as frames (B, T, 3, H, W) and targets, padded to one multiple of 32."""
     size = padded_size([targets.frame_size for _, targets in batch])
     frames = torch.stack([pad(frames, size) for frames, _ in batch])
     return frames, [replace(targets, masks=pad(targets.masks, size)) for _, targets in batch]
-
-
-class _Batches(Sampler[list[int]]):
-    """The clips that one rank reads, a list a batch."""
-
-    def __init__(self, start: int, clips: int, rank: int, world: int, batches: int | None) -> None:
-        self.start, self.clips, self.rank, self.world = start, clips, rank, world
-        self.batches = batches
-
-    def __iter__(self) -> Iterator[list[int]]:
-        batch = 0
-        while self.batches is None or batch < self.batches:
-            first = self.start + (batch * self.world + self.rank) * self.clips
-            yield list(range(first, first + self.clips))
-            batch += 1
-
-
-class ClipLoader:
-    """Batches of :func:`collate`, decoded by worker processes; see :func:`make_loader`."""
-
-    def __init__(self, loader: DataLoader[Sample]) -> None:
-        self.loader = loader
-
-    def __iter__(self) -> Iterator[tuple[Tensor, list[ClipTargets]]]:
-        """Batches from the first one on.
-
-        Raises:
-            UserError: a frame or mask that cannot be read; the message names it.
-        """
-        try:
-            yield from self.loader
-        except UserError as error:
-            # a worker's error arrives with its traceback in the message; the end is what it said
-            raise UserError(str(error).rpartition("UserError: ")[2].strip()) from error
 
 
 def make_loader(
@@ -134,8 +103,8 @@ def make_loader(
     world: int = 1,
     batches: int | None = None,
     pin_memory: bool = False,
-) -> ClipLoader:
-    """Batches of clips, the same whatever ``data.workers`` is.
+) -> Iterator[ClipBatch]:
+    """Batches of :func:`collate`, decoded by ``data.workers`` processes, the same whatever that is.
 
     Batch ``b`` of rank ``r`` holds the clips from ``start_clip + (b * world + r) * clips`` on, so
     all ranks together read the clips in order, and a run resumes by its ``start_clip`` alone.
@@ -153,17 +122,27 @@ def make_loader(
         pin_memory: for quick copies to a GPU.
 
     Raises:
-        UserError: a dataset shows no instance, or one of the mix cannot be used.
+        UserError: a dataset shows no instance, or one of the mix cannot be used; on the way, a
+            frame or mask cannot be read: the message names it.
     """
+    firsts = itertools.count(start_clip + rank * clips, world * clips)
     loader = DataLoader(
         training_clips(dataset, data, seed, heldout)[0],
-        batch_sampler=_Batches(start_clip, clips, rank, world, batches),
+        batch_sampler=(list(range(f, f + clips)) for f in itertools.islice(firsts, batches)),
         collate_fn=collate,
         num_workers=data.workers,
         pin_memory=pin_memory,
         prefetch_factor=4 if data.workers else None,
     )
-    return ClipLoader(loader)
+    return _readable(loader)
+
+
+def _readable(loader: DataLoader[Sample]) -> Iterator[ClipBatch]:
+    try:
+        yield from loader
+    except UserError as error:
+        # a worker's error arrives with its traceback in the message; the end is what it said
+        raise UserError(str(error).rpartition("UserError: ")[2].strip()) from error
 
 
 def _mixed_in(root: str, dataset: VideoDataset) -> VideoDataset:

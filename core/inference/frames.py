@@ -58,17 +58,9 @@ class FileFrames:
     """The frames of a dataset's video, or of a folder of images."""
 
     def __init__(self, video: Video) -> None:
-        self.video = video
-
-    @property
-    def name(self) -> str:
-        """The video's name."""
-        return self.video.name
-
-    @property
-    def size(self) -> Size:
-        """(height, width) as the video says."""
-        return self.video.height, self.video.width
+        self.name = video.name
+        self.size: Size = (video.height, video.width)
+        self.files = video.files
 
     def __iter__(self) -> Iterator[Tensor]:
         """Decode file by file.
@@ -76,7 +68,7 @@ class FileFrames:
         Raises:
             UserError: a file is missing, no image, or of another size than the video.
         """
-        for path in self.video.files:
+        for path in self.files:
             yield _of_size(read_frame(path), self.size, path)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -31,5 +30,3 @@ def results_writer(path: Path) -> Iterator[Callable[[Iterable[Result]], None]]:
 
         yield write
         file.write("\n]\n" if before == "," else "[\n]\n")
-        file.flush()
-        os.fsync(file.fileno())

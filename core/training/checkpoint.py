@@ -7,7 +7,6 @@ so one reader serves both and other tools can read our weights.
 from __future__ import annotations
 
 import logging
-import os
 import pickle
 import random
 import re
@@ -22,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import UserError
-from core.files import replacing
+from core.files import replacing, sync
 
 FORMAT = "tevit"
 LAST, PREVIOUS = "last.pt", "previous.pt"
@@ -289,8 +288,7 @@ def save_checkpoint(folder: Path, contents: Mapping[str, Any]) -> Path:
     with replacing(last) as temporary:
         with temporary.open("xb") as file:
             torch.save(dict(contents), file)
-            file.flush()
-            os.fsync(file.fileno())
+        sync(temporary)  # before the one that is there gives way
         if last.exists():
             last.replace(folder / PREVIOUS)
     return last

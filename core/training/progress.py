@@ -6,8 +6,7 @@ import logging
 import time
 from collections.abc import Mapping
 from datetime import timedelta
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -17,17 +16,14 @@ SECONDS_BETWEEN_LINES = 30.0
 log = logging.getLogger(__name__)
 
 
-class TrainingDisplay(Protocol):
-    """Shows a run's metrics while its block runs."""
+class TrainingDisplay:
+    """Shows a run's metrics while its block runs; this one shows nothing."""
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, *_: object) -> None:
+        pass
 
     def show(self, metrics: Mapping[str, Any]) -> None:
         """Take in one step's metrics, a line of the history."""
@@ -36,23 +32,12 @@ class TrainingDisplay(Protocol):
 def training_display(enabled: bool, step: int, steps: int) -> TrainingDisplay:
     """A bar on a terminal, lines elsewhere, nothing where not ``enabled``."""
     if not enabled:
-        return _Silence()
+        return TrainingDisplay()
     console = Console(stderr=True)
     return _Bar(console, step, steps) if console.is_terminal else _Lines()
 
 
-class _Silence:
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def show(self, metrics: Mapping[str, Any]) -> None:
-        pass
-
-
-class _Lines(_Silence):
+class _Lines(TrainingDisplay):
     """A log line at the first step, then at most one in half a minute, and one at the end."""
 
     def __init__(self) -> None:
@@ -65,7 +50,7 @@ class _Lines(_Silence):
             log.info("step %d/%d  %s", metrics["step"], metrics["steps"], describe(metrics))
 
 
-class _Bar(_Silence):
+class _Bar(TrainingDisplay):
     def __init__(self, console: Console, step: int, steps: int) -> None:
         self._bar = Progress(
             TextColumn("training"),

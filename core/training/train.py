@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from core.config.schema import Config
-from core.data.loader import make_loader
+from core.data.loader import ClipBatch, make_loader
 from core.data.split import write_split
 from core.errors import UserError
 from core.model.structures import ClipTargets
@@ -57,7 +57,6 @@ from core.training.setup import (
 from core.training.sync_batch_norm import synchronize_batch_norm
 from core.training.world import World
 
-_Batch = tuple[Tensor, list[ClipTargets]]
 Evaluate = Callable[[TeViT, World, Callable[[], bool]], Mapping[str, float | None]]
 """Figures of a model in eval mode, or none at all where it is asked to stop meanwhile.
 
@@ -207,10 +206,10 @@ class TrainingRun:
             checkpoint = self._save()
         return TrainResult(self.step == steps, self.step, checkpoint)
 
-    def batches(self) -> Iterator[list[_Batch]]:
+    def batches(self) -> Iterator[list[ClipBatch]]:
         """Of each step that is left, the batches of its forward passes."""
         train, world = self.config.train, self.world
-        loader = make_loader(
+        batches = make_loader(
             self.dataset,
             self.config.data,
             self.config.seed,
@@ -222,7 +221,6 @@ class TrainingRun:
             batches=(train.steps - self.step) * train.accumulate,
             pin_memory=self.device.type == "cuda",
         )
-        batches = iter(loader)
         first = next(batches, None)
         # only now: starting the loader draws from the generators
         if self.saved_rng is not None:
@@ -232,7 +230,7 @@ class TrainingRun:
             yield [first, *rest]
             first = next(batches, None)
 
-    def take_step(self, batches: list[_Batch]) -> tuple[dict[str, float], float]:
+    def take_step(self, batches: list[ClipBatch]) -> tuple[dict[str, float], float]:
         """One optimiser step; its losses (means over clips and ranks) and gradient norm."""
         sums: dict[str, Tensor] = {}
         for i, (frames, targets) in enumerate(batches):
@@ -290,7 +288,7 @@ class TrainingRun:
         set_rng_state(generators)
         return {name: dict(figures) for name, figures in found.items() if figures}
 
-    def _stop_on_non_finite(self, losses: dict[str, float], batches: list[_Batch]) -> None:
+    def _stop_on_non_finite(self, losses: dict[str, float], batches: list[ClipBatch]) -> None:
         videos = [target.video_id for _, targets in batches for target in targets]
         everyones = sorted({video for ids in gather_objects(videos) for video in ids})
         guilty = [name for name, value in losses.items() if not math.isfinite(value)]

@@ -72,9 +72,7 @@ def _from_torchrun(environ: Mapping[str, str]) -> World:
 
 def _from_slurm(environ: Mapping[str, str]) -> World:
     size = _integer(environ, "SLURM_STEP_NUM_TASKS", environ.get("SLURM_NTASKS", "1"))
-    if is_batch_script(environ):
-        return World()
-    if size == 1:
+    if size == 1 or is_batch_script(environ):
         return World()
     port = port_of_job(environ.get("SLURM_JOB_ID", "0"), environ.get("SLURM_STEP_ID", "0"))
     return World(

@@ -41,7 +41,7 @@ def test_folder_in_natural_order(tmp_path):
     (folder / ".hidden.png").write_text("x")
     frames = open_video(folder)
     assert isinstance(frames, FileFrames)
-    assert [p.name for p in frames.video.files] == [
+    assert [p.name for p in frames.files] == [
         "a.png", "frame1.JPG", "frame2.png", "frame10.png",
     ]  # fmt: skip
     assert frames.name == "clip" and frames.size == (24, 40)
