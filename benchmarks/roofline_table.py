@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.tables import doubt_lines, matmul_rates, shape_title, spread
+from benchmarks.tables import doubt_lines, matmul_rates, precision_below, shape_title, spread
 
 _Record = dict[str, Any]
 MOST_OPERATORS = 6
@@ -23,8 +23,10 @@ def roofline_tables(records: Sequence[_Record]) -> Group:
     Everything is a frame's; the protocol stands above, and what makes it suspect below.
     """
     shown: list[RenderableType] = [Text(shape_title("What bounds each part", records))]
+    below = precision_below(records)
     for record in records:
-        shown += [Text(f"\n{record['name']}"), _parts(record), _operators(record)]
+        name = ", ".join(filter(None, (record["name"], below(record))))
+        shown += [Text(f"\n{name}"), _parts(record), _operators(record)]
         shown.append(Text(_ridge(record)))
     lines = [
         "All a frame. MB: each input and output of an operator once, the least that it moves. "

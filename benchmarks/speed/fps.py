@@ -126,7 +126,7 @@ def doubts(figures: Mapping[str, Any], device: torch.device) -> list[str]:
         if (values["matmul_share"] or 0) > 1:
             found.append(
                 f"{scope}: {values['matmul_share']:.0%} of the matrix-product rate, which no model "
-                "reaches: the rate was disturbed"
+                "reaches: the rate was disturbed, or an operator is counted too high"
             )
     return found
 

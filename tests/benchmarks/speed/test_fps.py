@@ -205,7 +205,8 @@ def test_116_percent_of_the_matmul_rate_is_flagged(monkeypatch, steady):
     record = drift_of(monkeypatch, reached / 1.16, reached / 1.16)
     assert record["figures"]["matmul_share"] == pytest.approx(1.16)
     assert record["environment"]["drift"] == [
-        "model: 116% of the matrix-product rate, which no model reaches: the rate was disturbed"
+        "model: 116% of the matrix-product rate, which no model reaches: the rate was disturbed, "
+        "or an operator is counted too high"
     ]
 
 

@@ -18,6 +18,7 @@ from benchmarks.speed.timing import Sampling
 from benchmarks.workloads.tevit import tevit_workload
 from benchmarks.workloads.workload import ClipShape
 from core import preset
+from core.config.overrides import override
 
 CPU = torch.device("cpu")
 
@@ -60,7 +61,8 @@ def records(monkeypatch):
     monkeypatch.setattr(roofline, "machine_state", lambda device: state(device, seconds=0.01))
     config = preset("tiny", {"head.stages": 1})
     shape = ClipShape(2, 32, 64)
-    both = [tevit_workload(config, shape, CPU, name=name) for name in ("a", "b")]
+    mixed = override(config, {"inference.precision": "bf16"})
+    both = [tevit_workload(of, shape, CPU, name=name) for of, name in ((config, "a"), (mixed, "b"))]
     return measure_rooflines(both, CPU, Sampling(1, 3, 0.0))
 
 
@@ -85,6 +87,7 @@ def test_the_table_fits_a_terminal_and_names_the_roofs(records):
     out = io.StringIO()
     Console(file=out, width=80).print(roofline_tables(records))
     shown = out.getvalue()
+    assert "\na, fp32" in shown and "\nb, bf16" in shown
     assert "…" not in shown and shown.count("whole model") == shown.count("mask head") == 2
     assert "matmul rate: 1 G a second by oneDNN" in shown
     assert "memory: 2 GB a second (triad)" in shown and "fewer than 0.5" in shown
