@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ablations.grid_file import AT_FAULT, GridFault
+from ablations.grid_file import AT_FAULT, Faults
 from core.config.overrides import fields, flatten, unknown_field
 from core.errors import UserError
 from core.files import kind_of
@@ -66,27 +66,26 @@ def label_text(value: Any) -> str:
     return str(value)
 
 
-def read_axis(name: str, origin: str, values: list[Any]) -> tuple[Axis, list[GridFault]]:
-    """The axis ``name`` from the values of the file; malformed ones become faults.
+def read_axis(name: str, origin: str, values: list[Any], faults: Faults) -> Axis:
+    """The axis ``name`` from the values of the file; malformed ones are added to ``faults``.
 
     A plain value is put into the field that the axis is named after; a mapping has a ``label``
     and either ``set`` (fields to values) or ``value`` (for the field of the axis's name).
     """
     found: dict[str, AxisValue] = {}
-    faults: list[GridFault] = []
     for k, raw in enumerate(values):
         where = f"{origin}[{k}]"
         if raw is AT_FAULT:
-            return Axis(name, origin, (AxisValue("", {}, where, usable=False),)), faults
+            return Axis(name, origin, (AxisValue("", {}, where, usable=False),))
         try:
             value = _read_value(name, where, raw)
             if value.label in found:
                 raise UserError(f"the label {value.label!r} is used twice; labels name the cells")
         except UserError as error:
-            faults.append(GridFault(where, str(error)))
+            faults.add(where, str(error))
             value = AxisValue(f"{_label(raw)} (at fault: {k})", {}, where, usable=False)
         found[value.label] = value
-    return Axis(name, origin, tuple(found.values())), faults
+    return Axis(name, origin, tuple(found.values()))
 
 
 def _label(raw: Any) -> str:
@@ -133,20 +132,20 @@ def _settable(values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def settable(origin: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], list[GridFault]]:
-    """Overrides by dotted name; unknown fields and ``seed`` become faults."""
+def settable(origin: str, values: Mapping[str, Any], faults: Faults) -> dict[str, Any]:
+    """Overrides by dotted name; unknown fields and ``seed`` are added to ``faults``."""
     try:
         flat = flatten(values)
     except UserError as error:
-        return {}, [GridFault(origin, str(error))]
+        faults.add(origin, str(error))
+        return {}
     good: dict[str, Any] = {}
-    faults: list[GridFault] = []
     for name, value in flat.items():
         try:
             good |= _settable({name: value})
         except UserError as error:
-            faults.append(GridFault(f"{origin}.{name}", str(error)))
-    return good, faults
+            faults.add(f"{origin}.{name}", str(error))
+    return good
 
 
 def absolute(name: str, value: Any) -> Any:

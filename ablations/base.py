@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ablations.axes import MIX, PATHS, AxisValue, absolute, missing_file, settable
-from ablations.grid_file import GridFault
+from ablations.grid_file import Faults, GridFault
 from ablations.signature import SECTIONS
 from core.config.load import load_config
 from core.config.overrides import field_faults, field_names, set_field
@@ -76,50 +76,39 @@ class Base:
         return " with ".join(dict.fromkeys(origins))
 
 
-def load_tree(
-    name: str, origin: str, folder: Path | None, faults: list[GridFault]
-) -> dict[str, Any]:
+def load_tree(name: str, origin: str, folder: Path | None, faults: Faults) -> dict[str, Any]:
     """The values of a preset or config file, the defaults where it is at fault."""
     try:
         return load_config(name, folder=folder).to_dict()
     except UserError as error:
-        faults.append(GridFault(origin, str(error)))
+        faults.add(origin, str(error))
         return Config().to_dict()
 
 
 def overridden(
-    tree: dict[str, Any],
-    layers: Sequence[tuple[str, Mapping[str, Any]]],
-    base: str,
-    faults: list[GridFault],
-    absent: list[GridFault],
+    tree: dict[str, Any], base: str, layers: Sequence[tuple[str, Mapping[str, Any]]], faults: Faults
 ) -> Base:
-    """The tree with layers of overrides put on, its paths absolute.
+    """The tree with the overrides put on that are valid by themselves, its paths absolute.
 
     Args:
-        absent: gets a fault for each path at which nothing is.
+        base: where the tree is named.
+        layers: overrides by where they stand, the later above the earlier.
     """
     origins: dict[str, str] = {}
     for origin, values in layers:
-        origins |= _apply(tree, origin, values, faults)
-    absent += _settle_paths(tree, origins, base)
+        for name, value in settable(origin, values, faults).items():
+            origins[name] = f"{origin}.{name}"
+            if message := value_fault(tree, name, value):
+                faults.add(origins[name], message)
+            else:
+                set_field(tree, name, value)
+    for name in (*PATHS, MIX):
+        section, field = name.split(".")
+        value = tree[section][field]
+        tree[section][field] = absolute(name, value)
+        if message := missing_file(name, value):
+            faults.absent.append(GridFault(origins.get(name, base), message))
     return Base(tree, origins)
-
-
-def _apply(
-    tree: dict[str, Any], origin: str, values: Mapping[str, Any], faults: list[GridFault]
-) -> dict[str, str]:
-    """Put the overrides that are valid by themselves into ``tree``; field to origin of each."""
-    flat, wrong = settable(origin, values)
-    faults += wrong
-    origins = {}
-    for name, value in flat.items():
-        origins[name] = f"{origin}.{name}"
-        if message := value_fault(tree, name, value):
-            faults.append(GridFault(origins[name], message))
-        else:
-            set_field(tree, name, value)
-    return origins
 
 
 def value_fault(tree: Mapping[str, Any], name: str, value: Any) -> str | None:
@@ -131,18 +120,6 @@ def value_fault(tree: Mapping[str, Any], name: str, value: Any) -> str | None:
         if own:
             return "\n".join(dict.fromkeys(own))
     return None
-
-
-def _settle_paths(
-    tree: dict[str, Any], origins: Mapping[str, str], base: str
-) -> Iterator[GridFault]:
-    """Make the tree's paths absolute; what is not there is a fault."""
-    for name in (*PATHS, MIX):
-        section, field = name.split(".")
-        value = tree[section][field]
-        tree[section][field] = absolute(name, value)
-        if message := missing_file(name, value):
-            yield GridFault(origins.get(name, base), message)
 
 
 def with_fields(tree: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from ablations import designs
 from ablations.axes import Axis, label_text
 from ablations.base import Combination
-from ablations.grid_file import DesignSpec, GridFault
+from ablations.grid_file import DesignSpec, Faults, GridFault
 from core.config.overrides import unknown
 
 
@@ -49,109 +49,91 @@ class Design:
         )
 
 
-def position_of(
-    axes: tuple[Axis, ...], name: str, origin: str, faults: list[GridFault]
-) -> int | None:
-    """Which of the axes ``name`` is; one that is not there is a fault."""
-    names = [axis.name for axis in axes]
-    if name in names:
-        return names.index(name)
-    faults.append(GridFault(origin, unknown("axis", name, names)))
-    return None
+class AxisReader:
+    """Reads what a grid says of its axes, each thing from where it stands (``origin``).
 
-
-def zipped_axes(
-    axes: tuple[Axis, ...], zipped: list[list[str]], origin: str, faults: list[GridFault]
-) -> tuple[tuple[int, ...], ...]:
-    """Positions of the axes that advance together; an axis that is not zipped stands alone.
-
-    What is wrong with ``zipped``, which stands at ``origin``, is added to ``faults``; so it is by
-    all that read a part of a grid here.
+    What is wrong is added to ``faults``.
     """
-    names = [axis.name for axis in axes]
-    partners: dict[int, tuple[int, ...]] = {}
-    for k, group in enumerate(zipped):
-        before = len(faults)
-        for name in group:
-            if name not in names:
-                faults.append(GridFault(f"{origin}[{k}]", unknown("axis", name, names)))
-            elif names.index(name) in partners or group.count(name) > 1:
-                faults.append(GridFault(f"{origin}[{k}]", f"axis {name} is zipped twice"))
-        if len(faults) > before:
-            continue
-        positions = tuple(sorted(names.index(name) for name in group))
-        sizes = {axes[p].name: len(axes[p].values) for p in positions}
-        readable = all(any(v.usable for v in axes[p].values) for p in positions)
-        if readable and len(set(sizes.values())) > 1:
-            text = ", ".join(f"{name} has {size}" for name, size in sizes.items())
-            message = f"zipped axes need equally many values: {text}"
-            faults.append(GridFault(f"{origin}[{k}]", message))
-        partners |= dict.fromkeys(positions, positions)
-    groups = [partners.get(p, (p,)) for p in range(len(axes))]
-    return tuple(dict.fromkeys(groups))
 
+    def __init__(self, axes: tuple[Axis, ...], faults: Faults) -> None:
+        self.axes, self.faults = axes, faults
+        self.names = [axis.name for axis in axes]
 
-def read_design(
-    axes: tuple[Axis, ...],
-    groups: tuple[tuple[int, ...], ...],
-    spec: DesignSpec,
-    origin: str,
-    faults: list[GridFault],
-) -> Design:
-    """The design of ``spec``, with the positions of its base's labels."""
-    names = [axis.name for axis in axes]
-    base = [0] * len(groups)
-    for name, wanted in spec.base.items():
-        axis = position_of(axes, name, f"{origin}.base", faults)
-        if axis is None:
-            continue
-        found = _positions(axes[axis], wanted, f"{origin}.base.{name}", faults)
-        factor = next(g for g, group in enumerate(groups) if axis in group)
-        partners = {names[other] for other in groups[factor]} & spec.base.keys()
-        if len(found) > 1 or (found and name != min(partners) and {base[factor]} != found):
-            faults.append(GridFault(f"{origin}.base.{name}", "expected one value for each axis"))
-        base[factor] = next(iter(found), 0)
-    if spec.kind == "fractional":
-        for one in axes:
-            if len(one.values) != 2 and one.usable:
-                message = f"a fractional design has two values an axis; {one.origin} has "
-                faults.append(GridFault(origin, f"{message}{len(one.values)}"))
-    return Design(spec.kind, origin, groups, tuple(base), spec.resolution or 4)
+    def position(self, name: str, origin: str) -> int | None:
+        """Which of the axes ``name`` is; one that is not there is a fault."""
+        if name in self.names:
+            return self.names.index(name)
+        self.faults.add(origin, unknown("axis", name, self.names))
+        return None
 
+    def groups(self, zipped: list[list[str]], origin: str) -> tuple[tuple[int, ...], ...]:
+        """Positions of the axes that advance together; an axis that is not zipped stands alone."""
+        partners: dict[int, tuple[int, ...]] = {}
+        for k, group in enumerate(zipped):
+            before = len(self.faults)
+            where = f"{origin}[{k}]"
+            for name in group:
+                position = self.position(name, where)
+                if position in partners or (position is not None and group.count(name) > 1):
+                    self.faults.add(where, f"axis {name} is zipped twice")
+            if len(self.faults) > before:
+                continue
+            positions = tuple(sorted(map(self.names.index, group)))
+            axes = [self.axes[p] for p in positions]
+            readable = all(any(value.usable for value in axis.values) for axis in axes)
+            if readable and len({len(axis.values) for axis in axes}) > 1:
+                text = ", ".join(f"{axis.name} has {len(axis.values)}" for axis in axes)
+                self.faults.add(where, f"zipped axes need equally many values: {text}")
+            partners |= dict.fromkeys(positions, positions)
+        return tuple(dict.fromkeys(partners.get(p, (p,)) for p in range(len(self.axes))))
 
-def read_exclusions(
-    axes: tuple[Axis, ...], rules: list[dict[str, Any]], origin: str, faults: list[GridFault]
-) -> tuple[Exclusion, ...]:
-    """The positions that each rule of ``exclude`` names by labels."""
-    exclusions = []
-    for k, rule in enumerate(rules):
-        positions: dict[int, frozenset[int]] = {}
-        for name, wanted in rule.items():
-            axis = position_of(axes, name, f"{origin}[{k}]", faults)
-            if axis is not None:
-                where = f"{origin}[{k}].{name}"
-                positions[axis] = _positions(axes[axis], wanted, where, faults)
-        exclusions.append(Exclusion(f"{origin}[{k}]", positions))
-    return tuple(exclusions)
+    def design(self, groups: tuple[tuple[int, ...], ...], spec: DesignSpec, origin: str) -> Design:
+        """The design of ``spec``, with the positions of its base's labels."""
+        base = [0] * len(groups)
+        for name, found in self._labelled(spec.base, f"{origin}.base"):
+            factor = next(g for g, group in enumerate(groups) if self.names.index(name) in group)
+            partners = {self.names[other] for other in groups[factor]} & spec.base.keys()
+            if len(found) > 1 or (found and name != min(partners) and {base[factor]} != found):
+                self.faults.add(f"{origin}.base.{name}", "expected one value for each axis")
+            base[factor] = next(iter(found), 0)
+        if spec.kind == "fractional":
+            for axis in self.axes:
+                if len(axis.values) != 2 and axis.usable:
+                    message = f"a fractional design has two values an axis; {axis.origin} has "
+                    self.faults.add(origin, f"{message}{len(axis.values)}")
+        return Design(spec.kind, origin, groups, tuple(base), spec.resolution or 4)
 
+    def exclusions(self, rules: list[dict[str, Any]], origin: str) -> tuple[Exclusion, ...]:
+        """The positions that each rule of ``exclude`` names by labels."""
+        return tuple(
+            Exclusion(
+                f"{origin}[{k}]",
+                {self.names.index(n): found for n, found in self._labelled(rule, f"{origin}[{k}]")},
+            )
+            for k, rule in enumerate(rules)
+        )
 
-def _positions(axis: Axis, wanted: Any, origin: str, faults: list[GridFault]) -> frozenset[int]:
-    """Positions of the labels ``wanted``: one, or a list of them."""
-    labels = axis.labels
-    found = set()
-    # a value that is itself a list, such as shift steps, is written as its label or as the value
-    choices = [wanted] if label_text(wanted) in labels or not isinstance(wanted, list) else wanted
-    for choice in map(label_text, choices):
-        if choice in labels:
-            found.add(labels.index(choice))
-        elif axis.usable:
-            faults.append(GridFault(origin, unknown("label", choice, labels)))
-    return frozenset(found)
+    def _labelled(
+        self, wanted: Mapping[str, Any], origin: str
+    ) -> Iterator[tuple[str, frozenset[int]]]:
+        """Each axis that is named, and the positions of its label, or of a list of them."""
+        for name, given in wanted.items():
+            position = self.position(name, origin)
+            if position is None:
+                continue
+            axis = self.axes[position]
+            # a value that is itself a list, such as shift steps, is written as label or as value
+            one = label_text(given) in axis.labels or not isinstance(given, list)
+            labels = [label_text(label) for label in ([given] if one else given)]
+            for label in labels:
+                if label not in axis.labels and axis.usable:
+                    self.faults.add(f"{origin}.{name}", unknown("label", label, axis.labels))
+            yield name, frozenset(k for k, label in enumerate(axis.labels) if label in labels)
 
 
 def combinations_of(
-    axes: Sequence[Axis], design: Design, exclusions: Sequence[Exclusion]
-) -> tuple[list[Combination], tuple[str, ...], list[GridFault]]:
+    axes: Sequence[Axis], design: Design, exclusions: Sequence[Exclusion], faults: Faults
+) -> tuple[list[Combination], tuple[str, ...]]:
     """What the design has and no exclusion takes out; what the design cannot tell apart.
 
     Exclusions that take out nothing, or what the design is built on, are faults.
@@ -160,7 +142,6 @@ def combinations_of(
     taken = dict.fromkeys((rule.origin for rule in exclusions), 0)
     usable = all(axis.usable for axis in axes)
     kept: list[Combination] = []
-    faults: list[GridFault] = []
     for row in rows:
         matched = [
             rule.origin
@@ -171,19 +152,19 @@ def combinations_of(
             taken[origin] += 1
         if matched and usable and design.is_base(row):
             message = f"takes out the base that the others of design {design.kind} differ from"
-            faults.append(GridFault(matched[0], message))
+            faults.add(matched[0], message)
         if not matched:
             kept.append(tuple(axis.values[i] for axis, i in zip(axes, row, strict=True)))
     if not usable:
-        return kept, aliases, faults
-    message = "matches no combination; what it names never occurs together"
-    faults += [GridFault(origin, message) for origin, count in taken.items() if not count]
+        return kept, aliases
+    for origin in (origin for origin, count in taken.items() if not count):
+        faults.add(origin, "matches no combination; what it names never occurs together")
     if len(kept) < len(rows) and design.kind == "fractional":
         message = "a fractional design tells effects apart only as a whole; use design: crossed"
-        faults.append(GridFault(exclusions[0].origin, message))
+        faults.add(exclusions[0].origin, message)
     if exclusions and design.kind != "crossed":
         faults += _constant_axes(axes, kept, exclusions[0].origin.partition("[")[0])
-    return kept, aliases, faults
+    return kept, aliases
 
 
 def _rows(

@@ -14,7 +14,7 @@ from ablations.base import Base, Combination
 from ablations.cell import Cell
 from ablations.combinations import combinations_of
 from ablations.draft import GridDraft, StartDraft
-from ablations.grid_file import GridFault
+from ablations.grid_file import Faults
 from ablations.signature import dataset_fault, training_signature
 from core.config.schema import Config, DataConfig
 
@@ -22,25 +22,26 @@ LIMIT = 100_000
 """Cells a grid: beyond it a forgotten zip is likelier than a purpose."""
 
 
-def cells_of(plan: GridDraft) -> tuple[tuple[Cell, ...], tuple[str, ...], list[GridFault]]:
-    """Every cell, validated in full; what the design cannot tell apart; every fault on the way."""
+def cells_of(plan: GridDraft, faults: Faults) -> tuple[tuple[Cell, ...], tuple[str, ...]]:
+    """Every cell, validated in full; what the design cannot tell apart."""
     count = math.prod(plan.design.sizes(plan.axes)) * len(plan.seeds)
     if count > LIMIT and plan.design.kind in ("crossed", "fractional"):
         message = f"{count} cells are more than a grid may have ({LIMIT}); zip axes or split it"
-        return (), (), [GridFault("axes", message)]
-    combinations, aliases, faults = combinations_of(plan.axes, plan.design, plan.exclusions)
+        faults.add("axes", message)
+        return (), ()
+    combinations, aliases = combinations_of(plan.axes, plan.design, plan.exclusions, faults)
     maker = _CellMaker(plan, faults)
     cells = [cell for c in combinations if all(v.usable for v in c) for cell in maker.cells(c)]
-    faults += _same_names([*maker.starts.values(), *cells])
+    _refuse_same_names([*maker.starts.values(), *cells], faults)
     if not combinations:
-        faults.append(GridFault("exclude", "every combination is excluded; nothing is left to run"))
-    return tuple(_share_training(cells)), aliases, faults
+        faults.add("exclude", "every combination is excluded; nothing is left to run")
+    return tuple(_share_training(cells)), aliases
 
 
 class _CellMaker:
-    """Cells and their start runs; faults are appended to ``faults``."""
+    """Cells and their start runs; faults are added to ``faults``."""
 
-    def __init__(self, plan: GridDraft, faults: list[GridFault]) -> None:
+    def __init__(self, plan: GridDraft, faults: Faults) -> None:
         self.plan, self.faults = plan, faults
         self.starts: dict[tuple[tuple[str, ...], int], Cell] = {}
         self._datasets: set[DataConfig] = set()
@@ -63,7 +64,7 @@ class _CellMaker:
                     self._starts_from_itself = True
                     message = f"cell {name} would start from itself: the start run has the same "
                     message += "config; say under its overrides what differs"
-                    self.faults.append(GridFault(plan.start.origin, message))
+                    self.faults.add(plan.start.origin, message)
                 cell = replace(cell, start=start)
             cells.append(cell)
         return cells
@@ -82,8 +83,7 @@ class _CellMaker:
         self, base: Base, combination: Combination, seeds: Sequence[int], what: str
     ) -> list[Config]:
         """The config of each seed; none where they break a rule between fields."""
-        sets, clashes = _sets(combination)
-        self.faults += clashes
+        sets = self._sets(combination)
         try:
             common = base.sections(sets)
             configs = [Config.model_validate({**common, "seed": seed}) for seed in seeds]
@@ -97,8 +97,20 @@ class _CellMaker:
                 mixed = message.startswith("data.mix")
                 fields = {"data.mix"} if mixed else {"data.root", "data.annotations", "data.images"}
                 where = base.origins_of(combination, fields) or "base"
-                self.faults.append(GridFault(where, message))
+                self.faults.add(where, message)
         return configs
+
+    def _sets(self, combination: Combination) -> dict[str, Any]:
+        """The fields that the values set; two that disagree about one are a fault."""
+        sets: dict[str, Any] = {}
+        for value in combination:
+            for name in sets.keys() & value.sets.keys():
+                other = next(v for v in combination if name in v.sets)
+                if sets[name] != value.sets[name]:
+                    message = f"{name}={value.sets[name]!r}, but {other.origin} sets {sets[name]!r}"
+                    self.faults.add(value.origin, message)
+            sets |= value.sets
+        return sets
 
 
 def _stem(labels: Mapping[str, str]) -> str:
@@ -122,27 +134,11 @@ def _share_training(cells: list[Cell]) -> list[Cell]:
     return shared
 
 
-def _sets(combination: Combination) -> tuple[dict[str, Any], list[GridFault]]:
-    """The fields that the values set; two that disagree about one are a fault."""
-    sets: dict[str, Any] = {}
-    faults = []
-    for value in combination:
-        for name in sets.keys() & value.sets.keys():
-            other = next(v for v in combination if name in v.sets)
-            if sets[name] != value.sets[name]:
-                message = f"{name}={value.sets[name]!r}, but {other.origin} sets {sets[name]!r}"
-                faults.append(GridFault(value.origin, message))
-        sets |= value.sets
-    return sets, faults
-
-
-def _same_names(cells: list[Cell]) -> list[GridFault]:
+def _refuse_same_names(cells: list[Cell], faults: Faults) -> None:
     seen: dict[str, Mapping[str, str]] = {}
-    faults = []
     for cell in cells:
         if cell.name in seen:
             labels = f"{dict(seen[cell.name])} and {dict(cell.axes)}"
             message = f"two cells have the name {cell.name!r}: {labels}; make the labels differ"
-            faults.append(GridFault("axes", message))
+            faults.add("axes", message)
         seen[cell.name] = cell.axes
-    return faults

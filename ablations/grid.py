@@ -23,7 +23,7 @@ from ablations.cell import Cell, MeasurementName
 from ablations.combinations import combinations_of
 from ablations.draft import draft
 from ablations.expand import cells_of
-from ablations.grid_file import GridError, GridFault, GridSpec, read_spec
+from ablations.grid_file import Faults, GridError, GridFault, GridSpec, read_spec
 from ablations.table_spec import table_faults
 from core.config.overrides import unknown
 from core.config.yaml_file import read_yaml
@@ -154,12 +154,13 @@ def count_cells(name_or_path: str | Path, scale: str | None = None) -> int:
         GridError: its combinations cannot be formed.
         YamlError: the file is not YAML.
     """
-    path = find_grid(name_or_path)
-    spec, faults = read_spec(read_yaml(path))
-    made, more = (None, []) if spec is None else draft(spec, scale=scale, folder=path.parent)
-    if made is None or faults:
-        raise GridError(str(path), [*faults, *more])
-    combinations, _, _ = combinations_of(made.axes, made.design, made.exclusions)
+    path, faults = find_grid(name_or_path), Faults()
+    spec = read_spec(read_yaml(path), faults)
+    whole = not faults
+    made = None if spec is None else draft(spec, faults, scale=scale, folder=path.parent)
+    if made is None or not whole:
+        raise GridError(str(path), faults)
+    combinations, _ = combinations_of(made.axes, made.design, made.exclusions, faults)
     return len(combinations) * (made.limits.first if made.limits else len(made.seeds))
 
 
@@ -188,23 +189,17 @@ def build_grid(
     Raises:
         GridError: with every fault, by field.
     """
-    spec, faults = read_spec(data)
+    faults = Faults()
+    spec = read_spec(data, faults)
     cells: tuple[Cell, ...] = ()
     aliases: tuple[str, ...] = ()
     made = None
     if spec is not None:
         whole = not faults  # otherwise keys are missing, and combinations would mislead
-        made, more = draft(
-            spec,
-            scale=scale,
-            overrides=overrides,
-            seeds=seeds,
-            folder=source.parent if source else None,
-        )
-        faults += more
+        folder = source.parent if source else None
+        made = draft(spec, faults, scale=scale, overrides=overrides, seeds=seeds, folder=folder)
         if made is not None and made.complete and whole:
-            cells, aliases, more = cells_of(made)
-            faults += more
+            cells, aliases = cells_of(made, faults)
             if made.usable:
                 labels = [cell.axes for cell in cells if cell.seed == made.seeds[0]]
                 faults += table_faults(made.table, made.table_origin, made.axes, labels)
@@ -234,12 +229,12 @@ def _name(
     scale: str | None,
     source: Path | None,
     name: str | None,
-    faults: list[GridFault],
+    faults: Faults,
 ) -> str:
     """The name asked for, else the file's with the scale; a bad one is a fault."""
     stem = (spec.name if spec else None) or (source.stem if source else "grid")
     full = name or (f"{stem}-{scale}" if scale else stem)
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", full):
         message = f"{full!r} names a file: letters, digits, . _ - only, the first no sign"
-        faults.append(GridFault("name", message))
+        faults.add("name", message)
     return full

@@ -45,6 +45,22 @@ class GridFault:
         return f"{self.field}: {self.message}".replace("\n", "\n    ")
 
 
+class Faults(list[GridFault]):
+    """What is found to be wrong with a grid.
+
+    Attributes:
+        absent: files that are not there, which leave the rest as sound as it is.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.absent: list[GridFault] = []
+
+    def add(self, field: str, message: str) -> None:
+        """One more."""
+        self.append(GridFault(field, message))
+
+
 class GridError(UserError, ValueError):
     """A grid that cannot be used; ``faults`` holds every fault that was found."""
 
@@ -201,24 +217,24 @@ class GridSpec(Strict):
     """how reports lay the grid out: one table, or a list of them"""
 
 
-def read_spec(data: Any) -> tuple[GridSpec | None, list[GridFault]]:
+def read_spec(data: Any, faults: Faults) -> GridSpec | None:
     """``data`` checked against the shape.
 
     Where entries are at fault the rest is returned nevertheless, so that one error can tell of
     everything; none where nothing is left to check.
     """
     if isinstance(data, GridSpec):
-        return data, []
+        return data
     if not isinstance(data, Mapping):
-        return None, [GridFault("(file)", f"a mapping of keys is expected, not {data!r:.80}")]
+        faults.add("(file)", f"a mapping of keys is expected, not {data!r:.80}")
+        return None
     data = copy.deepcopy(dict(data))
-    faults: list[GridFault] = []
     while True:
         try:
-            return GridSpec.model_validate(data), faults
+            return GridSpec.model_validate(data)
         except ValidationError as error:
             for item in root_faults(error):
-                faults.append(GridFault(_field(item["loc"]), error_text(item)))
+                faults.add(_field(item["loc"]), error_text(item))
                 _prune(data, item["loc"])
 
 

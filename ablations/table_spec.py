@@ -135,13 +135,9 @@ def table_faults(
         origin: where it stands in the grid.
         combinations: axis to label, of every cell.
     """
-    if table is None:
-        return []
-    if isinstance(table, Mapping) and set(table) == {"tables"}:
-        table = table["tables"]
     faults: list[GridFault] = []
-    for k, item in enumerate(table if isinstance(table, list) else [table]):
-        where = f"{origin}[{k}]" if isinstance(table, list) else origin
+    for place, item in _tables(table).items():
+        where = f"{origin}{place}"
         if not isinstance(item, Mapping):
             faults.append(GridFault(where, f"expected a mapping of table keys, not {item!r:.80}"))
             continue
@@ -214,11 +210,7 @@ def parse_specs(value: Any, source: str | Path) -> list[TableSpec]:
     Raises:
         TableError: naming file, table, field and the valid names.
     """
-    if value is None:
-        return []
-    if isinstance(value, Mapping) and set(value) == {"tables"}:
-        value = value["tables"]
-    items = value if isinstance(value, list) else [value]
+    items = _tables(value).values()
     specs = [_parse(item, f"{source}: table {n}", n) for n, item in enumerate(items, 1)]
     names = [spec.name for spec in specs]
     for name in names:
@@ -241,6 +233,17 @@ def load_specs(path: Path) -> list[TableSpec]:
     if not specs:
         raise TableError(f"{path}: no table in it; expected fields: {', '.join(_fields())}")
     return specs
+
+
+def _tables(table: Any) -> dict[str, Any]:
+    """The tables of the key, by their place in it: one, a list, or a mapping ``{tables: ...}``."""
+    if table is None:
+        return {}
+    if isinstance(table, Mapping) and set(table) == {"tables"}:
+        table = table["tables"]
+    if not isinstance(table, list):
+        return {"": table}
+    return {f"[{k}]": item for k, item in enumerate(table)}
 
 
 def _parse(item: Any, where: str, number: int) -> TableSpec:

@@ -1,12 +1,20 @@
-"""Names that tell apart what they name."""
+"""Names in messages and tables: that tell apart what they name, and not too many of them."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 T = TypeVar("T")
+MOST_LISTED = 50
+
+
+def listed(names: Iterable[str]) -> str:
+    """The first names, and how many more there are."""
+    found = list(names)
+    more = f", ... and {len(found) - MOST_LISTED} more" if len(found) > MOST_LISTED else ""
+    return (", ".join(found[:MOST_LISTED]) or "none") + more
 
 
 def distinct(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import difflib
 import functools
 from collections.abc import Iterable, Iterator, Mapping
@@ -92,7 +91,12 @@ def override(config: Config, values: Mapping[str, Any]) -> Config:
     Raises:
         ConfigError: naming each field at fault and the valid names or choices.
     """
-    return config_from_dict(_merged(config.to_dict(), values))
+    if wrong := [name for name in values if name not in fields()]:
+        raise ConfigError("\n".join(map(unknown_field, wrong)))
+    tree = config.to_dict()
+    for name, value in values.items():
+        set_field(tree, name, value)
+    return config_from_dict(tree)
 
 
 def config_from_dict(data: Mapping[str, Any]) -> Config:
@@ -145,26 +149,15 @@ def field_faults(error: ValidationError) -> list[tuple[str, str]]:
     names the fields.
     """
     found: list[tuple[str, str]] = []
-    valid = set(field_names())
     for fault in root_faults(error):
         path = [str(part) for part in fault["loc"]]
         # pydantic appends the members of a union and list indices; the field is the known prefix
         name = next(
-            (n for k in range(len(path), 0, -1) if (n := ".".join(path[:k])) in valid),
+            (n for k in range(len(path), 0, -1) if (n := ".".join(path[:k])) in fields()),
             ".".join(path),
         )
         items = "".join(f"[{part}]" for part in fault["loc"] if isinstance(part, int))
-        between_fields = fault["type"] == "value_error" and name not in valid
+        between_fields = fault["type"] == "value_error" and name not in fields()
         place = "" if between_fields else f"{name or 'config'}{items}"
         found.append((name, fault_text(fault, unknown_field(name), place)))
     return found
-
-
-def _merged(tree: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    tree = copy.deepcopy(tree)
-    valid = set(field_names())
-    if wrong := [name for name in values if name not in valid]:
-        raise ConfigError("\n".join(unknown_field(name) for name in wrong))
-    for name, value in values.items():
-        set_field(tree, name, value)
-    return tree

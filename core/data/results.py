@@ -16,10 +16,10 @@ import numpy as np
 from core.data.dataset import Video, VideoDataset
 from core.data.rle import mask_areas
 from core.errors import UserError
+from core.names import listed
 
 _KEYS = ("video_id", "category_id", "score", "segmentations")
 SHOWN_FAULTS = 10
-SHOWN_CHOICES = 50
 
 
 def entry_faults(results: Any, dataset: VideoDataset) -> list[str]:
@@ -107,14 +107,13 @@ def _faults_of(entry: Any, dataset: VideoDataset) -> Iterator[tuple[str, str | N
         yield f"has no {', '.join(missing)}; a track has {', '.join(_KEYS)}", None
     if "category_id" in entry and not is_known(entry["category_id"], dataset.categories):
         named = [f"{i} ({name})" for i, name in sorted(dataset.categories.items())]
-        yield f"unknown category_id {entry['category_id']!r}", _listed(named)
+        yield f"unknown category_id {entry['category_id']!r}", listed(named)
     if dataset.of_images and not _is_box_of_image(entry.get("bboxes")):
         yield f"bboxes are [[x, y, width, height]], not {entry['bboxes']!r:.80}", None
     if "score" in entry and not _is_finite_number(entry["score"]):
         yield f"score {entry['score']!r} is not a finite number", None
     if "video_id" in entry and not is_known(entry["video_id"], dataset.by_id):
-        ids = [str(i) for i in sorted(dataset.by_id)]
-        yield f"unknown video_id {entry['video_id']!r}", _listed(ids)
+        yield f"unknown video_id {entry['video_id']!r}", listed(map(str, sorted(dataset.by_id)))
     elif "video_id" in entry and "segmentations" in entry:
         fault = _length_fault(entry["segmentations"], dataset.by_id[entry["video_id"]])
         if fault:
@@ -148,12 +147,6 @@ def _is_box_of_image(value: Any) -> bool:
 def _is_finite_number(value: Any) -> bool:
     number = type(value) in (float, int) or isinstance(value, (np.floating, np.integer))
     return number and math.isfinite(value)
-
-
-def _listed(choices: Sequence[str]) -> str:
-    shown = ", ".join(choices[:SHOWN_CHOICES]) or "none"
-    more = len(choices) - SHOWN_CHOICES
-    return f"{shown}, ... and {more} more" if more > 0 else shown
 
 
 def _kind(value: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -11,10 +11,8 @@ from typing import Any, Self
 from core.data.categories import name_key
 from core.data.dataset import VideoDataset
 from core.errors import UserError
+from core.names import listed
 from core.training.checkpoint import category_ids_of, class_names_of
-
-SHOWN = 50
-"""Classes that a message lists of each side."""
 
 log = logging.getLogger(__name__)
 
@@ -82,12 +80,12 @@ class Classes:
         if lacking := theirs.keys() - set(ids.values()):
             raise UserError(
                 f"{checkpoint}: its classes are not those of {dataset.annotations_path}, where it "
-                f"knows nothing of {_some(f'{i} ({theirs[i]})' for i in sorted(lacking))}\n"
+                f"knows nothing of {listed(f'{i} ({theirs[i]})' for i in sorted(lacking))}\n"
                 f"  the checkpoint's: {self._list()}\n"
-                f"  the dataset's: {_some(f'{i} ({n})' for i, n in sorted(theirs.items()))}"
+                f"  the dataset's: {listed(f'{i} ({n})' for i, n in sorted(theirs.items()))}"
             )
         if left := [number for label, number in self.ids.items() if label not in ids]:
-            found = _some(self.names.get(number, str(number)) for number in left)
+            found = listed(self.names.get(number, str(number)) for number in left)
             log.warning(
                 "%s: classes that %s lacks are left out: %s",
                 checkpoint,
@@ -99,12 +97,6 @@ class Classes:
     def _list(self) -> str:
         if not self.told:
             return f"{len(self.ids)}, without names or ids"
-        return _some(
+        return listed(
             f"{i} ({self.names[i]})" if i in self.names else str(i) for i in self.ids.values()
         )
-
-
-def _some(items: Iterable[str]) -> str:
-    found = list(items)
-    more = f", ... and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    return (", ".join(found[:SHOWN]) or "none") + more

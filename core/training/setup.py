@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from core.config.overrides import flatten
 from core.config.schema import Config, TrainConfig
 from core.data.dataset import VideoDataset
+from core.data.loader import ClipBatch
 from core.data.split import Split, make_split
 from core.data.youtube_vis import load_dataset
 from core.errors import UserError
@@ -164,6 +165,18 @@ def prepare(model: TeViT, train: TrainConfig, device: torch.device) -> None:
         # what surrounds these looks at the numbers of instances, which differ from step to step
         for part in (model.backbone, model.neck, *model.roi_head.bbox_head):
             part.compile()
+
+
+def losses_of(
+    model: nn.Module, batch: ClipBatch, device: torch.device, train: TrainConfig
+) -> dict[str, Tensor]:
+    """The losses of a batch, whose sum is learned from, in the precision that the config says."""
+    frames, targets = batch
+    with torch.autocast(device.type, torch.bfloat16, enabled=train.precision == "bf16"):
+        outputs: dict[str, Tensor] = model(
+            frames.to(device, non_blocking=True), [target.to(device) for target in targets]
+        )
+    return {name: value for name, value in outputs.items() if "loss" in name}
 
 
 def seed_all(seed: int) -> None:

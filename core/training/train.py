@@ -24,7 +24,6 @@ from core.config.schema import Config
 from core.data.loader import ClipBatch, make_loader
 from core.data.split import write_split
 from core.errors import UserError
-from core.model.structures import ClipTargets
 from core.model.tevit import TeViT, build_model
 from core.training.average import WeightAverage
 from core.training.checkpoint import (
@@ -49,6 +48,7 @@ from core.training.schedule import make_optimizer, set_lr
 from core.training.setup import (
     check_same_config,
     load_initial_weights,
+    losses_of,
     parallel,
     prepare,
     seed_all,
@@ -233,8 +233,8 @@ class TrainingRun:
     def take_step(self, batches: list[ClipBatch]) -> tuple[dict[str, float], float]:
         """One optimiser step; its losses (means over clips and ranks) and gradient norm."""
         sums: dict[str, Tensor] = {}
-        for i, (frames, targets) in enumerate(batches):
-            losses = self._forward_backward(frames, targets, last=i == len(batches) - 1)
+        for i, batch in enumerate(batches):
+            losses = self._forward_backward(batch, last=i == len(batches) - 1)
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0) + value.detach() / len(batches)
         norm = nn.utils.clip_grad_norm_(self.trained, self.config.train.clip_norm)
@@ -250,24 +250,15 @@ class TrainingRun:
             self.average.update(self.step)
         return numbers, gradient
 
-    def _forward_backward(
-        self, frames: Tensor, targets: list[ClipTargets], last: bool
-    ) -> dict[str, Tensor]:
+    def _forward_backward(self, batch: ClipBatch, last: bool) -> dict[str, Tensor]:
         """Add one batch's gradients; ranks exchange them only in a step's ``last`` batch."""
-        accumulate = self.config.train.accumulate
         waits: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
         if not last and isinstance(self.parallel, DistributedDataParallel):
             waits = self.parallel.no_sync()
-        bf16 = self.config.train.precision == "bf16"
         with waits:
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
-                outputs: dict[str, Tensor] = self.parallel(
-                    frames.to(self.device, non_blocking=True),
-                    [target.to(self.device) for target in targets],
-                )
-            losses = {name: value for name, value in outputs.items() if "loss" in name}
+            losses = losses_of(self.parallel, batch, self.device, self.config.train)
             total = torch.stack(list(losses.values())).sum()
-            (total / accumulate).backward()
+            (total / self.config.train.accumulate).backward()
         return losses
 
     def _heldout(self, should_stop: Callable[[], bool]) -> dict[str, Any]:

@@ -7,17 +7,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from torch import Tensor
 
 from core.config.schema import Config
 from core.data.dataset import VideoDataset
-from core.data.loader import collate, training_clips
+from core.data.loader import ClipBatch, collate, training_clips
 from core.data.transforms import Size, pad, padded_size, rescaled
 from core.errors import UserError
-from core.model.structures import ClipTargets
 from core.model.tevit import build_model
 from core.training.distributed import default_device
-from core.training.setup import prepare, training_split
+from core.training.setup import losses_of, prepare, training_split
 from core.training.world import World, world_from_environment
 
 
@@ -48,7 +46,7 @@ def try_step(config: Config, world: World | None = None) -> Size:
     targets = [replace(target, masks=pad(target.masks, size)) for target in targets]
     device = default_device(world)
     try:
-        _forward_backward(config, pad(frames, size), targets, device)
+        _forward_backward(config, (pad(frames, size), targets), device)
     except (MemoryError, torch.OutOfMemoryError) as error:
         raise UserError(
             f"out of memory in one forward and backward pass of {clips} clips of "
@@ -62,15 +60,11 @@ def try_step(config: Config, world: World | None = None) -> Size:
     return size
 
 
-def _forward_backward(
-    config: Config, frames: Tensor, targets: list[ClipTargets], device: torch.device
-) -> None:
+def _forward_backward(config: Config, batch: ClipBatch, device: torch.device) -> None:
     model = build_model(config).train().to(device)
     prepare(model, config.train, device)
-    bf16 = config.train.precision == "bf16"
-    with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-        outputs = model(frames.to(device), [target.to(device) for target in targets])
-    torch.stack([value for name, value in outputs.items() if "loss" in name]).sum().backward()
+    losses = losses_of(model, batch, device, config.train)
+    torch.stack(list(losses.values())).sum().backward()
 
 
 def _largest_boxes(config: Config) -> tuple[Size, ...]:

@@ -188,7 +188,7 @@ def test_recomputing_runs_blocks_and_heads_twice(tmp_path):
     parts = (run.model.backbone.layers[0][1][0].attn, run.model.roi_head.bbox_head[0].fc_cls)
     for part in (*parts, run.model.neck):
         part.register_forward_hook(lambda module, *_: calls.append(module))
-    run._forward_backward(*next(run.batches())[0], last=True)
+    run._forward_backward(next(run.batches())[0], last=True)
     assert [calls.count(part) for part in (*parts, run.model.neck)] == [2, 2, 1]
 
 

@@ -218,7 +218,7 @@ def gradients(config, folder, forwards):
     batches = next(run.batches())
     assert len(batches) == forwards
     for i, (frames, targets) in enumerate(batches):
-        run._forward_backward(frames, targets, last=i == forwards - 1)
+        run._forward_backward((frames, targets), last=i == forwards - 1)
     return {n: p.grad for n, p in run.model.named_parameters() if p.grad is not None}
 
 
@@ -258,7 +258,7 @@ def test_every_trained_parameter_reaches_a_loss(tmp_path, switch):
     """Several processes would fail in their second step if one did not."""
     run = TrainingRun(override(small(), switch), tmp_path, World())
     ((frames, targets),) = next(run.batches())
-    run._forward_backward(frames, targets, last=True)
+    run._forward_backward((frames, targets), last=True)
     missing = [n for n, p in run.model.named_parameters() if p.requires_grad and p.grad is None]
     assert missing == []
 
@@ -286,11 +286,11 @@ def test_gradients_are_clipped(tmp_path, monkeypatch):
 
 def test_bf16_keeps_weights_and_losses_in_fp32(tmp_path):
     run = TrainingRun(small(train__precision="bf16"), tmp_path / "a", World())
-    outputs = run._forward_backward(*next(run.batches())[0], last=True)
+    outputs = run._forward_backward(next(run.batches())[0], last=True)
     assert {value.dtype for value in outputs.values()} == {torch.float32}
     assert {p.dtype for p in run.model.parameters()} == {torch.float32}
     full = TrainingRun(small(), tmp_path / "b", World())
-    exact = full._forward_backward(*next(full.batches())[0], last=True)
+    exact = full._forward_backward(next(full.batches())[0], last=True)
     total, expected = (float(sum(v.detach() for v in o.values())) for o in (outputs, exact))
     assert total != expected and total == pytest.approx(expected, rel=0.2)
 
