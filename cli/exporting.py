@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.options import LaunchedGrid, Scale, StoreOption, a_folder, launched
+from cli.options import LaunchedGrid, a_folder, takes_a_launched_grid
 
 app = typer.Typer()
 export = typer.Typer(no_args_is_help=True)
@@ -20,6 +20,7 @@ def _group() -> None:
 
 
 @export.command("tensorboard")
+@takes_a_launched_grid
 def export_to_tensorboard(
     grid: LaunchedGrid,
     follow: Annotated[
@@ -32,8 +33,6 @@ def export_to_tensorboard(
         Path | None,
         typer.Option(help="folder to write to; none: STORE/tensorboard/GRID", callback=a_folder),
     ] = None,
-    scale: Scale = None,
-    store: StoreOption = None,
 ) -> None:
     """Write TensorBoard events: curves of training, figures, and axes as hyperparameters.
 
@@ -45,9 +44,10 @@ def export_to_tensorboard(
     from core.files import check_writable
     from launch.tensorboard import export_tensorboard
 
-    where, manifest = launched(grid, scale, store)
-    folder = out or where.root / "tensorboard" / manifest.grid
+    folder = out or grid.store.root / "tensorboard" / grid.manifest.grid
     check_writable(folder, folder=True)
     print(f"tensorboard --logdir {folder}", flush=True)
-    count = export_tensorboard(where, manifest, folder, follow=interval if follow else None)
-    print(f"{count} of {len(manifest.all_cells)} cells have trained")
+    count = export_tensorboard(
+        grid.store, grid.manifest, folder, follow=interval if follow else None
+    )
+    print(f"{count} of {len(grid.manifest.all_cells)} cells have trained")

@@ -15,11 +15,10 @@ from cli.options import (
     LaunchedGrid,
     QueuedCells,
     RunName,
-    Scale,
     StoreOption,
-    launched,
     log_to_stderr,
     takes_a_grid,
+    takes_a_launched_grid,
 )
 from core.errors import UserError
 
@@ -163,9 +162,9 @@ def launch_grid(
 
 
 @app.command("status")
+@takes_a_launched_grid
 def grid_status(
     grid: LaunchedGrid,
-    scale: Scale = None,
     watch: Annotated[bool, typer.Option("--watch", help="refresh until nothing runs")] = False,
     interval: Annotated[float, typer.Option(min=0.1, help="seconds between two looks")] = 10.0,
     tsv: Annotated[bool, typer.Option("--tsv", help="tab-separated, every cell")] = False,
@@ -174,7 +173,6 @@ def grid_status(
         bool, typer.Option("--exit-status", help="say by the exit status how the grid stands")
     ] = False,
     every: AllRows = False,
-    store: StoreOption = None,
 ) -> None:
     """Show each cell's state, step, loss, AP, time left, host, job and what went wrong.
 
@@ -190,26 +188,23 @@ def grid_status(
 
     if watch + tsv + as_json > 1:
         raise UserError("--watch, --tsv and --json: one of them")
-
-    where, manifest = launched(grid, scale, store)
-    limit = len(manifest.cells) if every else 60
+    limit = len(grid.manifest.cells) if every else 60
     if watch:
-        stands = watch_status(where, manifest, interval, limit)
+        stands = watch_status(grid.store, grid.manifest, interval, limit)
     else:
         form: Literal["table", "tsv", "json"] = "tsv" if tsv else "table"
-        stands = show_status(where, manifest, limit, "json" if as_json else form)
+        stands = show_status(grid.store, grid.manifest, limit, "json" if as_json else form)
     if check:
         sys.exit(stands)
 
 
 @app.command("watch")
+@takes_a_launched_grid
 def watch_grid(
     grid: LaunchedGrid,
-    scale: Scale = None,
     interval: Annotated[
         float, typer.Option(min=0.1, help="seconds between two looks at the cells")
     ] = 10.0,
-    store: StoreOption = None,
 ) -> None:
     """Follow a grid on the whole screen: filter its cells, read their logs, cancel them.
 
@@ -217,10 +212,11 @@ def watch_grid(
     """
     from launch.full_screen import watch_full_screen
 
-    watch_full_screen(*launched(grid, scale, store), interval)
+    watch_full_screen(grid.store, grid.manifest, interval)
 
 
 @app.command("logs")
+@takes_a_launched_grid
 def cell_log(
     grid: LaunchedGrid,
     cell: Annotated[str, typer.Argument(help="its name, or the beginning of its signature")],
@@ -228,8 +224,6 @@ def cell_log(
     scheduler: Annotated[
         bool, typer.Option("--scheduler", help="what SLURM wrote around the cell instead")
     ] = False,
-    scale: Scale = None,
-    store: StoreOption = None,
 ) -> None:
     """Print the log of a cell's latest attempt.
 
@@ -237,26 +231,24 @@ def cell_log(
     """
     from launch.watch.logs import find_log, follow_log
 
-    where, manifest = launched(grid, scale, store)
-    signature = manifest.cell(cell).signature
-    run = where.run(signature)
+    signature = grid.manifest.cell(cell).signature
+    run = grid.store.run(signature)
 
     def over() -> bool:
         return not follow or run.state().name not in ("queued", "running")
 
-    for text in follow_log(find_log(where, signature, scheduler=scheduler), over):
+    for text in follow_log(find_log(grid.store, signature, scheduler=scheduler), over):
         sys.stdout.write(text)
         sys.stdout.flush()
 
 
 @app.command("cancel")
+@takes_a_launched_grid
 def cancel_cells(
     grid: LaunchedGrid,
     cells: Annotated[
         list[str] | None, typer.Argument(help="names or signatures; none: every cell of the grid")
     ] = None,
-    scale: Scale = None,
-    store: StoreOption = None,
 ) -> None:
     """Take back the cells that are queued or running; a later launch resumes them.
 
@@ -266,8 +258,7 @@ def cancel_cells(
     """
     from launch.cancel import cancel
 
-    where, manifest = launched(grid, scale, store)
-    done = cancel(where, manifest.chosen(cells))
+    done = cancel(grid.store, grid.manifest.chosen(cells))
     print(f"{len(done.cells)} cells cancelled" if done.cells else "nothing is queued or running")
     if done.problem:
         raise UserError(
@@ -276,46 +267,36 @@ def cancel_cells(
 
 
 @app.command("hold")
-def hold_cells(
-    grid: LaunchedGrid,
-    cells: QueuedCells = None,
-    scale: Scale = None,
-    store: StoreOption = None,
-) -> None:
+@takes_a_launched_grid
+def hold_cells(grid: LaunchedGrid, cells: QueuedCells = None) -> None:
     """Keep queued cells from starting, until they are released; those that run go on.
 
     `tevit hold components`, and later `tevit release components`
     """
-    _hold(grid, cells, scale, store, release=False)
+    _hold(grid, cells, release=False)
 
 
 @app.command("release")
-def release_cells(
-    grid: LaunchedGrid,
-    cells: QueuedCells = None,
-    scale: Scale = None,
-    store: StoreOption = None,
-) -> None:
+@takes_a_launched_grid
+def release_cells(grid: LaunchedGrid, cells: QueuedCells = None) -> None:
     """Let cells that were held start.
 
     `tevit release components messenger=off,head.kind=stqi,s1`
     """
-    _hold(grid, cells, scale, store, release=True)
+    _hold(grid, cells, release=True)
 
 
-def _hold(
-    grid: str, cells: list[str] | None, scale: str | None, store: Path | None, *, release: bool
-) -> None:
+def _hold(grid: LaunchedGrid, cells: list[str] | None, *, release: bool) -> None:
     from launch.cancel import hold
 
-    where, manifest = launched(grid, scale, store)
-    done = hold(where, manifest.chosen(cells), release=release)
+    done = hold(grid.store, grid.manifest.chosen(cells), release=release)
     word = "released" if release else "held"
     print(f"{len(done)} cells {word}" if done else "nothing is queued")
 
 
 @app.command("failures")
-def grid_failures(grid: LaunchedGrid, scale: Scale = None, store: StoreOption = None) -> None:
+@takes_a_launched_grid
+def grid_failures(grid: LaunchedGrid) -> None:
     """Show what failed, alike failures together, with the whole traceback of one of them.
 
     `tevit failures components`
@@ -325,7 +306,7 @@ def grid_failures(grid: LaunchedGrid, scale: Scale = None, store: StoreOption = 
     from launch.commands import failure_groups
     from launch.watch.display import failure_text
 
-    groups = failure_groups(*launched(grid, scale, store))
+    groups = failure_groups(grid.store, grid.manifest)
     Console(soft_wrap=True).print(failure_text(groups))
 
 

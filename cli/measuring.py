@@ -47,29 +47,9 @@ FrameSize = Annotated[
 ]
 ClipLength = Annotated[int | None, typer.Option("--clip", help="frames a clip; none: the config's")]
 BatchOption = Annotated[int, typer.Option(help="clips a call")]
-SamplesOption = Annotated[
-    int, typer.Option(min=1, max=2000, help="timed calls or steps of each config, at least")
-]
-Seconds = Annotated[
-    float, typer.Option(min=0, max=86400, help="timed seconds (of each scope), at least")
-]
-Warmup = Annotated[int, typer.Option(min=1, help="untimed calls or steps of each config")]
-Threads = Annotated[
-    int | None, typer.Option(min=1, max=1024, help="CPU threads; none: torch's choice")
-]
 Weights = Annotated[Path | None, typer.Option("--checkpoint", help="weights; none: initial ones")]
 MemoryLimit = Annotated[
     float | None, typer.Option(min=0.1, max=1e6, help="GiB that a measuring process may use")
-]
-Tf32 = Annotated[
-    bool | None,
-    typer.Option("--tf32/--no-tf32", help="products and convolutions in TF32; none: torch's own"),
-]
-CudnnBenchmark = Annotated[
-    bool | None,
-    typer.Option(
-        "--cudnn-benchmark/--no-cudnn-benchmark", help="let cuDNN try its algorithms; none: no"
-    ),
 ]
 JsonOut = Annotated[
     Path | None, typer.Option("--json", help="write the records to this file", callback=a_file)
@@ -86,12 +66,28 @@ Device = Annotated[
 class How:
     """What ``fps`` and ``bench`` are told of how to measure."""
 
-    samples: SamplesOption = 20
-    seconds: Seconds = 3.0
-    warmup: Warmup = 3
-    threads: Threads = None
-    tf32: Tf32 = None
-    cudnn_benchmark: CudnnBenchmark = None
+    samples: Annotated[
+        int, typer.Option(min=1, max=2000, help="timed calls or steps of each config, at least")
+    ] = 20
+    seconds: Annotated[
+        float, typer.Option(min=0, max=86400, help="timed seconds (of each scope), at least")
+    ] = 3.0
+    warmup: Annotated[int, typer.Option(min=1, help="untimed calls or steps of each config")] = 3
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="CPU threads; none: torch's choice")
+    ] = None
+    tf32: Annotated[
+        bool | None,
+        typer.Option(
+            "--tf32/--no-tf32", help="products and convolutions in TF32; none: torch's own"
+        ),
+    ] = None
+    cudnn_benchmark: Annotated[
+        bool | None,
+        typer.Option(
+            "--cudnn-benchmark/--no-cudnn-benchmark", help="let cuDNN try its algorithms; none: no"
+        ),
+    ] = None
 
     def job(
         self,

@@ -72,8 +72,7 @@ OtherPredictions = Annotated[
 ]
 ResamplesSeed = Annotated[int, typer.Option(min=0, help="seed of the resamples")]
 
-GridToRun = Annotated[str, typer.Argument(metavar="GRID", help="a shipped grid, or a YAML file")]
-LaunchedGrid = Annotated[
+GridName = Annotated[
     str, typer.Argument(metavar="GRID", help="name of a launched grid, or its file")
 ]
 QueuedCells = Annotated[
@@ -84,30 +83,6 @@ StoreOption = Annotated[
 ]
 Scale = Annotated[str | None, typer.Option(help="a scale of the grid, such as tiny")]
 RunName = Annotated[str, typer.Argument(help="signature, its beginning, or a run folder")]
-SeedsOption = Annotated[str | None, typer.Option(help="in place of the grid's: 3, or 0,3,4")]
-GridName = Annotated[str | None, typer.Option("--name", help="in place of the grid's own")]
-ExecutorOption = Annotated[
-    str | None, typer.Option(help="inline, local or slurm; none: slurm where it is, else local")
-]
-ProfileOption = Annotated[
-    str | None, typer.Option(help="what a cell asks for: default, cpu, four_gpus, or a YAML file")
-]
-Jobs = Annotated[int, typer.Option(help="cells at a time, of the local executor")]
-Retry = Annotated[
-    list[str] | None,
-    typer.Option(help="also after this cause: error, out-of-memory, ..., all; or none at all"),
-]
-Attempts = Annotated[
-    int, typer.Option("--max-attempts", help="attempts that get no further before giving up")
-]
-BudgetOption = Annotated[
-    str | None,
-    typer.Option("--budget", help="refuse what will exceed this many device hours, such as 100h"),
-]
-NewCode = Annotated[
-    bool,
-    typer.Option("--new-code", help="what stands here also for runs that other code has begun"),
-]
 AllRows = Annotated[bool, typer.Option("--all", help="every cell, however many")]
 
 
@@ -123,18 +98,34 @@ class Asked:
 
 
 def ask_for(
-    grid: GridToRun,
+    grid: Annotated[str, typer.Argument(metavar="GRID", help="a shipped grid, or a YAML file")],
     overrides: Overrides = None,
     scale: Scale = None,
-    seeds: SeedsOption = None,
-    name: GridName = None,
-    executor: ExecutorOption = None,
-    profile: ProfileOption = None,
-    jobs: Jobs = 1,
-    retry: Retry = None,
-    max_attempts: Attempts = 3,
-    budget: BudgetOption = None,
-    new_code: NewCode = False,
+    seeds: Annotated[str | None, typer.Option(help="in place of the grid's: 3, or 0,3,4")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="in place of the grid's own")] = None,
+    executor: Annotated[
+        str | None, typer.Option(help="inline, local or slurm; none: slurm where it is, else local")
+    ] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(help="what a cell asks for: default, cpu, four_gpus, or a YAML file"),
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="cells at a time, of the local executor")] = 1,
+    retry: Annotated[
+        list[str] | None,
+        typer.Option(help="also after this cause: error, out-of-memory, ..., all; or none at all"),
+    ] = None,
+    max_attempts: Annotated[
+        int, typer.Option(help="attempts that get no further before giving up")
+    ] = 3,
+    budget: Annotated[
+        str | None,
+        typer.Option(help="refuse what will exceed this many device hours, such as 100h"),
+    ] = None,
+    new_code: Annotated[
+        bool,
+        typer.Option("--new-code", help="what stands here also for runs that other code has begun"),
+    ] = False,
     store: StoreOption = None,
 ) -> Asked:
     """The options that describe a grid to run, read.
@@ -186,7 +177,7 @@ def takes(
             asked = ask(**{name: given.pop(name) for name in shared})
             command(asked, **given)
 
-        parameters = [*shared.values(), *own]
+        parameters = [p.replace(kind=p.KEYWORD_ONLY) for p in (*shared.values(), *own)]
         vars(run)["__signature__"] = inspect.Signature(parameters)
         run.__annotations__ = {p.name: p.annotation for p in parameters}
         return run
@@ -197,17 +188,28 @@ def takes(
 takes_a_grid = takes(ask_for)
 
 
-def launched(grid: str, scale: str | None, store: Path | None) -> tuple[Store, Manifest]:
-    """The store, and the manifest of a grid that was launched in it.
+@dataclass(frozen=True)
+class LaunchedGrid:
+    """A store, and the manifest of a grid that was launched in it."""
+
+    store: Store
+    manifest: Manifest
+
+
+def launched(grid: GridName, scale: Scale = None, store: StoreOption = None) -> LaunchedGrid:
+    """What ``status`` and others that follow a launch are asked about.
 
     Raises:
-        UserError: it was not.
+        UserError: it was not launched.
     """
     from ablations.grid import launched_name
     from launch.records.store import Store
 
     where = Store.default(store)
-    return where, where.manifest(launched_name(grid, scale))
+    return LaunchedGrid(where, where.manifest(launched_name(grid, scale)))
+
+
+takes_a_launched_grid = takes(launched)
 
 
 def make_target(executor: str | None, profile: str | None, jobs: int) -> Target:

@@ -7,18 +7,16 @@ from typing import Annotated
 
 import typer
 
-from cli.options import a_folder
+from cli.options import GridName, Scale, StoreOption, a_folder
 
 app = typer.Typer()
 
 
 @app.command("report")
 def report_grid(
-    grid: Annotated[str, typer.Argument(help="name of a launched grid, or its file")],
-    store: Annotated[
-        Path | None, typer.Option(help="store of runs; default: $TEVIT_RUNS or ./runs")
-    ] = None,
-    scale: Annotated[str | None, typer.Option(help="scale that it was launched at")] = None,
+    grid: GridName,
+    store: StoreOption = None,
+    scale: Scale = None,
     formats: Annotated[
         str, typer.Option("--format", help="of the tables, any of md,latex,siunitx,csv,html")
     ] = "md,latex,csv,html",

@@ -81,7 +81,9 @@ def test_json_holds_what_the_table_shows(store, grid, capsys):
 
 def test_one_form_at_a_time(store, grid):
     with pytest.raises(UserError, match="one of them"):
-        app(["status", "toys", "--json", "--tsv"], standalone_mode=False)
+        app(
+            ["status", "toys", "--json", "--tsv", "--store", str(store.root)], standalone_mode=False
+        )
 
 
 def test_json_names_the_code_of_each_cell(store, grid, capsys):
