@@ -18,10 +18,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
-from core.config.overrides import field_names, unknown, unknown_field
+from core.config.overrides import field_names, flatten, unknown, unknown_field
 from core.config.schema import Config
 from core.config.strict import Strict, fault_text, root_faults
 from core.config.yaml_file import read_yaml
@@ -38,40 +45,26 @@ _LAUNCHERS_OWN = (
     *("open_mode", "output", "parsable", "requeue", "signal", "test_only", "uid", "wait", "wrap"),
     *("a", "D", "e", "J", "o", "W"),
 )
-_OWN_FIELD = {
-    "partition": "partition",
-    "p": "partition",
-    "account": "account",
-    "A": "account",
-    "qos": "qos",
-    "q": "qos",
-    "constraint": "constraint",
-    "C": "constraint",
-    "nodes": "nodes",
-    "N": "nodes",
-    "time": "time",
-    "t": "time",
-    "mem": "memory",
-    "mem_per_cpu": "memory_per_cpu",
-    "mem_per_gpu": "memory",
-    "mail_user": "mail",
-    "mail_type": "mail",
-    "reservation": "reservation",
-    "nice": "nice",
-    "dependency": "dependency",
-    "d": "dependency",
-    "cpus_per_task": "cpus",
-    "c": "cpus",
-    "gpus": "gpus",
-    "G": "gpus",
-    "gpus_per_node": "gpus",
-    "ntasks": "gpus",
-    "n": "gpus",
-    "ntasks_per_node": "gpus",
-    "gpus_per_task": "gpus",
-    "ntasks_per_gpu": "gpus",
+_OPTIONS = {
+    "partition": ("partition", "p"),
+    "account": ("account", "A"),
+    "qos": ("qos", "q"),
+    "constraint": ("constraint", "C"),
+    "nodes": ("nodes", "N"),
+    "time": ("time", "t"),
+    "memory": ("mem", "mem_per_gpu"),
+    "memory_per_cpu": ("mem_per_cpu",),
+    "mail": ("mail_user", "mail_type"),
+    "reservation": ("reservation",),
+    "nice": ("nice",),
+    "dependency": ("dependency", "d"),
+    "cpus": ("cpus_per_task", "c"),
+    "gpus": (
+        *("gpus", "G", "gpus_per_node", "gpus_per_task"),
+        *("ntasks", "n", "ntasks_per_node", "ntasks_per_gpu"),
+    ),
 }
-"""Options of sbatch that have a field here."""
+"""Fields, and the options of sbatch that they stand for."""
 
 _TIME = re.compile(r"(?:(?P<d>\d+)-)?(?P<h>\d+):(?P<m>\d+)(?::(?P<s>\d+))?")
 _MEMORY = re.compile(r"\d+(\.\d+)?[KMGT]", re.IGNORECASE)
@@ -85,6 +78,14 @@ def _memory(value: Any) -> Any:
 
 Memory = Annotated[str, BeforeValidator(_memory)]
 """A number and a unit, such as 32G."""
+
+
+def _memory_or_all(value: Any) -> Any:
+    return "0" if str(value) == "0" else _memory(value)
+
+
+def _time_limit(value: Any) -> Any:
+    return value if isinstance(value, int) else minutes(str(value))
 
 
 class ProfileError(UserError, ValueError):
@@ -127,10 +128,10 @@ class Shape(Strict):
     gpu_type: str | None = Field(None, description="kind of GPU, such as a100")
     nodes: Annotated[int, Field(ge=1)] = Field(1, description="nodes a cell")
     cpus: Annotated[int, Field(ge=1)] | None = Field(None, description="CPU cores a task")
-    time: Annotated[int, Field(ge=1)] = Field(
+    time: Annotated[int, Field(ge=1), BeforeValidator(_time_limit)] = Field(
         24 * 60, description="time limit: minutes, H:MM:SS or D-HH:MM:SS"
     )
-    memory: str | None = Field(
+    memory: Annotated[str | None, BeforeValidator(_memory_or_all)] = Field(
         None, description="host memory a node, such as 32G; 0: all that the node has"
     )
     memory_per_cpu: Memory | None = Field(None, description="host memory a core, in its place")
@@ -146,16 +147,6 @@ class Shape(Strict):
         {}, description="further sbatch options, such as {exclude: node7}"
     )
 
-    @field_validator("time", mode="before")
-    @classmethod
-    def _minutes(cls, value: Any) -> Any:
-        return value if isinstance(value, int) else minutes(str(value))
-
-    @field_validator("memory", mode="before")
-    @classmethod
-    def _size(cls, value: Any) -> Any:
-        return "0" if str(value) == "0" else _memory(value)
-
     @field_validator("extra")
     @classmethod
     def _not_the_launchers(cls, value: dict[str, Any]) -> dict[str, Any]:
@@ -163,8 +154,9 @@ class Shape(Strict):
             option = name.strip("-").replace("-", "_")
             if option in _LAUNCHERS_OWN:
                 raise ValueError(f"{name}: the launcher sets this option itself")
-            if option in _OWN_FIELD:
-                raise ValueError(f"{name}: use the field {_OWN_FIELD[option]}")
+            for field, options in _OPTIONS.items():
+                if option in options:
+                    raise ValueError(f"{name}: use the field {field}")
             if option == "gres" and "gpu" in str(value[name]):
                 raise ValueError(f"{name}: use the fields gpus and gpu_type")
         return value
@@ -192,44 +184,37 @@ class Shape(Strict):
         return max(1, self.gpus)
 
 
-def known_resources(values: dict[str, Any]) -> dict[str, Any]:
-    """``values``, if every name is one of :class:`Shape`'s fields.
-
-    Raises:
-        ValueError: another name; lists the fields.
-    """
+def _known_resources(values: dict[str, Any]) -> dict[str, Any]:
     for name in values:
         if name not in Shape.model_fields:
             raise ValueError(unknown("field", name, Shape.model_fields))
     return values
 
 
+Resources = Annotated[dict[str, Any], AfterValidator(_known_resources)]
+"""Some of the fields of :class:`Shape`, by name."""
+
+
+def _known_config_fields(values: dict[str, Any]) -> dict[str, Any]:
+    for name in values:
+        if name not in field_names():
+            raise ValueError(unknown_field(name))
+    return values
+
+
 class ProfileRule(Strict):
     """Other resources for the cells whose config matches."""
 
-    when: dict[str, Any] = Field(description="config field to value, or to a list of values")
-    set: dict[str, Any] = Field(description="what differs for these cells")
-
-    @field_validator("when")
-    @classmethod
-    def _fields_exist(cls, value: dict[str, Any]) -> dict[str, Any]:
-        for name in value:
-            if name not in field_names():
-                raise ValueError(unknown_field(name))
-        return value
-
-    @field_validator("set")
-    @classmethod
-    def _resources_exist(cls, value: dict[str, Any]) -> dict[str, Any]:
-        return known_resources(value)
+    when: Annotated[dict[str, Any], AfterValidator(_known_config_fields)] = Field(
+        description="config field to value, or to a list of values"
+    )
+    set: Resources = Field(description="what differs for these cells")
 
     def matches(self, config: Config) -> bool:
         """Whether every field in ``when`` has its value, or one of its values."""
-        tree = config.to_dict()
+        values = flatten(config.to_dict())
         for name, wanted in self.when.items():
-            value: Any = tree
-            for part in name.split("."):
-                value = value[part]
+            value = values[name]
             if value != wanted and not (isinstance(wanted, list) and value in wanted):
                 return False
         return True
@@ -250,12 +235,7 @@ class Profile(Shape):
     )
     python: str | None = Field(None, description="Python on the nodes; none: this one")
     rules: tuple[ProfileRule, ...] = Field((), description="other resources for some cells")
-    report: dict[str, Any] = Field({}, description="other resources for the report's job")
-
-    @field_validator("report")
-    @classmethod
-    def _report_resources_exist(cls, value: dict[str, Any]) -> dict[str, Any]:
-        return known_resources(value)
+    report: Resources = Field({}, description="other resources for the report's job")
 
     @model_validator(mode="after")
     def _warned_in_time(self) -> Self:
