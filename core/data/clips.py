@@ -261,7 +261,7 @@ def _source_masks(tracks: Sequence[Track], video: Video, index: int) -> npt.NDAr
     masks = np.zeros((len(tracks), video.height, video.width), bool)
     for mask, track in zip(masks, tracks, strict=True):
         if track.visible(index) and (rle := track.segmentations[index]) is not None:
-            mask[:] = decode(rle)
+            mask[:] = decode(rle, checked=True)
     return masks
 
 
@@ -289,4 +289,4 @@ def _box(track: Track, index: int, video: Video, size: Size) -> Tensor:
 def _mask(track: Track, index: int, size: Size) -> npt.NDArray[np.bool_]:
     rle = track.segmentations[index]
     assert rle is not None
-    return resize_mask(decode(rle), size)
+    return resize_mask(decode(rle, checked=True), size)
