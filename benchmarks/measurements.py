@@ -59,18 +59,18 @@ def _leave_the_gpu() -> None:
 
 
 def _fps(inputs: Inputs) -> dict[str, Any]:
-    from benchmarks.speed.measure import fps_record
+    from benchmarks.speed.measure import speed_record
 
     _leave_the_gpu()
     trained = inputs.checkpoint if inputs.checkpoint.exists() else None
-    return fps_record(inputs.config, name=inputs.name, checkpoint=trained)
+    return speed_record(inputs.config, kind="fps", name=inputs.name, checkpoint=trained)
 
 
 def _train_speed(inputs: Inputs) -> dict[str, Any]:
-    from benchmarks.speed.measure import train_speed_record
+    from benchmarks.speed.measure import speed_record
 
     _leave_the_gpu()
-    return train_speed_record(inputs.config, name=inputs.name)
+    return speed_record(inputs.config, kind="train", name=inputs.name)
 
 
 _CLIP = ("inference.clip_length", "inference.mode", "data.clip_length", "data.synthetic.frames")

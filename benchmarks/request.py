@@ -11,7 +11,8 @@ from typing import Any
 from benchmarks.machine.code import git_provenance
 from benchmarks.machine.environment import command_line
 from benchmarks.records import RECORD_SCHEMA
-from benchmarks.speed.isolated import WorkloadSpec
+from benchmarks.workloads.mmdet import PLAIN_TRAINING, find_config
+from benchmarks.workloads.spec import WorkloadSpec
 from benchmarks.workloads.workload import ClipShape, clip_shape, parse_size
 from core.config.load import load_config
 from core.config.overrides import override, parse_assignments
@@ -85,8 +86,6 @@ class Request:
         )
 
     def _mmdet(self, path: str, trains: Config) -> WorkloadSpec:
-        from benchmarks.workloads.mmdet import PLAIN_TRAINING, find_config
-
         found = find_config(path)
         checkpoint = str(self.checkpoint.resolve()) if self.checkpoint else None
         config = override(trains, PLAIN_TRAINING).to_dict()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from benchmarks.ap.bootstrap import Bootstrap
@@ -34,7 +34,7 @@ def tracking_record(
     drawn = found.blocks["tracking"]
     return {
         **record_head("tracking", name),
-        "protocol": {**protocol, **_counts(findings), **findings.hard.protocol()},
+        "protocol": {**protocol, **_counts(findings), **asdict(findings.hard)},
         "figures": drawn.figures,
         "all_classes": _together(findings),
         "per_class": found.per_class,
@@ -74,7 +74,7 @@ def diagnosis_record(
         "data": str(dataset.annotations_path),
         "results": results,
         **_counts(findings),
-        "tracking": findings.hard.protocol(),
+        "tracking": asdict(findings.hard),
         "errors": _thresholds(),
         "slices": {
             s.name: {"bounds": list(s.bounds), "instances": s.sizes(dataset)} for s in chosen

@@ -10,7 +10,7 @@ resampled videos cost one matrix product.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -49,10 +49,6 @@ class HardTracks:
                 "the least score of a track lies between 0 and 1, such as 0.3, "
                 f"not {self.min_score:g}"
             )
-
-    def protocol(self) -> dict[str, Any]:
-        """For the record."""
-        return asdict(self)
 
     def seen(self, overlaps: Overlaps) -> Bools:
         """(T, D) which predicted masks there are."""

@@ -36,17 +36,9 @@ def _shapes(values: Sequence[Any]) -> list[Dims]:
     return [_shape(value) for value in values]
 
 
-def _matmul(inputs: list[Any], outputs: list[Any]) -> int:
-    return formulas.matmul(*_shapes(inputs[:2]))
-
-
-def _matmul_added(inputs: list[Any], outputs: list[Any]) -> int:
-    """``addmm`` and its kind: the first input is only added."""
-    return formulas.matmul(*_shapes(inputs[1:3]))
-
-
-def _linear(inputs: list[Any], outputs: list[Any]) -> int:
-    return formulas.linear_layer(*_shapes(inputs[:2]))
+def _of_inputs(formula: Callable[..., int], first: int = 0, count: int = 2) -> TraceHandle:
+    """A handle that asks for the shapes of some inputs alone."""
+    return lambda inputs, outputs: formula(*_shapes(inputs[first : first + count]))
 
 
 def _convolution(inputs: list[Any], outputs: list[Any]) -> int:
@@ -58,10 +50,6 @@ def _convolution_backward(args: Any, _: Any) -> int:
     """As many as the convolution for each of the gradients of input and weight that is wanted."""
     gradient, x, weight, *_, transposed, _, _, wanted = args
     return sum(wanted[:2]) * formulas.convolution(x, weight, gradient, transposed)
-
-
-def _attention(inputs: list[Any], outputs: list[Any]) -> int:
-    return formulas.attention(*_shapes(inputs[:3]))
 
 
 def _gru(inputs: list[Any], outputs: list[Any]) -> int:
@@ -81,13 +69,12 @@ def _upsample(mode: str) -> TraceHandle:
     return lambda inputs, outputs: formulas.interpolation(_shape(outputs[0]), mode)
 
 
-def _embedding_bag(inputs: list[Any], outputs: list[Any]) -> int:
-    return formulas.embedding_bag(*_shapes(inputs[:2]))
-
-
 def _roi_align(inputs: list[Any], outputs: list[Any]) -> int:
     return formulas.roi_pooling(_shape(outputs[0]), inputs[5].toIValue())
 
+
+_matmul = _of_inputs(formulas.matmul)
+_matmul_added = _of_inputs(formulas.matmul, first=1)  # the first input is only added
 
 TRACE_HANDLES: dict[str, TraceHandle] = {
     "aten::matmul": _matmul,
@@ -98,15 +85,15 @@ TRACE_HANDLES: dict[str, TraceHandle] = {
     "aten::addmm": _matmul_added,
     "aten::addmv": _matmul_added,
     "aten::baddbmm": _matmul_added,
-    "aten::linear": _linear,
+    "aten::linear": _of_inputs(formulas.linear_layer),
     "aten::_convolution": _convolution,
-    "aten::scaled_dot_product_attention": _attention,
+    "aten::scaled_dot_product_attention": _of_inputs(formulas.attention, count=3),
     "aten::gru": _gru,
     "aten::einsum": _einsum,
     "aten::grid_sampler": _grid_sampler,
     "aten::upsample_bilinear2d": _upsample("bilinear"),
     "aten::upsample_bicubic2d": _upsample("bicubic"),
-    "aten::embedding_bag": _embedding_bag,
+    "aten::embedding_bag": _of_inputs(formulas.embedding_bag),
     "torchvision::roi_align": _roi_align,
 }
 

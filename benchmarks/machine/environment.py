@@ -57,7 +57,7 @@ def environment(*, with_diff: bool = True) -> dict[str, Any]:
         "gpus": gpus(),
         "driver": driver_version(),
         "cuda": torch.version.cuda if torch.cuda.is_available() else None,
-        "cudnn": cudnn_version(),
+        "cudnn": torch.backends.cudnn.version() if torch.cuda.is_available() else None,
         "float32_matmul_precision": torch.get_float32_matmul_precision(),
         "code": code_identity(),
         "git": git_provenance() if with_diff else _without_diff(git_provenance()),
@@ -106,13 +106,6 @@ def driver_version() -> str | None:
     """Version of the NVIDIA driver, or none."""
     text = run_text(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"])
     return text.splitlines()[0].strip() if text else None
-
-
-def cudnn_version() -> int | None:
-    """Version of cuDNN where it would be used."""
-    if not torch.cuda.is_available():
-        return None
-    return torch.backends.cudnn.version()
 
 
 def device_name(device: torch.device, threads: int | None = None) -> str:

@@ -9,8 +9,9 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from benchmarks.records import record_head
-from benchmarks.speed.isolated import SpeedJob, WorkloadSpec
+from benchmarks.speed.isolated import SpeedJob
 from benchmarks.speed.measure import fps_of_job
+from benchmarks.workloads.spec import WorkloadSpec
 from benchmarks.workloads.workload import parse_size
 from core.config.overrides import config_from_dict, override
 from core.errors import UserError

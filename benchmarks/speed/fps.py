@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -24,7 +24,8 @@ from benchmarks.records import record_head
 from benchmarks.speed.matmul_rate import MatmulRate, backends, matmul_rate, rate_facts
 from benchmarks.speed.statistics import median_interval, paired_ratio, tail_quantile, trend
 from benchmarks.speed.timing import Sampling, interleaved, unheard
-from benchmarks.workloads.workload import ClipShape, Workload
+from benchmarks.workloads.spec import WorkloadSpec
+from benchmarks.workloads.workload import Workload
 from core.errors import UserError
 
 SCOPES = ("model", "postprocess", "end_to_end")
@@ -160,28 +161,11 @@ def frames_of(workload: Workload, scope: str) -> int:
     return workload.video_frames if scope == "end_to_end" else workload.shape.frames
 
 
-class Timed(Protocol):
-    """What is timed: a workload, or what one is to be built of."""
-
-    @property
-    def name(self) -> str:
-        """How tables call it."""
-
-    @property
-    def shape(self) -> ClipShape:
-        """Of the input."""
-
-    @property
-    def video_frames(self) -> int:
-        """Frames of the video that is predicted end to end."""
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """What it says of itself."""
-
-
 def protocol(
-    of: Timed, together: Sequence[Timed], device: torch.device, sampling: Sampling
+    of: Workload | WorkloadSpec,
+    together: Sequence[Workload | WorkloadSpec],
+    device: torch.device,
+    sampling: Sampling,
 ) -> dict[str, Any]:
     """Everything that a figure depends on and that can be chosen.
 
@@ -224,26 +208,8 @@ def ratios(name: str, samples: Samples) -> dict[str, dict[str, dict[str, float |
         for other in by_name:
             if other != name and name in by_name:
                 ratio = paired_ratio(by_name[other], by_name[name])
-                found.setdefault(other, {})[scope] = {
-                    "ratio": ratio.value,
-                    "low": ratio.low,
-                    "high": ratio.high,
-                }
+                found.setdefault(other, {})[scope] = ratio.named("ratio")
     return found
-
-
-def out_of_memory_record(
-    name: str, clip_length: int, protocol: dict[str, Any], reason: str
-) -> dict[str, Any]:
-    """The result of a measurement for which memory did not suffice."""
-    return {
-        **record_head("fps", name),
-        "protocol": protocol,
-        "figures": None,
-        "oom": f"OOM at T={clip_length}",
-        "reason": reason,
-        "environment": environment(with_diff=False),
-    }
 
 
 def precision_of(workload: Workload) -> str:
@@ -272,11 +238,7 @@ def _timed(workload: Workload, samples: Samples, rates: Sequence[MatmulRate]) ->
     return {
         "scopes": scopes,
         "figures": {**figures, "matmul_share": share},
-        "achieved": {
-            "multiply_adds": per_frame,
-            "why_not": why_not,
-            **machine,
-        },
+        "achieved": {"multiply_adds": per_frame, "why_not": why_not, **machine},
     }
 
 

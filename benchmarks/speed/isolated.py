@@ -26,7 +26,8 @@ from benchmarks.speed.matmul_rate import Backends
 from benchmarks.speed.roofline import measure_rooflines
 from benchmarks.speed.timing import Sampling, unheard
 from benchmarks.speed.train_speed import measure_training, training_memory
-from benchmarks.workloads.workload import ClipShape, Workload
+from benchmarks.workloads.spec import WorkloadSpec
+from benchmarks.workloads.workload import ClipShape
 from core.config.overrides import config_from_dict
 from core.errors import UserError
 from core.files import write_json
@@ -38,66 +39,6 @@ PROGRESS = "progress: "
 
 class OutOfMemory(UserError):
     """Memory did not suffice for a job, which some take for a result; the message says of what."""
-
-
-@dataclass(frozen=True)
-class WorkloadSpec:
-    """A workload in JSON types: a config of ours, or a configuration file of mmdet.
-
-    Attributes:
-        config: a resolved config (``Config.to_dict``); for mmdet, the one whose clips its model
-            trains on.
-        mmdet: path of an mmdet configuration.
-        checkpoint: weights; none: initial ones.
-    """
-
-    name: str
-    shape: ClipShape
-    config: dict[str, Any] = field(default_factory=dict)
-    mmdet: str | None = None
-    checkpoint: str | None = None
-    compiled: bool = False
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """What the workload will say of itself, as far as that is known without building it."""
-        if self.mmdet is not None:
-            from benchmarks.workloads.mmdet import FACTS
-
-            return FACTS
-        from benchmarks.workloads.tevit import tevit_facts
-
-        checkpoint = Path(self.checkpoint) if self.checkpoint else None
-        return tevit_facts(config_from_dict(self.config), checkpoint, self.compiled)
-
-    @property
-    def video_frames(self) -> int:
-        """Frames of the video that is predicted end to end."""
-        if self.mmdet is not None:
-            return self.shape.frames
-        from benchmarks.workloads.tevit import video_frames_of
-
-        return video_frames_of(config_from_dict(self.config), self.shape)
-
-    def build(self, device: torch.device) -> Workload:
-        """The model and its input on ``device``."""
-        checkpoint = Path(self.checkpoint) if self.checkpoint else None
-        if self.mmdet is not None:
-            from benchmarks.workloads.mmdet import mmdet_workload
-
-            return mmdet_workload(
-                Path(self.mmdet), self.shape, device, name=self.name, checkpoint=checkpoint
-            )
-        from benchmarks.workloads.tevit import tevit_workload
-
-        return tevit_workload(
-            config_from_dict(self.config),
-            self.shape,
-            device,
-            name=self.name,
-            checkpoint=checkpoint,
-            compiled=self.compiled,
-        )
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ import torch
 
 from benchmarks.machine.environment import device_name, environment
 from benchmarks.records import record_head
-from benchmarks.speed.fps import SCOPES, out_of_memory_record, protocol
-from benchmarks.speed.isolated import OutOfMemory, SpeedJob, WorkloadSpec, run_job
-from benchmarks.speed.timing import Sampling
+from benchmarks.speed.fps import protocol
+from benchmarks.speed.isolated import OutOfMemory, SpeedJob, run_job
 from benchmarks.speed.train_speed import train_protocol
-from benchmarks.workloads.workload import ClipShape, clip_shape
+from benchmarks.workloads.spec import WorkloadSpec
+from benchmarks.workloads.workload import clip_shape
 from core.config.overrides import config_from_dict
 from core.config.schema import Config
 from core.errors import UserError
@@ -23,51 +23,22 @@ from core.errors import UserError
 RunJob = Callable[[SpeedJob], list[dict[str, Any]]]
 
 
-def fps_record(
-    config: Config,
-    *,
-    name: str,
-    shape: ClipShape | None = None,
-    checkpoint: Path | None = None,
-    device: str | None = None,
-    sampling: Sampling | None = None,
-    scopes: tuple[str, ...] = SCOPES,
-    threads: int | None = None,
+def speed_record(
+    config: Config, *, kind: Literal["fps", "train"], name: str, checkpoint: Path | None = None
 ) -> dict[str, Any]:
-    """Measure ``config`` alone in an isolated process.
+    """Measure ``config``, or its training steps, alone in an isolated process, at its own shape.
 
     Args:
         name: what tables call it.
-        shape: of the input; none: the config's own (``clip_shape``).
         checkpoint: weights; none: initial ones.
-        device: none: the GPU if there is one, else the CPU.
-        sampling: none: 20 samples and 3 seconds a scope, at least.
-        threads: of a CPU; none: torch's own choice.
 
     Returns:
-        A record of kind ``fps``; if memory does not suffice its ``figures`` are null and ``oom``
-        says at which clip length.
+        A record of kind ``fps`` or ``train_speed``; if memory does not suffice its ``figures`` are
+        null and ``oom`` says at which size.
     """
-    spec = WorkloadSpec(
-        name,
-        shape or clip_shape(config),
-        config.to_dict(),
-        checkpoint=str(checkpoint.resolve()) if checkpoint else None,
-    )
-    job = SpeedJob(
-        "fps", (spec,), find_device(device), sampling or Sampling(), scopes, threads=threads
-    )
-    return fps_of_job(job)[0]
-
-
-def train_speed_record(config: Config, *, name: str) -> dict[str, Any]:
-    """Measure the training steps of ``config`` alone in an isolated process.
-
-    Returns:
-        A record of kind ``train_speed``; its ``figures`` are null if memory does not suffice.
-    """
-    spec = WorkloadSpec(name, clip_shape(config), config.to_dict())
-    return fps_of_job(SpeedJob("train", (spec,), find_device(), Sampling()))[0]
+    weights = str(checkpoint.resolve()) if checkpoint else None
+    spec = WorkloadSpec(name, clip_shape(config), config.to_dict(), checkpoint=weights)
+    return fps_of_job(SpeedJob(kind, (spec,), find_device()))[0]
 
 
 def find_device(name: str | None = None) -> str:
@@ -111,31 +82,22 @@ def _out_of_memory(job: SpeedJob, spec: WorkloadSpec, reason: str) -> dict[str, 
     """The record has the protocol that the figure would have had, so that it can be compared."""
     device = torch.device(job.device)
     if job.kind == "train":
-        record = _training_out_of_memory(job, spec, reason)
+        config = config_from_dict(spec.config)
+        others = [other.name for other in job.workloads if other is not spec]
+        known = train_protocol(config, device, job.sampling, others, spec.mmdet is not None)
+        kind, size = "train_speed", f"with {config.train.clips} clips"
     else:
         known = protocol(spec, job.workloads, device, job.sampling)
-        record = out_of_memory_record(spec.name, spec.shape.clip_length, known, reason)
+        kind, size = "fps", f"at T={spec.shape.clip_length}"
     if job.threads is not None:
-        named = device_name(device, job.threads)
-        record["protocol"] |= {"threads": job.threads, "device": named}
+        known |= {"threads": job.threads, "device": device_name(device, job.threads)}
     if job.memory_limit is not None:
-        record["protocol"]["memory_limit"] = job.memory_limit
-    return record
-
-
-def _training_out_of_memory(job: SpeedJob, spec: WorkloadSpec, reason: str) -> dict[str, Any]:
-    config, others = config_from_dict(spec.config), [s for s in job.workloads if s is not spec]
+        known["memory_limit"] = job.memory_limit
     return {
-        **record_head("train_speed", spec.name),
-        "protocol": train_protocol(
-            config,
-            torch.device(job.device),
-            job.sampling,
-            [other.name for other in others],
-            spec.mmdet is not None,
-        ),
+        **record_head(kind, spec.name),
+        "protocol": known,
         "figures": None,
-        "oom": f"OOM with {config.train.clips} clips",
+        "oom": f"OOM {size}",
         "reason": reason,
         "environment": environment(with_diff=False),
     }

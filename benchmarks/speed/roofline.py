@@ -133,9 +133,4 @@ def bounds(ran: Sequence[Operator], frames: int, machine: Mapping[str, Any]) -> 
 def _took(samples_ms: Sequence[float], frames: int) -> dict[str, Any]:
     """Milliseconds a frame, and the samples, of a call each."""
     median = median_interval([ms / frames for ms in samples_ms])
-    return {
-        "ms": median.value,
-        "low": median.low,
-        "high": median.high,
-        "samples_ms": list(samples_ms),
-    }
+    return {**median.named("ms"), "samples_ms": list(samples_ms)}

@@ -24,6 +24,10 @@ class MedianInterval:
     low: float | None
     high: float | None
 
+    def named(self, value: str) -> dict[str, float | None]:
+        """For a record, in which the median has a name of its own."""
+        return {value: self.value, "low": self.low, "high": self.high}
+
 
 def median_interval(
     samples: Sequence[float],

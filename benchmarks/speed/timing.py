@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -41,6 +41,15 @@ class Sampling:
         if self.min_seconds < 0:
             raise UserError(f"min_seconds={self.min_seconds} is negative")
 
+    def rounds(self, what: str, report: Callable[[str], None]) -> Iterator[None]:
+        """As many rounds as are asked for, each told as a ``what`` before it begins."""
+        start = time.perf_counter()
+        for done in range(self.max_samples):
+            if done >= self.min_samples and time.perf_counter() - start >= self.min_seconds:
+                return
+            report(f"{what} {done + 1}, at least {self.min_samples}")
+            yield
+
     def protocol(self, device: torch.device) -> dict[str, Any]:
         """How calls on ``device`` are timed, for a record."""
         return {
@@ -77,11 +86,7 @@ def interleaved(
             call()
     clock = _CudaClock() if device.type == "cuda" else _HostClock()
     clock.wait()
-    start = time.perf_counter()
-    for done in range(sampling.max_samples):
-        if done >= sampling.min_samples and time.perf_counter() - start >= sampling.min_seconds:
-            break
-        report(f"sample {done + 1}, at least {sampling.min_samples}")
+    for _ in sampling.rounds("sample", report):
         for name, call in calls.items():
             clock.time(name, call)
     return clock.read()

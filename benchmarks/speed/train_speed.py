@@ -15,7 +15,6 @@ the loop are ours.
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -176,12 +175,7 @@ def measure_training(
                 run.step()
                 run.forget()
         before = machine_state(device)
-        start = time.perf_counter()
-        for done in range(sampling.max_samples):
-            enough = time.perf_counter() - start >= sampling.min_seconds
-            if done >= sampling.min_samples and enough:
-                break
-            report(f"step {done + 1}, at least {sampling.min_samples}")
+        for _ in sampling.rounds("step", report):
             for run in runs:
                 run.step()
         after = machine_state(device)
@@ -228,15 +222,10 @@ def _figures(
     counted *= mean_pixels / pixels  # steps draw frames of several sizes
     machine = rate_facts(rates)
     share = counted / (step["median_ms"] / 1e3) / machine["matmul_rate"]
-    parts = {}
-    for part in PARTS:
-        median = median_interval(samples[part])
-        parts[part] = {
-            "median_ms": median.value,
-            "low": median.low,
-            "high": median.high,
-            "samples_ms": samples[part],
-        }
+    parts: dict[str, dict[str, Any]] = {
+        part: {**median_interval(samples[part]).named("median_ms"), "samples_ms": samples[part]}
+        for part in PARTS
+    }
     return {
         "scopes": {"step": {**step, "matmul_share": share}},
         "parts": parts,

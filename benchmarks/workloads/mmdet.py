@@ -63,6 +63,11 @@ def mmdet_available() -> bool:
         return all(importlib.util.find_spec(name) for name in ("mmdet", "mmcv", "mmcv._ext"))
 
 
+def _need_mmdet(what: str | Path) -> None:
+    if not mmdet_available():
+        raise UserError(f"{what}: mmdet is not installed; {_INSTALL}")
+
+
 def find_config(path: str) -> Path:
     """A configuration file by its path, or by its name among those that mmdet's wheel ships.
 
@@ -75,8 +80,7 @@ def find_config(path: str) -> Path:
     given = Path(path).expanduser()
     if given.is_file():
         return given.resolve()
-    if not mmdet_available():
-        raise UserError(f"mmdet {path}: mmdet is not installed; {_INSTALL}")
+    _need_mmdet(f"mmdet {path}")
     shipped = shipped_configs()
     for candidate in (shipped / path, shipped / given.parent.name / given.name):
         if candidate.is_file():
@@ -109,8 +113,7 @@ def mmdet_workload(
     Raises:
         UserError: mmdet is missing, or the configuration has no mask head to measure.
     """
-    if not mmdet_available():
-        raise UserError(f"{name}: mmdet is not installed; {_INSTALL}")
+    _need_mmdet(name)
     config = read_config(path)
     model = build_detector(config, checkpoint).to(device).eval()
     weights = str(checkpoint) if checkpoint else "initial"
@@ -154,8 +157,7 @@ class MmdetTraining(nn.Module):
         Raises:
             UserError: mmdet is missing, or the configuration has no mask head.
         """
-        if not mmdet_available():
-            raise UserError(f"{path}: mmdet is not installed; {_INSTALL}")
+        _need_mmdet(path)
         super().__init__()
         self.model = build_detector(read_config(path))
 

@@ -4,8 +4,8 @@ import io
 import pytest
 from rich.console import Console
 
-from benchmarks.speed.isolated import WorkloadSpec
 from benchmarks.tables import flops_table, fps_table, spread
+from benchmarks.workloads.spec import WorkloadSpec
 from benchmarks.workloads.workload import ClipShape
 from tests.benchmarks import costs
 

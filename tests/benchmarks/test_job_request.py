@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import request
 from benchmarks.request import Request, named_config, origin
-from benchmarks.workloads import mmdet
 from benchmarks.workloads.workload import ClipShape, parse_size
 from core import preset
 from core.config.overrides import config_from_dict, override
@@ -56,14 +56,14 @@ def test_faults_are_named_before_anything_runs(request_, words):
 
 
 def test_mmdet_models_are_measured_at_the_first_configs_shape(monkeypatch):
-    monkeypatch.setattr(mmdet, "find_config", lambda path: Path("/there") / path)
+    monkeypatch.setattr(request, "find_config", lambda path: Path("/there") / path)
     ours, theirs = Request(["tiny"], mmdet=["query.py"], clip=2).workloads()
     assert theirs.name == "mmdet query" and theirs.mmdet == "/there/query.py"
     assert theirs.shape == ours.shape
 
 
 def test_mmdet_models_train_on_the_first_configs_clips_in_full_precision(monkeypatch):
-    monkeypatch.setattr(mmdet, "find_config", Path)
+    monkeypatch.setattr(request, "find_config", Path)
     switches = ["train.precision=bf16", "train.compile=true", "train.ema=0.9", "train.clips=3"]
     ours, theirs = Request(["tiny", *switches], mmdet=["query.py"]).workloads()
     plain = {"train.precision": "fp32", "train.compile": False, "train.ema": 0.0}
@@ -74,7 +74,7 @@ def test_mmdet_models_train_on_the_first_configs_clips_in_full_precision(monkeyp
 
 
 def test_an_mmdet_model_alone_is_measured_at_the_published_size(monkeypatch):
-    monkeypatch.setattr(mmdet, "find_config", Path)
+    monkeypatch.setattr(request, "find_config", Path)
     (spec,) = Request([], mmdet=["query.py"], size="640x384").workloads()
     assert spec.shape == ClipShape(5, 384, 640)
 

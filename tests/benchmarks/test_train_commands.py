@@ -13,8 +13,8 @@ import cli
 from benchmarks import commands
 from benchmarks.machine.environment import environment
 from benchmarks.speed.curves import TRAIN_COLUMNS
-from benchmarks.speed.isolated import WorkloadSpec
 from benchmarks.train_table import _caption
+from benchmarks.workloads.spec import WorkloadSpec
 from benchmarks.workloads.workload import ClipShape
 from core import preset
 from core.errors import UserError
@@ -73,7 +73,7 @@ def test_options_reach_the_job_and_the_file_says_how_to_do_it_again(call, tmp_pa
 
 
 def test_mmdets_models_stand_in_the_same_table(call, monkeypatch):
-    monkeypatch.setattr("benchmarks.workloads.mmdet.find_config", Path)
+    monkeypatch.setattr("benchmarks.request.find_config", Path)
     shown = call("bench", "train", "tiny", "--mmdet", "there/queryinst_r50_fpn_1x_coco.py")
     assert call.jobs[0].workloads[1].mmdet == "there/queryinst_r50_fpn_1x_coco.py"
     assert "mmdet queryinst_r50_fpn_1x_coco" in shown and shown.count("2 x 3") == 2

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from benchmarks.speed.curves import CURVE_COLUMNS, at, curve_csv, measure_curve, parse_axis
-from benchmarks.speed.isolated import SpeedJob, WorkloadSpec
+from benchmarks.speed.isolated import SpeedJob
+from benchmarks.workloads.spec import WorkloadSpec
 from benchmarks.workloads.workload import ClipShape
 from core import preset
 from core.errors import UserError

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from benchmarks.speed import fps
-from benchmarks.speed.fps import measure, memory_of, out_of_memory_record, scope_figures
+from benchmarks.speed.fps import measure, memory_of, scope_figures
 from benchmarks.speed.matmul_rate import MatmulRate
 from benchmarks.speed.timing import Sampling
 from benchmarks.workloads.workload import ClipShape, Workload, random_frames
@@ -179,12 +179,6 @@ def test_a_drift_of_the_samples_is_in_the_record(monkeypatch):
 def test_memory_of_a_scope_that_does_not_exist():
     with pytest.raises(UserError, match="does not run end_to_end"):
         memory_of(workload(end_to_end=None), ["end_to_end"], CPU)
-
-
-def test_running_out_of_memory_is_a_record():
-    record = out_of_memory_record("big", 36, {"clip_length": 36}, "killed")
-    assert record["figures"] is None and record["oom"] == "OOM at T=36"
-    assert json.loads(json.dumps(record)) == record
 
 
 def test_one_sample_has_no_interval_and_no_tail():

@@ -7,9 +7,10 @@ from benchmarks.flops.record import flops_record
 from benchmarks.machine.memory import peak_memory
 from benchmarks.machine.state import gpu_state
 from benchmarks.speed.fps import measure
-from benchmarks.speed.isolated import OutOfMemory, SpeedJob, WorkloadSpec, run_job
+from benchmarks.speed.isolated import OutOfMemory, SpeedJob, run_job
 from benchmarks.speed.matmul_rate import matmul_rate
 from benchmarks.speed.timing import Sampling, interleaved
+from benchmarks.workloads.spec import WorkloadSpec
 from benchmarks.workloads.tevit import tevit_workload
 from benchmarks.workloads.workload import ClipShape
 from core import preset

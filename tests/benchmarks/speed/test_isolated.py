@@ -15,13 +15,13 @@ from benchmarks.speed import isolated
 from benchmarks.speed.isolated import (
     OutOfMemory,
     SpeedJob,
-    WorkloadSpec,
     do_job,
     job_from_dict,
     main,
     run_job,
 )
 from benchmarks.speed.timing import Sampling
+from benchmarks.workloads.spec import WorkloadSpec
 from benchmarks.workloads.workload import ClipShape
 from core import preset
 from core.errors import UserError

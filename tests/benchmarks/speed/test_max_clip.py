@@ -3,8 +3,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.speed import max_clip
-from benchmarks.speed.isolated import OutOfMemory, SpeedJob, WorkloadSpec
+from benchmarks.speed.isolated import OutOfMemory, SpeedJob
 from benchmarks.speed.max_clip import find_max_clip, longest_that_fits
+from benchmarks.workloads.spec import WorkloadSpec
 from benchmarks.workloads.workload import ClipShape
 from core import preset
 from core.errors import UserError

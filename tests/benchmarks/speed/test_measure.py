@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import pytest
@@ -5,10 +6,11 @@ import torch
 
 from benchmarks.speed import measure
 from benchmarks.speed.fps import measure as time_workloads
-from benchmarks.speed.isolated import OutOfMemory, SpeedJob, WorkloadSpec
+from benchmarks.speed.isolated import OutOfMemory, SpeedJob
 from benchmarks.speed.matmul_rate import MatmulRate
-from benchmarks.speed.measure import fps_of_job, fps_record
+from benchmarks.speed.measure import fps_of_job, speed_record
 from benchmarks.speed.timing import Sampling
+from benchmarks.workloads.spec import WorkloadSpec
 from benchmarks.workloads.workload import ClipShape
 from core import preset
 from core.errors import UserError
@@ -59,6 +61,15 @@ def test_out_of_memory_is_a_result_with_its_protocol():
     assert device.startswith("CPU") and ", 7 threads" in device
 
 
+def test_running_out_of_memory_is_a_record():
+    def run(job):
+        raise OutOfMemory("killed")
+
+    (found,) = fps_of_job(SpeedJob("fps", (A,)), run)
+    assert found["figures"] is None and found["oom"] == "OOM at T=36"
+    assert json.loads(json.dumps(found)) == found
+
+
 def test_what_does_not_fit_together_is_measured_alone():
     def run(job):
         if len(job.workloads) > 1 or job.workloads[0].name == "b":
@@ -79,10 +90,10 @@ def test_a_config_is_measured_at_its_own_shape_on_the_default_device(monkeypatch
 
     monkeypatch.setattr(measure, "fps_of_job", fake)
     monkeypatch.setattr(measure, "find_device", lambda name=None: "cuda")
-    fps_record(preset("tiny"), name="cell", checkpoint=tmp_path / "last.pt", threads=1)
+    speed_record(preset("tiny"), kind="fps", name="cell", checkpoint=tmp_path / "last.pt")
     (job,) = asked
     (spec,) = job.workloads
-    assert job.device == "cuda" and job.threads == 1 and job.kind == "fps"
+    assert job.device == "cuda" and job.threads is None and job.kind == "fps"
     assert spec.shape == ClipShape(3, 64, 96, 1, 64, 96)
     assert spec.checkpoint == str(tmp_path / "last.pt")
     assert spec.config == preset("tiny").to_dict()

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from benchmarks.speed import measure, train_speed
-from benchmarks.speed.isolated import OutOfMemory, SpeedJob, WorkloadSpec, do_job, job_from_dict
+from benchmarks.speed.isolated import OutOfMemory, SpeedJob, do_job, job_from_dict
 from benchmarks.speed.matmul_rate import Backends, MatmulRate, backends
 from benchmarks.speed.timing import Sampling
 from benchmarks.speed.train_speed import PARTS, TimedRun, measure_training, train_protocol
+from benchmarks.workloads.spec import WorkloadSpec
 from benchmarks.workloads.workload import clip_shape
 from core import build_model, preset
 from core.training.train import train
