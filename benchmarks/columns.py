@@ -46,13 +46,10 @@ class Columns:
         """One table below the other, each with as many records as fit."""
         labels = max((len(label) for label, _ in self.rows), default=0)
         room = options.max_width - labels - _GAP
-        block: list[int] = []
-        for k in range(len(self.records)):
-            if block and sum(map(self._width, [*block, k])) > room:
-                yield from (self._block(block), "")
-                block = []
-            block.append(k)
-        yield self._block(block)
+        *blocks, last = fitting([self._width(k) for k in range(len(self.records))], room)
+        for block in blocks:
+            yield from (self._block(block), "")
+        yield self._block(last)
 
     def _width(self, k: int) -> int:
         texts = [*self.headings[k].split("\n"), *(cells[k] for _, cells in self.rows)]
@@ -66,6 +63,16 @@ class Columns:
         for label, cells in self.rows:
             table.add_row(label, *(cells[k] for k in which))
         return table
+
+
+def fitting(widths: Sequence[int], room: int) -> list[list[int]]:
+    """Places of columns in runs that are no wider than ``room``, but for a column alone."""
+    runs: list[list[int]] = [[]]
+    for place, width in enumerate(widths):
+        if runs[-1] and sum(widths[k] for k in runs[-1]) + width > room:
+            runs.append([])
+        runs[-1].append(place)
+    return runs
 
 
 def _lines(name: str, many: bool) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console, Group
-from rich.status import Status
 
 from benchmarks.machine.environment import environment
 from benchmarks.request import origin
@@ -57,9 +57,7 @@ def run_fps(job: SpeedJob, outputs: Outputs, console: Console | None = None) -> 
     """Measure the job's workloads (speed, training, or what bounds them) and print their table."""
     console = console or Console()
     _check(job, outputs, csv=False)
-    what = f"measuring {', '.join(spec.name for spec in job.workloads)}"
-    with console.status(what) as status:
-        run = _shown(status, what)
+    with _shown(console, f"measuring {', '.join(spec.name for spec in job.workloads)}") as run:
         records = run(job) if job.kind == "roofline" else fps_of_job(job, run)
     outputs.write(records, job)
     console.print(TABLES[job.kind](records))
@@ -78,8 +76,8 @@ def run_regress(path: Path, tolerance: float) -> int:
     job, then = read_record(path)
     check_machine(path, then[0]["environment"], environment(with_diff=False), job.threads)
     what = f"measuring {', '.join(spec.name for spec in job.workloads)} again"
-    with console.status(what) as status:
-        now = fps_of_job(job, _shown(status, what))
+    with _shown(console, what) as run:
+        now = fps_of_job(job, run)
     found = compare_speeds(then, now, tolerance)
     for one in found:
         console.print(one.sentence(), soft_wrap=True, highlight=False)
@@ -98,9 +96,7 @@ def run_curve(job: SpeedJob, axis_and_values: str, outputs: Outputs) -> None:
     console = Console()
     _check(job, outputs, csv=True)
     axis, values = parse_axis(axis_and_values, job.kind)
-    what = f"measuring {len(values)} values of {axis}"
-    with console.status(what) as status:
-        run = _shown(status, what)
+    with _shown(console, f"measuring {len(values)} values of {axis}") as run:
         curve = measure_curve(
             job,
             axis,
@@ -158,13 +154,12 @@ def verdict(record: dict[str, Any]) -> str:
     return f"{record['name']}: the longest clip that fits has {longest} frames ({memory})"
 
 
-def _shown(status: Status, what: str) -> RunJob:
-    """Runs jobs and says on ``status`` how far they are."""
-
-    def report(line: str) -> None:
-        status.update(f"{line} · {what}")  # what may be cut off by the terminal comes last
-
-    return partial(run_job, report=report)
+@contextmanager
+def _shown(console: Console, what: str) -> Iterator[RunJob]:
+    """Runs jobs and says how far they are."""
+    with console.status(what) as status:
+        # what may be cut off by the terminal comes last
+        yield partial(run_job, report=lambda line: status.update(f"{line} · {what}"))
 
 
 def _check(job: SpeedJob, outputs: Outputs, *, csv: bool) -> None:

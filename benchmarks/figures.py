@@ -8,6 +8,7 @@ into what is printed.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -54,12 +55,9 @@ class Figure:
         return collected * self.scale
 
 
-def _ap(key: str) -> Figure:
-    return Figure(key, f"ap.{key}", key, scale=100, decimals=1, better="high")
-
-
-def _tracking(key: str) -> Figure:
-    return Figure(key, f"tracking.{key}", key, scale=100, decimals=1, better="high")
+def _shares(kind: str, keys: Sequence[str]) -> Iterator[Figure]:
+    for key in keys:
+        yield Figure(key, f"{kind}.{key}", key, scale=100, decimals=1, better="high")
 
 
 def _lost(kind: str, label: str, about: str) -> Figure:
@@ -89,8 +87,8 @@ _SCOPES = {
 }
 
 _ALL = (
-    *map(_ap, ["AP", "AP50", "AP75", "APs", "APm", "APl"]),
-    *map(_ap, ["AR1", "AR10", "AR100", "ARs", "ARm", "ARl"]),
+    *_shares("ap", ["AP", "AP50", "AP75", "APs", "APm", "APl"]),
+    *_shares("ap", ["AR1", "AR10", "AR100", "ARs", "ARm", "ARl"]),
     *map(_box_ap, ["AP", "AP50", "AP75"]),
     Figure(
         "AP_videos",
@@ -101,7 +99,7 @@ _ALL = (
         about="standard deviation of AP under resampling of the videos, mean over seeds: what a "
         "test set of this size leaves open, apart from the spread of the seeds",
     ),
-    *map(_tracking, ["HOTA", "DetA", "AssA", "LocA", "IDF1"]),
+    *_shares("tracking", ["HOTA", "DetA", "AssA", "LocA", "IDF1"]),
     Figure("IDSW", "tracking.IDSW", "ID switches", decimals=0, better="low"),
     _lost("class", "class", "tracks of the wrong class"),
     _lost("mask", "mask", "wrong masks of tracks in place"),

@@ -8,7 +8,6 @@ run: reading the list costs nothing.
 from __future__ import annotations
 
 import contextlib
-import gc
 from typing import Any
 
 from benchmarks.measurement import Inputs, Measurement
@@ -49,19 +48,9 @@ def _flops(inputs: Inputs) -> dict[str, Any]:
     return flops_record(inputs.config, name=inputs.name)
 
 
-def _leave_the_gpu() -> None:
-    """The GPU's memory is for the process that measures."""
-    import torch
-
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-
-
 def _fps(inputs: Inputs) -> dict[str, Any]:
     from benchmarks.speed.measure import speed_record
 
-    _leave_the_gpu()
     trained = inputs.checkpoint if inputs.checkpoint.exists() else None
     return speed_record(inputs.config, kind="fps", name=inputs.name, checkpoint=trained)
 
@@ -69,7 +58,6 @@ def _fps(inputs: Inputs) -> dict[str, Any]:
 def _train_speed(inputs: Inputs) -> dict[str, Any]:
     from benchmarks.speed.measure import speed_record
 
-    _leave_the_gpu()
     return speed_record(inputs.config, kind="train", name=inputs.name)
 
 

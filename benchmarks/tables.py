@@ -58,7 +58,7 @@ def fps_table(records: Sequence[_Record]) -> Group:
     for scope, label in SCOPE_LABELS.items():
         if scope not in timed:
             continue
-        row(label, lambda r, s=scope: _speed(r["scopes"].get(s)))
+        row(label, lambda r, s=scope: speed_cell(r["scopes"].get(s)))
         if compared:
             row("  times the first", lambda r, s=scope: ratio_cell(r, first, s))
     if any(_p99(record) for record in records if record["figures"] is not None):
@@ -169,7 +169,8 @@ def share_cell(record: _Record) -> str:
     return f"{share:.0%}" if share is not None else ""
 
 
-def _speed(scope: _Record | None) -> str:
+def speed_cell(scope: _Record | None) -> str:
+    """Frames a second and the interval."""
     return "" if scope is None else spread(scope["fps"], scope["low"], scope["high"])
 
 

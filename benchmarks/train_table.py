@@ -20,7 +20,7 @@ from benchmarks.tables import (
     precision_below,
     ratio_cell,
     share_cell,
-    spread,
+    speed_cell,
 )
 
 _Record = dict[str, Any]
@@ -35,7 +35,7 @@ def train_table(records: Sequence[_Record]) -> Group:
     row = table.add_figure
     table.add_out_of_memory()
     row("clips x frames a step", lambda r: "{clips} x {clip_length}".format(**r["protocol"]))
-    row("frames a second", lambda r: _interval(r["scopes"]["step"], "fps"))
+    row("frames a second", lambda r: speed_cell(r["scopes"]["step"]))
     first = records[0]["name"]
     if any(first in record.get("ratios", {}) for record in records):
         row("  times the first", lambda r: ratio_cell(r, first, "step"))
@@ -62,10 +62,6 @@ def _caption(records: Sequence[_Record]) -> str:
         interval = few if min(counts) < FEWEST else "95% bootstrap interval"
         lines.append(f"median of {min(counts)} steps or more, {interval}")
     return "\n".join([*lines, *matmul_rates(records), *doubt_lines(records)])
-
-
-def _interval(values: _Record, name: str) -> str:
-    return spread(values[name], values["low"], values["high"])
 
 
 def _part(part: str, record: _Record) -> str:

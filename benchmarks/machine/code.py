@@ -192,13 +192,8 @@ def git_provenance(folder: Path | None = None) -> dict[str, Any]:
         (tracked files against the commit; cut after :data:`LARGEST_DIFF` characters),
         ``diff_sha256`` (of the whole diff) and ``untracked`` (names only; None: not known).
     """
-    nothing: dict[str, Any] = {
-        "commit": None,
-        "branch": None,
-        "dirty": None,
-        "diff": None,
-        "untracked": [],
-    }
+    nothing: dict[str, Any] = dict.fromkeys(("commit", "branch", "dirty", "diff"))
+    nothing["untracked"] = []
     if folder is None and (root := code_root()) and (kind := kind_of_code(root)) != "checkout":
         return dict(read_json(root / MARK)["git"]) if kind == "snapshot" else nothing
     git = ["git", "-C", str(folder or Path(__file__).resolve().parent)]

@@ -6,6 +6,7 @@ are in :mod:`benchmarks.machine.state`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import sys
@@ -17,6 +18,7 @@ import torch
 
 from benchmarks.machine.code import code_identity, git_provenance, run_text
 from benchmarks.machine.cores import cpu_quota, usable_cores
+from benchmarks.machine.proc import values_of
 
 _PACKAGES = (
     "tevit-ablations",
@@ -68,23 +70,15 @@ def package_versions() -> dict[str, str]:
     """Version of every package that a figure may depend on and that is installed."""
     versions: dict[str, str] = {}
     for name in _PACKAGES:
-        try:
+        with contextlib.suppress(metadata.PackageNotFoundError):
             versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
     return versions
 
 
 def cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     """The processor's own name."""
-    try:
-        for line in cpuinfo.read_text().splitlines():
-            key, _, value = line.partition(":")
-            if key.strip() == "model name":
-                return value.strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
+    names = values_of(cpuinfo, "model name")
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def gpus() -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import re
 import resource
@@ -11,6 +12,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.machine.proc import bytes_of
 from core.memory import give_back_freed_memory
 
 SELF = Path("/proc/self")
@@ -63,40 +65,23 @@ def reset_host_peak() -> bool:
 
 def host_peak() -> int:
     """Peak resident memory of this process in bytes, since the last reset."""
-    return _status("VmHWM") or 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    used = bytes_of(SELF / "status", "VmHWM")
+    return used or 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def resident() -> int | None:
     """Resident memory of this process in bytes; None where the system does not say."""
-    return _status("VmRSS")
-
-
-def _status(field: str) -> int | None:
-    try:
-        lines = (SELF / "status").read_text().splitlines()
-    except OSError:
-        return None
-    kib = [int(line.split()[1]) for line in lines if line.startswith(f"{field}:")]
-    return 1024 * kib[0] if kib else None
+    return bytes_of(SELF / "status", "VmRSS")
 
 
 def available_memory() -> int | None:
     """Host memory in bytes that can be used without swapping: of the host or its control group."""
-    free = []
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                free.append(1024 * int(line.split()[1]))
-    except OSError:
-        pass
-    group = Path("/sys/fs/cgroup")
-    try:
-        limit = (group / "memory.max").read_text().strip()
-        if limit != "max":
-            free.append(int(limit) - int((group / "memory.current").read_text()))
-    except (OSError, ValueError):
-        pass
-    return min(free) if free else None
+    free, group = bytes_of(Path("/proc/meminfo"), "MemAvailable"), Path("/sys/fs/cgroup")
+    with contextlib.suppress(OSError, ValueError):  # the group has no limit, or it is "max"
+        limit = int((group / "memory.max").read_text())
+        rest = limit - int((group / "memory.current").read_text())
+        return rest if free is None else min(free, rest)
+    return free
 
 
 def limit_memory(device: torch.device, limit: int) -> None:

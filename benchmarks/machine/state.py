@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from benchmarks.machine.code import run_text
+from benchmarks.machine.proc import values_of
 
 PROC = Path("/proc")
 # a process counts as busy from this share of one core on
@@ -51,11 +52,7 @@ def machine_state(device: torch.device, seconds: float = 0.3) -> dict[str, Any]:
 
 def cpu_mhz(cpuinfo: Path = PROC / "cpuinfo") -> float | None:
     """Mean clock of the cores; None where the system does not say."""
-    try:
-        lines = cpuinfo.read_text().splitlines()
-    except OSError:
-        return None
-    clocks = [float(line.partition(":")[2]) for line in lines if line.startswith("cpu MHz")]
+    clocks = [float(clock) for clock in values_of(cpuinfo, "cpu MHz")]
     return sum(clocks) / len(clocks) if clocks else None
 
 

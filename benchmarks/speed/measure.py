@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -36,6 +37,9 @@ def speed_record(
         A record of kind ``fps`` or ``train_speed``; if memory does not suffice its ``figures`` are
         null and ``oom`` says at which size.
     """
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()  # the GPU's memory is for the process that measures
     weights = str(checkpoint.resolve()) if checkpoint else None
     spec = WorkloadSpec(name, clip_shape(config), config.to_dict(), checkpoint=weights)
     return fps_of_job(SpeedJob(kind, (spec,), find_device()))[0]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from benchmarks.columns import fitting
 from reports.renderers.typeset import Fragment, Place, Style, typeset
 from reports.tables.model import Table
 from reports.tables.symbols import plain
@@ -32,7 +33,9 @@ def to_terminal(table: Table, width: int) -> RenderableType:
     rows = [list(map(_place, line)) for line in ([*text.fields, *text.heads], *lines)]
     labels = [row[: len(text.fields)] for row in rows]
     columns = list(zip(*(row[len(text.fields) :] for row in rows), strict=True))
-    parts = [_part(labels, chosen) for chosen in _fitting(labels, columns, width)]
+    taken = sum(_GAP + _width(column) for column in zip(*labels, strict=True))
+    runs = fitting([_width(column) + _GAP for column in columns], width - taken + _GAP)
+    parts = [_part(labels, [columns[place] for place in run]) for run in runs]
     notes = [_note(note) for note in text.notes]
     between = [piece for part in parts for piece in (part, Text(""))]
     bold, title, setting = (
@@ -43,22 +46,8 @@ def to_terminal(table: Table, width: int) -> RenderableType:
     return Group(*result, title, *between, *notes)
 
 
-def _fitting(
-    labels: Sequence[Sequence[Text]], columns: Sequence[Sequence[Text]], width: int
-) -> Iterator[list[Sequence[Text]]]:
-    """The columns of figures in runs that fit beside the labels, at least one a run."""
-    taken = sum(_GAP + max(t.cell_len for t in column) for column in zip(*labels, strict=True))
-    room = width - taken
-    chosen: list[Sequence[Text]] = []
-    used = 0
-    for column in columns:
-        needed = max(text.cell_len for text in column) + _GAP
-        if chosen and used + needed > room + _GAP:
-            yield chosen
-            chosen, used = [], 0
-        chosen.append(column)
-        used += needed
-    yield chosen
+def _width(column: Sequence[Text]) -> int:
+    return max(text.cell_len for text in column)
 
 
 def _part(labels: Sequence[Sequence[Text]], columns: Sequence[Sequence[Text]]) -> RichTable:
@@ -66,8 +55,7 @@ def _part(labels: Sequence[Sequence[Text]], columns: Sequence[Sequence[Text]]) -
     for head in labels[0]:
         part.add_column(head, no_wrap=True, min_width=head.cell_len)
     for column in columns:
-        widest = max(text.cell_len for text in column)
-        part.add_column(column[0], justify="right", no_wrap=True, min_width=widest)
+        part.add_column(column[0], justify="right", no_wrap=True, min_width=_width(column))
     for place, label in enumerate(labels[1:], start=1):
         part.add_row(*label, *(column[place] for column in columns))
     return part

@@ -1,6 +1,8 @@
 """The commands `tevit flops` and `tevit fps`, without measuring anything."""
 
 import json
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -158,7 +160,9 @@ def test_a_terminal_is_told_how_far_a_measurement_is(no_measuring):
         def update(self, text):
             told.append(text)
 
-    session._shown(Status(), "measuring tiny")(job)
+    console = SimpleNamespace(status=lambda what: nullcontext(Status()))
+    with session._shown(console, "measuring tiny") as run:
+        run(job)
     assert told == ["model, sample 1, at least 20 · measuring tiny"]
 
 
