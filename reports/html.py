@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 _PAGE = Path(__file__).parent / "page"
@@ -39,6 +40,31 @@ def safe(value: object) -> Markup:
 def join(parts: Iterable[object]) -> Markup:
     """Several parts as one."""
     return Markup("".join(map(safe, parts)))
+
+
+def scrolled(head: Iterable[Markup], rows: Iterable[Markup], label: str | None = None) -> Markup:
+    """A table of figures that scrolls where it is too wide, by the keyboard, too, if it has a
+    ``label``."""
+    table = tag("table", tag("thead", tag("tr", *head)), tag("tbody", *rows), class_="figures")
+    about = {"tabindex": 0, "role": "region", "aria_label": label} if label else {}
+    return tag("div", table, class_="scroll", **about)
+
+
+def choice(every: str, values: Mapping[str, str], **attributes: object) -> Markup:
+    """A choice of ``every`` or one of the values, with what each is called."""
+    options = [tag("option", text, value=value) for value, text in values.items()]
+    return tag("select", tag("option", every, value=""), *options, **attributes)
+
+
+def field_list(values: Mapping[str, object], kind: str = "fields") -> Markup:
+    """Names and values beside each other, of the class ``kind``."""
+    items = [tag("div", tag("dt", name), tag("dd", value)) for name, value in values.items()]
+    return tag("dl", *items, class_=kind)
+
+
+def made_now(text: str) -> Markup:
+    """A footer that says when the page was made, and goes on with ``text``."""
+    return tag("footer", tag("p", f"Made {datetime.now(UTC):%Y-%m-%d %H:%M UTC}{text}"))
 
 
 def document(title: str, body: Markup, more: Path | None = None) -> str:

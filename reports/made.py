@@ -50,7 +50,7 @@ class Made:
         limits = self.grid.manifest.seed_limits
         delta = limits.until if limits else self.spec.delta
         differences = forest(self.tables[0], self.names, delta)
-        others = make_plots(self.grid, self.frame, self.names.labels)
+        others = make_plots(self.grid.runs, self.names)
         return [*([differences] if differences else []), *others]
 
 
@@ -68,7 +68,8 @@ def make(store: Store, name: str, table_file: Path | None = None) -> Made:
     frame = collect(grid)
     labels = {key: text for spec in specs for key, text in spec.labels.items()}
     stem = name.replace(".", "_")  # LaTeX can input it
-    findings = find(grid, frame, specs[0], stem, labels)
+    names = names_for(frame_cells(frame), labels)
+    findings = find(grid, frame, specs[0], stem, names)
     published, limits = load_published(), grid.manifest.seed_limits
     tables = [
         table
@@ -78,7 +79,6 @@ def make(store: Store, name: str, table_file: Path | None = None) -> Made:
     tables[0] = replace(tables[0], result=findings.sentence)
     tables += findings.tables
     tables.sort(key=lambda table: table.appendix)
-    names = names_for(frame_cells(frame), labels)
     return Made(grid, frame, tuple(tables), specs[0], names)
 
 

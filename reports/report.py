@@ -126,15 +126,14 @@ def make_report(
         report.page = report.folder / "index.html"
         links = comparison_links(store, grid, report.folder)
         figures = [(plot, figure) for plot, (_, figure) in zip(drawn, pictures, strict=True)]
-        text = make_page(grid, frame, report.tables, figures, shown, names, links)
-        write_atomic(report.page, text)
+        write_atomic(report.page, make_page(made, figures, shown, links))
         report.files.append(report.page)
         report.notes += [n for n in shown.notes if not shown.videos] if shown else []
     if paper is not None:
         of_paper = [plot for plot in drawn if not plot.further]
         try:
             report.files += write_paper(
-                *(paper, grid, frame, report.tables, of_paper),
+                *(paper, made, of_paper),
                 drawn=report.folder / "plots",
                 siunitx="siunitx" in formats,
             )

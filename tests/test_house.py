@@ -27,8 +27,8 @@ WINGS = {
         *("records", "code", "node", "executors", "watch", "submit", "costs", "price", "*"),
     ),
     "reports": (
-        *("html", "frame", "tables", "renderers", "findings", "plots", "page", "compare"),
-        *("paper", "made", "report", "notebook"),
+        *("html", "frame", "tables", "renderers", "findings", "plots", "made", "page"),
+        *("compare", "paper", "report", "notebook"),
     ),
 }
 MOST_FILES = 15

@@ -39,7 +39,7 @@ def follow_tracks(overlaps: Overlaps, hard: HardTracks) -> Followed:
     seen = hard.seen(overlaps)
     order = np.argsort(-overlaps.predicted.score, kind="stable")
     tracks = order[np.asarray(seen.any(0))[order]]
-    place = _places(overlaps.of_tracks[tracks])
+    place = places(overlaps.of_tracks[tracks])
     masks = overlaps.by_frame[:, tracks] * seen[:, tracks, None]
     iou = masks.max(1, initial=0)
     found = np.full(iou.shape, -1)
@@ -48,13 +48,22 @@ def follow_tracks(overlaps: Overlaps, hard: HardTracks) -> Followed:
     return Followed(tracks, place, found, iou)
 
 
-def _places(values: Floats) -> Ints:
-    places, extra = np.zeros(len(values), np.int64), values.shape[1]
+def places(values: Floats) -> Ints:
+    """(D,) for each predicted track, the best-scored first, which annotated one has its colour.
+
+    Args:
+        values: (D, G) overlaps.
+
+    Returns:
+        The annotated track that it overlaps most and that no better-scored one has; those without
+        get indices of their own from G on.
+    """
+    found, extra = np.zeros(len(values), np.int64), values.shape[1]
     free = np.ones(values.shape[1], bool)
     for row, value in enumerate(values):
         best = int(np.where(free, value, -1).argmax()) if len(value) else 0
         if len(value) and free[best] and value[best] >= LEAST_OVERLAP:
-            places[row], free[best] = best, False
+            found[row], free[best] = best, False
         else:
-            places[row], extra = extra, extra + 1
-    return places
+            found[row], extra = extra, extra + 1
+    return found

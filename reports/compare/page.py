@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from core.errors import UserError
 from reports.compare.clips import video_clips
 from reports.compare.read import Comparison, Side
 from reports.compare.strips import strip
-from reports.html import Markup, document, join, tag
+from reports.html import Markup, choice, document, field_list, join, made_now, scrolled, tag
 from reports.page.clips import clip_figures
 from reports.page.media import Clips
 from reports.renderers.typeset import number
@@ -73,12 +72,11 @@ def _header(comparison: Comparison) -> Markup:
         "AP": f"{_percent(comparison.base.findings.ap.figures['AP'])} to "
         f"{_percent(comparison.other.findings.ap.figures['AP'])} ({change[1]}, {change[2]})",
     }
-    items = [tag("div", tag("dt", name), tag("dd", value)) for name, value in facts.items()]
     return tag(
         "header",
         tag("p", "Comparison of two runs", class_="kind"),
         tag("h1", comparison.other.name),
-        tag("dl", *items, class_="facts"),
+        field_list(facts, "facts"),
         *(tag("p", note, class_="notes") for note in comparison.notes()),
     )
 
@@ -98,7 +96,7 @@ def _summary(comparison: Comparison) -> Markup:
                 tag("td", text, class_="number") for text in (before, after, difference, interval)
             ]
             rows.append(tag("tr", tag("th", label, scope="row"), *cells, tag("td", OF[figure])))
-    return _scrolled(head, rows)
+    return scrolled(head, rows)
 
 
 def _change(drawn: Bootstrap, base: Side, block: str, figure: str) -> tuple[str, str, str]:
@@ -122,33 +120,25 @@ def _shown(drawn: Bootstrap, figure: str, value: float | None) -> str:
     return number(value, 0) if figure in drawn.counts else number(100 * value, 1)
 
 
-def _percent(value: float | None) -> str:
-    return "none" if value is None else number(100 * value, 1)
+def _percent(value: float | None, nothing: str = "none") -> str:
+    return nothing if value is None else number(100 * value, 1)
 
 
 def _filters(comparison: Comparison) -> Markup:
     names = comparison.dataset.distinct_names
     annotated = {track.category_id for track in comparison.dataset.tracks}
-    classes = sorted((names[number], str(number)) for number in annotated)
-    ranges = [
-        (f"{s.name}-{label}", f"{s.name}: {label}")
-        for s in comparison.slicings
-        for label in s.labels
-    ]
+    classes = {str(number): names[number] for number in sorted(annotated, key=names.__getitem__)}
+    ranges = {
+        f"{s.name}-{label}": f"{s.name}: {label}" for s in comparison.slicings for label in s.labels
+    }
     return tag(
         "p",
-        _choice("class", "any class", [(number, name) for name, number in classes]),
-        _choice("slice", "any slice", ranges),
+        choice("any class", classes, data_filter="class", aria_label="class"),
+        choice("any slice", ranges, data_filter="slice", aria_label="slice"),
         tag("output"),
         class_="chooser",
         hidden=True,
     )
-
-
-def _choice(name: str, every: str, values: Sequence[tuple[str, str]]) -> Markup:
-    options = [tag("option", every, value="")]
-    options += [tag("option", text, value=value) for value, text in values]
-    return tag("select", *options, data_filter=name, aria_label=name)
 
 
 def _marks(comparison: Comparison, tracks: Sequence[Track]) -> dict[str, object]:
@@ -184,7 +174,7 @@ def _table(comparison: Comparison, order: Sequence[int]) -> Markup:
         texts = [
             (str(video.length), video.length),
             (str(sum(not t.crowd for t in tracks)), None),
-            *((_alone(side.ap[video.id]), side.ap[video.id]) for side in (base, other)),
+            *((_percent(side.ap[video.id], ""), side.ap[video.id]) for side in (base, other)),
             ("" if gain is None else number(100 * gain, 1, sign=True), gain),
             (f"{switches[0]} → {switches[1]}", switches[1] - switches[0]),
         ]
@@ -195,16 +185,7 @@ def _table(comparison: Comparison, order: Sequence[int]) -> Markup:
         link = tag("a", video.name, href=f"#video-{video.id}")
         marks = _marks(comparison, tracks)
         rows.append(tag("tr", tag("th", link, scope="row"), *cells, **marks))
-    return _scrolled(head, rows)
-
-
-def _alone(value: float | None) -> str:
-    return "" if value is None else number(100 * value, 1)
-
-
-def _scrolled(head: Sequence[Markup], rows: Sequence[Markup]) -> Markup:
-    table = tag("table", tag("thead", tag("tr", *head)), tag("tbody", *rows), class_="figures")
-    return tag("div", table, class_="scroll")
+    return scrolled(head, rows)
 
 
 def _clips(
@@ -274,12 +255,10 @@ def _track(comparison: Comparison, video: Video, column: int, track: Track) -> M
 
 
 def _footer(comparison: Comparison) -> Markup:
-    made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     hard = comparison.base.findings.hard
     rule = f"tracks from score {hard.min_score:g}"
     rule += ", the best per frame" if hard.best_per_frame else ""
-    text = (
-        f"Made {made}. AP of a video is that of the video alone, mean over its classes. Tracking "
+    return made_now(
+        ". AP of a video is that of the video alone, mean over its classes. Tracking "
         f"and strips: {rule}. Intervals: bootstrap over videos, paired."
     )
-    return tag("footer", tag("p", text))

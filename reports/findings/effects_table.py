@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ablations.analysis.effects import Effect
-from ablations.table_spec import TableSpec
 from benchmarks.figures import Figure
 from reports.findings.sentence import plain_names
 from reports.frame.statistics import Difference
@@ -17,21 +16,16 @@ _SAID = {"higher": "more", "lower": "less", "within": "nothing", "undecided": "u
 
 
 def effects_table(
-    found: Sequence[Effect],
-    names: Names,
-    figure: Figure,
-    spec: TableSpec,
-    layout: TableLayout,
+    found: Sequence[Effect], names: Names, figure: Figure, layout: TableLayout
 ) -> Table:
     """A row an effect: its size with its corrected interval, and what that says.
 
     Args:
         found: of :func:`reports.findings.runs.find_effects`.
         figure: that they are of.
-        spec: for δ and the level.
-        layout: of the table that it stands beside.
+        layout: of the table that it stands beside, with δ and the level.
     """
-    notes = Notes()
+    notes, spec = Notes(), layout.spec
     holm = f", corrected over {len(found)} effects" if len(found) > 1 else ""
     notes.say(
         f"Main effect: mean over all values of the other axes; interaction (×): gain beyond the "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -14,10 +13,9 @@ from reports.findings.runs import find_effects
 from reports.findings.sentence import effects_sentence, verdicts_sentence
 from reports.findings.starts_table import starts_table
 from reports.findings.variance import doubt_table
-from reports.frame.cells import frame_cells
 from reports.frame.runs import GridRuns
 from reports.tables.comparisons import compare, protocol_differences
-from reports.tables.labels import names_for
+from reports.tables.labels import Names
 from reports.tables.layout import lay_out
 from reports.tables.model import Table
 
@@ -35,30 +33,26 @@ class Findings:
     tables: tuple[Table, ...]
 
 
-def find(
-    grid: GridRuns, frame: pd.DataFrame, spec: TableSpec, name: str, labels: Mapping[str, str]
-) -> Findings:
+def find(grid: GridRuns, frame: pd.DataFrame, spec: TableSpec, name: str, names: Names) -> Findings:
     """What the grid answers, by the baseline, δ and level of ``spec``.
 
     Args:
         name: of the table that ``spec`` makes.
-        labels: what axes and values are called.
+        names: what cells, axes and values are called.
     """
     layout = lay_out(frame, spec, name, grid.manifest.seed_limits)
-    cells = frame_cells(frame)
-    names = names_for(cells, labels)
     figure = figure_of(layout.judged or "AP")
     verdicts = compare(
         figure,
-        cells,
-        protocol_differences(cells, figure.kind),
+        names.cells,
+        protocol_differences(names.cells, figure.kind),
         better=None,
         baseline=layout.baseline,
         level=spec.level,
         delta=spec.delta,
         limits=layout.limits,
     ).verdicts
-    found = find_effects(cells, names, figure, spec, layout.baseline)
+    found = find_effects(names, figure, layout)
     sentence = ""
     if layout.baseline is not None and any(v.kind != "none" for v in verdicts.values()):
         if found and layout.limits is None:  # effects do not account for looks
@@ -68,7 +62,7 @@ def find(
             sentence = verdicts_sentence(verdicts, names, delta, layout.baseline)
     tables: list[Table] = []
     if found:
-        tables.append(effects_table(found, names, figure, spec, layout))
-    doubt = doubt_table(grid.runs, names, layout.baseline, spec.level, layout.name)
+        tables.append(effects_table(found, names, figure, layout))
+    doubt = doubt_table(grid.runs, names, layout)
     starts = starts_table(grid.starts, layout.name)
     return Findings(sentence, (*tables, *(table for table in (doubt, starts) if table is not None)))

@@ -6,43 +6,40 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ablations.analysis.effects import Effect, Run, effects
-from ablations.table_spec import TableSpec
 from benchmarks.figures import Figure
 from core.errors import UserError
-from reports.frame.cells import CellRows
 from reports.tables.comparisons import protocol_differences
 from reports.tables.labels import Names, field_value
+from reports.tables.layout import TableLayout
 
 
-def comparable_runs(cells: Sequence[CellRows], names: Names, figure: Figure) -> list[Run]:
+def comparable_runs(names: Names, figure: Figure) -> list[Run]:
     """One run a cell and seed that has the figure; none at all where cells were not measured
     alike for no reason of the grid's.  Cells of mixed protocol are left out."""
-    if protocol_differences(cells, figure.kind)[1]:
+    if protocol_differences(names.cells, figure.kind)[1]:
         return []
     return [
         Run({axis: field_value(cell, axis) for axis in names.axes}, seed, value)
-        for cell in cells
+        for cell in names.cells
         if not cell.mixed(figure.kind)
         for seed, value in cell.values(figure).items()
     ]
 
 
-def find_effects(
-    cells: Sequence[CellRows], names: Names, figure: Figure, spec: TableSpec, baseline: str | None
-) -> list[Effect]:
+def find_effects(names: Names, figure: Figure, layout: TableLayout) -> list[Effect]:
     """Main effects and interactions of two axes, for crossed and fractional designs; empty for
     others, whose main effects are the differences to the baseline, and where a single seed leaves
     no error.
 
     Args:
-        spec: for δ and the level.
-        baseline: the cell whose values the others are compared with; none: the first values.
+        layout: for δ, the level, and the baseline, whose values the others are compared with;
+            none: the first values.
     """
-    runs = comparable_runs(cells, names, figure)
+    runs, spec = comparable_runs(names, figure), layout.spec
     references = {
         axis: field_value(cell, axis)
-        for cell in cells
-        if cell.name == baseline
+        for cell in names.cells
+        if cell.name == layout.baseline
         for axis in names.axes
     }
     known = {axis: {run.settings[axis] for run in runs} for axis in names.axes}

@@ -11,6 +11,7 @@ from core.errors import UserError
 from reports.frame.runs import CellRun
 from reports.frame.statistics import Difference
 from reports.tables.labels import Names
+from reports.tables.layout import TableLayout
 from reports.tables.model import DASH, Column, Entry, Label, Notes, Row, Table
 
 _PARTS = (
@@ -20,20 +21,16 @@ _PARTS = (
 )
 
 
-def doubt_table(
-    runs: Sequence[CellRun], names: Names, baseline: str | None, level: float, stem: str
-) -> Table | None:
+def doubt_table(runs: Sequence[CellRun], names: Names, layout: TableLayout) -> Table | None:
     """Standard deviation of each difference to the baseline (of each mean where there is none)
     by seeds and by videos, and the interval for both; None where no cell has two seeds whose
     scores were bootstrapped over the same videos.
 
     Args:
         runs: of one grid.
-        baseline: cell that the others are set against.
-        level: of the interval.
-        stem: name of the table that it stands beside.
+        layout: of the table that it stands beside, with the baseline and the level.
     """
-    cells = _resampled(runs)
+    cells, baseline, level = _resampled(runs), layout.baseline, layout.spec.level
     try:
         found = variance_table(cells, baseline if baseline in cells else None, level)
     except UserError:
@@ -54,7 +51,7 @@ def doubt_table(
         notes.say(f"Interval: {100 * level:g} %, for both sources together, not corrected.")
     rows = tuple(_row(name, sources, names, paired) for name, sources in found.items())
     title = "Where the doubt comes from: seeds and videos."
-    return Table(f"{stem}_variance", title, ("Cell",), columns, (rows,), notes.all())
+    return Table(f"{layout.name}_variance", title, ("Cell",), columns, (rows,), notes.all())
 
 
 def _resampled(runs: Sequence[CellRun]) -> dict[str, dict[int, Resampled]]:

@@ -13,7 +13,8 @@ from launch.records.run_folder import DONE_BUT_FOR
 from reports.frame.protocol import Differences, mixed_within
 
 FINISHED = "done"
-_URGENCY = ("failed", "blocked", "interrupted", "running", "queued", "new")
+URGENCY = ("failed", "blocked", "interrupted", "running", "queued", "new")
+"""States but the last one, those that want an answer first."""
 
 
 @dataclass(frozen=True)
@@ -44,17 +45,15 @@ class CellRows:
 
     def first(self, name: str) -> object:
         """The value of a collected column in the first row."""
-        if name not in self._firsts:
-            self._firsts[name] = self.rows[name].iloc[0]
-        return self._firsts[name]
+        return self._first[name]
 
     @cached_property
     def _columns(self) -> dict[str, list[object]]:
         return {}
 
     @cached_property
-    def _firsts(self) -> dict[str, object]:
-        return {}
+    def _first(self) -> dict[str, object]:
+        return {str(name): values.iloc[0] for name, values in self.rows.items()}
 
     def mixed(self, kind: str) -> Differences:
         """Protocol fields of ``kind`` in which the seeds differ."""
@@ -90,8 +89,8 @@ class CellRows:
     def state(self) -> str:
         """``done``, or the most urgent state among its seeds."""
         states = set(self.rows["state"][~self._done])
-        urgent = next((state for state in _URGENCY if state in states), FINISHED)
-        unknown = sorted(states - {FINISHED, *_URGENCY})
+        urgent = next((state for state in URGENCY if state in states), FINISHED)
+        unknown = sorted(states - {FINISHED, *URGENCY})
         return unknown[0] if urgent == FINISHED and unknown else urgent
 
     def unfinished(self) -> str:

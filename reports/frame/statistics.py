@@ -6,17 +6,14 @@ initial values of shared modules) cancels.  One seed gives a mean and nothing el
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
 
 import numpy as np
 
 from ablations.analysis.intervals import estimate_of
 from ablations.analysis.verdicts import paired_differences
 from benchmarks.figures import Better
-
-Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Ties(Generic[Key]):
+class Ties:
     """The best of several cells, and what can be said of the others.
 
     Attributes:
@@ -53,9 +50,9 @@ class Ties(Generic[Key]):
         untested: cells that have fewer than two seeds in common with ``best``.
     """
 
-    best: Key | None
-    tied: frozenset[Key]
-    untested: frozenset[Key]
+    best: str | None
+    tied: frozenset[str]
+    untested: frozenset[str]
 
 
 def seed_summary(values: Sequence[float]) -> Summary | None:
@@ -90,8 +87,8 @@ def difference_by_seed(
 
 
 def ties_with_best(
-    cells: Mapping[Key, Mapping[int, float]], better: Better, level: float = 0.95
-) -> Ties[Key]:
+    cells: Mapping[str, Mapping[int, float]], better: Better, level: float = 0.95
+) -> Ties:
     """The best cell, and those whose paired difference to it cannot be told from zero.
 
     The best is the one with the best mean among cells of two seeds or more.  The intervals are
@@ -118,7 +115,7 @@ def ties_with_best(
     return Ties(best, frozenset(tied), frozenset(untested))
 
 
-def exact_best(cells: Mapping[Key, Mapping[int, float]], better: Better) -> Ties[Key]:
+def exact_best(cells: Mapping[str, Mapping[int, float]], better: Better) -> Ties:
     """The best cells by a figure that is the same for every seed, such as a parameter count."""
     means = {key: float(np.mean(list(values.values()))) for key, values in cells.items() if values}
     if not means:

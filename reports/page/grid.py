@@ -11,7 +11,7 @@ from reports.frame.cells import frame_cells
 from reports.frame.collect import flat_columns
 from reports.frame.protocol import common_protocol, differs_between, measured, show_value
 from reports.frame.runs import GridRuns
-from reports.html import Markup, join, tag
+from reports.html import Markup, field_list, join, scrolled, tag
 from reports.renderers.html import text_html
 from reports.tables.labels import Names, field_value
 from reports.tables.notes import describe_differences
@@ -19,10 +19,9 @@ from reports.tables.notes import describe_differences
 _MANY = 20
 
 
-def field_list(values: Mapping[str, object]) -> Markup:
-    """Names and values beside each other; many of them in several columns."""
-    items = [tag("div", tag("dt", name), tag("dd", value)) for name, value in values.items()]
-    return tag("dl", *items, class_="fields many" if len(items) > _MANY else "fields")
+def switch_list(values: Mapping[str, object]) -> Markup:
+    """As :func:`reports.html.field_list`; many of them in several columns."""
+    return field_list(values, "fields many" if len(values) > _MANY else "fields")
 
 
 def grid_section(grid: GridRuns, frame: pd.DataFrame, names: Names) -> Markup:
@@ -31,7 +30,7 @@ def grid_section(grid: GridRuns, frame: pd.DataFrame, names: Names) -> Markup:
     axes = {axis: ", ".join(labels) for axis, labels in manifest.axes.items()}
     seeds = list(dict.fromkeys(run.seed for run in grid.runs))
     axes |= {"Seeds": ", ".join(map(str, seeds)), "Measured": ", ".join(manifest.measure)}
-    return join([field_list(axes), _switches(grid, frame, names)])
+    return join([switch_list(axes), _switches(grid, frame, names)])
 
 
 def _switches(grid: GridRuns, frame: pd.DataFrame, names: Names) -> Markup:
@@ -48,12 +47,10 @@ def _switches(grid: GridRuns, frame: pd.DataFrame, names: Names) -> Markup:
         )
         for cell in frame_cells(frame)
     ]
-    head = tag("tr", tag("th", "Cell"), *(tag("th", name, class_="code") for name in varied))
-    table = tag("table", tag("thead", head), tag("tbody", *rows), class_="figures")
-    common = tag("details", tag("summary", f"{len(shared)} shared switches"), field_list(shared))
+    head = [tag("th", "Cell"), *(tag("th", name, class_="code") for name in varied)]
+    common = tag("details", tag("summary", f"{len(shared)} shared switches"), switch_list(shared))
     title = "Switches that differ"
-    scroll = tag("div", table, class_="scroll", tabindex=0, role="region", aria_label=title)
-    return join([tag("h3", title), scroll, common])
+    return join([tag("h3", title), scrolled(head, rows, title), common])
 
 
 def protocol_section(frame: pd.DataFrame, called: Mapping[str, str]) -> Markup:
@@ -67,7 +64,7 @@ def protocol_section(frame: pd.DataFrame, called: Mapping[str, str]) -> Markup:
 def _protocol(frame: pd.DataFrame, kind: str, called: Mapping[str, str]) -> Markup:
     parts = [tag("h3", MEASUREMENTS[kind].title)]
     common = common_protocol(frame, kind)
-    parts.append(field_list({k.replace("_", " "): show_value(v) for k, v in common.items()}))
+    parts.append(switch_list({k.replace("_", " "): show_value(v) for k, v in common.items()}))
     varied, unexplained = differs_between(frame, kind)
     if varied:
         said = f"Varies with the cells: {describe_differences(varied, called)}."

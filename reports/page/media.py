@@ -42,6 +42,22 @@ MOST_CLIP_BYTES = 12_000_000
 
 
 @dataclass(frozen=True)
+class Panel:
+    """What is drawn over the frames of a clip.
+
+    Attributes:
+        tracks: masks of each track, of all frames of the video; the place decides the colour, and
+            a place without masks is empty.
+        texts: of each track.
+    """
+
+    title: str
+    detail: str
+    tracks: Sequence[Masks]
+    texts: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Strip:
     """A clip: ``frames`` pictures of ``width`` x ``height`` pixels side by side, as WebP."""
 
@@ -138,57 +154,64 @@ def _row(
     results: Mapping[str, Sequence[Mapping[str, Any]]],
     names: Mapping[str, str],
 ) -> list[Strip]:
-    frames = shown_frames(video)
-    images = [scaled_frame(read_pixels(video.files[t])) for t in frames]
     truth = [track for track in dataset.tracks_of(video.id) if not track.crowd]
     masks: list[Masks] = [track.segmentations for track in truth]
     texts = [dataset.categories[track.category_id] for track in truth]
-    strips = [film_strip("Truth", f"{len(truth)} tracks", images, masks, texts, frames)]
+    panels = [Panel("Truth", f"{len(truth)} tracks", masks, texts)]
     for run in runs:
         of_video = [r for r in results[run.cell] if r["video_id"] == video.id]
         best = best_tracks(of_video, len(truth))
         places = assign(best, masks)
-        drawn: list[Masks] = [[None] * video.length for _ in range(max([*places, -1]) + 1)]
-        said = [""] * len(drawn)
-        for place, result in zip(places, best, strict=True):
-            drawn[place] = result["segmentations"]
-            category = dataset.categories.get(result["category_id"], result["category_id"])
-            said[place] = f"{category} {result['score']:.2f}"
         found = sum(place < len(truth) for place in places)
         detail = f"seed {run.seed}, {found} of {len(truth)} tracks found"
-        strips.append(film_strip(names[run.cell], detail, images, drawn, said, frames))
-    return strips
+        tracks = [(r["segmentations"], r["category_id"], r["score"]) for r in best]
+        panels.append(Panel(names[run.cell], detail, *in_places(places, tracks, dataset)))
+    return film_strips(video, panels)
 
 
-def shown_frames(video: Video) -> npt.NDArray[np.int_]:
-    """Frames of a video's clip, spread evenly."""
-    return np.linspace(0, video.length - 1, min(video.length, FRAMES)).round().astype(int)
+def in_places(
+    places: Sequence[int], tracks: Sequence[tuple[Masks, int, float]], dataset: VideoDataset
+) -> tuple[list[Masks], list[str]]:
+    """Predicted tracks and their texts in the order of colours; nothing in places without a track.
+
+    Args:
+        places: of each track.
+        tracks: masks, id of the class, and score.
+    """
+    drawn: list[Masks] = [()] * (max(places, default=-1) + 1)
+    said = [""] * len(drawn)
+    for place, (masks, category, score) in zip(places, tracks, strict=True):
+        drawn[place] = masks
+        said[place] = f"{dataset.categories.get(category, category)} {score:.2f}"
+    return drawn, said
 
 
-def film_strip(
-    title: str,
-    detail: str,
-    images: Sequence[Pixels],
-    tracks: Sequence[Masks],
-    texts: Sequence[str],
-    frames: npt.NDArray[np.int_],
-) -> Strip:
-    """A clip of the frames' images with the tracks' masks and texts.
+def film_strips(video: Video, panels: Sequence[Panel]) -> list[Strip]:
+    """A clip a panel, of the same frames, which are spread evenly.
+
+    Raises:
+        OSError, UserError: the frames cannot be read.
+    """
+    frames = np.linspace(0, video.length - 1, min(video.length, FRAMES)).round().astype(int)
+    images = [scaled_frame(read_pixels(video.files[t])) for t in frames]
+    return [film_strip(panel, images, frames) for panel in panels]
+
+
+def film_strip(panel: Panel, images: Sequence[Pixels], frames: npt.NDArray[np.int_]) -> Strip:
+    """A clip of the frames' images with the panel's tracks and texts.
 
     Args:
         images: (H, W, 3) of each of ``frames``, as :func:`scaled_frame` gives them.
-        tracks: masks of each track, of all frames of the video; the place decides the colour.
-        texts: of each track.
         frames: that are shown.
     """
     height, width = images[0].shape[:2]
     sheet = Image.new("RGB", (width * len(images), height))
     for place, (image, t) in enumerate(zip(images, frames, strict=True)):
-        masks = [_mask(track[t], (height, width)) for track in tracks]
-        sheet.paste(draw_frame(image, masks, texts), (place * width, 0))
+        masks = [_mask(track[t] if track else None, (height, width)) for track in panel.tracks]
+        sheet.paste(draw_frame(image, masks, panel.texts), (place * width, 0))
     buffer = io.BytesIO()
     sheet.save(buffer, "WEBP", quality=QUALITY, method=2)
-    return Strip(title, detail, buffer.getvalue(), len(images), width, height)
+    return Strip(panel.title, panel.detail, buffer.getvalue(), len(images), width, height)
 
 
 def _mask(rle: Rle | None, size: tuple[int, int]) -> npt.NDArray[np.bool_] | None:

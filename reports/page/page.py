@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 
 import pandas as pd
 
 from reports.frame.cells import frame_cells
 from reports.frame.protocol import common_protocol, show_value
 from reports.frame.runs import GridRuns
-from reports.html import Markup, document, join, tag
+from reports.html import Markup, choice, document, field_list, join, made_now, tag
+from reports.made import Made
 from reports.page.clips import clip_figures
 from reports.page.grid import grid_section, protocol_section
 from reports.page.media import Clips
@@ -29,23 +29,19 @@ from reports.tables.symbols import plain
 
 
 def make_page(
-    grid: GridRuns,
-    frame: pd.DataFrame,
-    tables: Sequence[Table],
+    made: Made,
     figures: Sequence[tuple[Plot, Markup]],
     clips: Clips | None,
-    names: Names,
     comparisons: Markup | None = None,
 ) -> str:
     """The whole page.
 
     Args:
-        frame: the collected runs, which the tables and plots were made from.
         figures: plots, each as :func:`reports.page.plots.plot_figure` draws it.
         clips: none: the page has no section of clips.
-        names: what cells, axes and values are called.
         comparisons: links to pages that compare two of its runs; none: there are none.
     """
+    grid, frame, names, tables = made.grid, made.frame, made.names, made.tables
     forest = [drawn for plot, drawn in figures if plot.name == FOREST]
     first = [drawn for plot, drawn in figures if not plot.further and plot.name != FOREST]
     further = [drawn for plot, drawn in figures if plot.further]
@@ -75,11 +71,12 @@ def make_page(
     items = [tag("li", tag("a", name, href=f"#{_id(name)}")) for name in (*open_, *folded)]
     body = [
         tag("a", "Skip to the results", href="#results", class_="skip"),
-        _header(grid, frame, tables),
+        _header(made),
         tag("nav", tag("ul", *items), aria_label="Sections"),
         tag("main", _filters(grid, names), *sections),
     ]
-    return document(f"{grid.name}: report", join([*body, _footer()]))
+    said = " from the run folders alone; figures are rounded, the CSV is not."
+    return document(f"{grid.name}: report", join([*body, made_now(said)]))
 
 
 def _section(name: str, content: Markup) -> Markup:
@@ -115,12 +112,12 @@ def _filters(grid: GridRuns, names: Names) -> Markup | None:
 
 
 def _choice(axis: str, head: str, values: Mapping[str, str]) -> Markup:
-    options = [tag("option", "all", value="")]
-    options += [tag("option", plain(text), value=value) for value, text in values.items()]
-    return tag("label", f"{head} ", tag("select", *options, data_axis=axis))
+    said = {value: plain(text) for value, text in values.items()}
+    return tag("label", f"{head} ", choice("all", said, data_axis=axis))
 
 
-def _header(grid: GridRuns, frame: pd.DataFrame, tables: Sequence[Table]) -> Markup:
+def _header(made: Made) -> Markup:
+    grid, frame = made.grid, made.frame
     cells = frame_cells(frame)
     states = Counter(run.state for run in grid.runs)
     seeds = Counter(cell.planned for cell in cells).most_common(1)[0][0]
@@ -133,7 +130,6 @@ def _header(grid: GridRuns, frame: pd.DataFrame, tables: Sequence[Table]) -> Mar
         device = common_protocol(frame, "fps").get("device", "nothing yet, or several devices")
         facts["Timed on"] = show_value(device)
     facts["Launched"] = grid.manifest.created.replace("T", " ").partition("+")[0]
-    items = [tag("div", tag("dt", name), tag("dd", value)) for name, value in facts.items()]
     warnings = [ONE_SEED] if seeds == 1 else []
     failed = sum(count for state, count in states.items() if state in ("failed", "blocked"))
     if failed:
@@ -141,17 +137,17 @@ def _header(grid: GridRuns, frame: pd.DataFrame, tables: Sequence[Table]) -> Mar
     return tag(
         "header",
         tag("p", tag("b", grid.name), " · ablation report", class_="kind"),
-        tag("h1", *_result(grid, tables)),
+        tag("h1", *_result(made)),
         tag("p", grid.manifest.description, class_="lead"),
-        tag("dl", *items, class_="facts"),
+        field_list(facts, "facts"),
         *(tag("p", said, class_="warning") for said in warnings),
     )
 
 
-def _result(grid: GridRuns, tables: Sequence[Table]) -> list[object]:
+def _result(made: Made) -> list[object]:
     """The result as the page's heading; where there is none, the grid's name."""
-    said = [text_html(table.result) for table in tables if table.result]
-    return [tag("span", text, class_="result") for text in said] or [grid.name]
+    said = [text_html(table.result) for table in made.tables if table.result]
+    return [tag("span", text, class_="result") for text in said] or [made.grid.name]
 
 
 def _scored_on(frame: pd.DataFrame) -> str:
@@ -177,9 +173,3 @@ def _frame_download(frame: pd.DataFrame) -> Markup:
         return tag("p", "All columns: runs.csv beside this page.", class_="downloads")
     link = download("runs.csv", content, "All columns (CSV)", "text/csv")
     return tag("p", link, class_="downloads")
-
-
-def _footer() -> Markup:
-    made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    text = f"Made {made} from the run folders alone; figures are rounded, the CSV is not."
-    return tag("footer", tag("p", text))

@@ -10,12 +10,13 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.figures import FIGURES
+from benchmarks.figures import FIGURES, Figure
 from launch.node.provenance import changes_text
 from launch.records import failures
+from reports.frame.cells import URGENCY
 from reports.frame.runs import CellRun, GridRuns
-from reports.html import Markup, join, tag
-from reports.page.grid import field_list
+from reports.html import Markup, join, scrolled, tag
+from reports.page.grid import switch_list
 from reports.renderers.html import text_html
 from reports.renderers.typeset import number
 
@@ -40,19 +41,13 @@ def runs_section(frame: pd.DataFrame, runs: Sequence[CellRun]) -> Markup:
     head += [tag("th", name, class_="number", scope="col") for name in numbers]
     head += [tag("th", name, scope="col") for name in ("Host", "Signature")]
     order = sorted(zip(frame.iterrows(), runs, strict=True), key=lambda pair: _urgency(pair[1]))
-    rows = [
-        _run(row, run, [(f.column, f.printed, f.decimals) for f in figures])
-        for (_, row), run in order
-    ]
-    table = tag("table", tag("thead", tag("tr", *head)), tag("tbody", *rows), class_="figures")
-    scroll = tag("div", table, class_="scroll", tabindex=0, role="region", aria_label="Runs")
+    rows = [_run(row, run, figures) for (_, row), run in order]
     logs = [_log(run) for _, run in order]
-    return join([scroll, tag("h3", "Folders and ends of logs"), *logs])
+    return join([scrolled(head, rows, "Runs"), tag("h3", "Folders and ends of logs"), *logs])
 
 
 def _urgency(run: CellRun) -> int:
-    states = ("failed", "blocked", "interrupted", "running", "queued", "new")
-    return states.index(run.state) if run.state in states else len(states)
+    return URGENCY.index(run.state) if run.state in URGENCY else len(URGENCY)
 
 
 def _log(run: CellRun) -> Markup:
@@ -71,7 +66,7 @@ def _id(run: CellRun) -> str:
     return f"run-{run.signature}"
 
 
-def _run(row: pd.Series, run: CellRun, figures: Sequence[tuple[str, Any, int]]) -> Markup:
+def _run(row: pd.Series, run: CellRun, figures: Sequence[Figure]) -> Markup:
     state = str(row["state"])
     cells = [
         tag("th", tag("a", run.name, href=f"#{_id(run)}"), scope="row", data_sort=run.name),
@@ -79,9 +74,10 @@ def _run(row: pd.Series, run: CellRun, figures: Sequence[tuple[str, Any, int]]) 
         tag("td", _text(row, "cause")),
         tag("td", _interval(row), class_="number", data_sort=_text(row, "ap.bootstrap.AP.low")),
     ]
-    for column, printed, decimals in figures:
-        value = None if pd.isna(row[column]) else printed(float(row[column]))
-        text = "" if value is None else number(value, decimals)
+    for figure in figures:
+        found = row[figure.column]
+        value = None if pd.isna(found) else figure.printed(float(found))
+        text = "" if value is None else number(value, figure.decimals)
         cells.append(tag("td", text, class_="number", data_sort="" if value is None else value))
     cells += [
         tag(
@@ -159,7 +155,7 @@ def provenance_section(grid: GridRuns) -> Markup:
         several = len(groups) > 1
         count = "1 run" if len(names) == 1 else f"{len(names)} runs"
         parts.append(tag("h3", f"{count}: {', '.join(names)}") if several else Markup(""))
-        parts.append(field_list(shown))
+        parts.append(switch_list(shown))
         if diff:
             parts.append(
                 tag("details", tag("summary", "Uncommitted changes"), tag("pre", _cut(diff)))

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.diagnosis.followed import LEAST_OVERLAP
+import numpy as np
+
+from benchmarks.diagnosis.followed import places
 from core.data.rle import Rle, areas_of, coco
 
 Masks = Sequence[Rle | None]
@@ -35,16 +37,5 @@ def assign(results: Sequence[Mapping[str, Any]], truth: Sequence[Masks]) -> list
         results: in falling order of their scores.
         truth: masks of each true track, an entry a frame.
     """
-    free = set(range(len(truth)))
-    places: list[int] = []
-    extra = len(truth)
-    for result in results:
-        overlaps = {k: overlap(result["segmentations"], truth[k]) for k in free}
-        best = max(overlaps, key=overlaps.__getitem__, default=None)
-        if best is None or overlaps[best] < LEAST_OVERLAP:
-            places.append(extra)
-            extra += 1
-        else:
-            places.append(best)
-            free.remove(best)
-    return places
+    overlaps = [[overlap(result["segmentations"], track) for track in truth] for result in results]
+    return places(np.array(overlaps).reshape(len(results), len(truth))).tolist()

@@ -14,20 +14,18 @@ from launch.records.shapes import SpentFile
 from reports.frame.collect import collect
 from reports.frame.protocol import common_protocol, show_value
 from reports.frame.runs import CellRun, GridRuns
+from reports.made import Made
 from reports.renderers.latex_letters import escape_latex
 from reports.tables.code import versions
 from reports.tables.model import Table
 
 
-def statement(grid: GridRuns, frame: pd.DataFrame, tables: Sequence[Table]) -> str:
+def statement(made: Made) -> str:
     """A paragraph a question in LaTeX, with ``\\cite``; what was not recorded is said to be so.
 
     A start run counts once, however many cells begin with it.
-
-    Args:
-        frame: the collected runs.
-        tables: of the grid.
     """
+    grid, frame = made.grid, made.frame
     runs = list({run.signature: run for run in grid.runs}.values())
     starts = [start.run for start in grid.starts]
     every = pd.concat(  # of object: an empty column of one part has no say in the type
@@ -37,7 +35,7 @@ def statement(grid: GridRuns, frame: pd.DataFrame, tables: Sequence[Table]) -> s
         "Model": _model(every),
         "Data": [*_data(frame), *_start_data(runs, starts)],
         "Selection": _selection(frame),
-        "Seeds": _seeds(grid, starts, tables),
+        "Seeds": _seeds(grid, starts, made.tables),
         "Compute": _compute(frame, runs, starts),
         "Energy": _energy([*runs, *starts]),
         "Code": _code(every),

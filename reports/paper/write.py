@@ -6,15 +6,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-
 from core.files import write_atomic
-from reports.frame.runs import GridRuns
+from reports.made import Made
 from reports.paper.statement import cited, statement
 from reports.plots.style import WIDTHS, Plot
 from reports.renderers.latex import text_latex, to_latex
 from reports.renderers.latex_letters import escape_latex
-from reports.tables.model import Table
 
 _REFERENCES = Path(__file__).with_name("references.bib")
 _HEAD = r"""\documentclass{article}
@@ -26,20 +23,12 @@ _HEAD = r"""\documentclass{article}
 
 
 def write_paper(
-    folder: Path,
-    grid: GridRuns,
-    frame: pd.DataFrame,
-    tables: Sequence[Table],
-    plots: Sequence[Plot],
-    *,
-    drawn: Path,
-    siunitx: bool = False,
+    folder: Path, made: Made, plots: Sequence[Plot], *, drawn: Path, siunitx: bool = False
 ) -> list[Path]:
     """Write ``main.tex``, which shows them all, and what it inputs.
 
     Args:
-        frame: the collected runs.
-        tables: those of the appendix come after the statement.
+        made: whose tables of the appendix come after the statement.
         plots: without those that answer no question of the grid.
         drawn: folder of their files.
         siunitx: whether the tables are set with it.
@@ -49,12 +38,12 @@ def write_paper(
     """
     texts = {
         f"tables/{table.name}.tex": to_latex(table, siunitx, "H" if table.appendix else "!htbp")
-        for table in tables
+        for table in made.tables
     }
-    said = statement(grid, frame, tables)
+    said = statement(made)
     texts["reproducibility.tex"] = f"{said}\n"
     texts["references.bib"] = references(cited(said))
-    texts["main.tex"] = _main(grid.name, tables, plots, siunitx)
+    texts["main.tex"] = _main(made, plots, siunitx)
     written = []
     for name, text in texts.items():
         written.append(folder / name)
@@ -75,14 +64,15 @@ def references(keys: Sequence[str]) -> str:
     return "\n\n".join(known[key].strip() for key in keys) + "\n"
 
 
-def _main(name: str, tables: Sequence[Table], plots: Sequence[Plot], siunitx: bool) -> str:
+def _main(made: Made, plots: Sequence[Plot], siunitx: bool) -> str:
+    tables = made.tables
     results = [rf"\input{{tables/{table.name}}}" for table in tables if not table.appendix]
     figures = [_figure(plot) for plot in plots]
     further = [rf"\input{{tables/{table.name}}}" for table in tables if table.appendix]
     result = next((text_latex(table.result) for table in tables if table.result), "")
     parts = [
         _HEAD + (r"\usepackage{siunitx}" if siunitx else ""),
-        rf"\begin{{document}}\raggedbottom\section*{{{escape_latex(name)}}}",
+        rf"\begin{{document}}\raggedbottom\section*{{{escape_latex(made.grid.name)}}}",
         result,
         *results,
         *figures,

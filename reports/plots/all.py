@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import pandas as pd
+from collections.abc import Sequence
 
 from benchmarks.figures import FIGURES
-from reports.frame.cells import frame_cells
-from reports.frame.runs import GridRuns
+from reports.frame.runs import CellRun
 from reports.plots.clip_length import clip_length
 from reports.plots.effects import effects_plots
 from reports.plots.stacked import lost, modules
@@ -16,26 +13,23 @@ from reports.plots.style import Plot
 from reports.plots.sweep import sweep
 from reports.plots.tradeoff import tradeoff
 from reports.plots.training import training
-from reports.tables.labels import names_for, numeric_axes
+from reports.tables.labels import Names, numeric_axes
 
 
-def make_plots(grid: GridRuns, frame: pd.DataFrame, labels: Mapping[str, str]) -> list[Plot]:
-    """Every plot that the grid has the data for, in the order of a page.
+def make_plots(runs: Sequence[CellRun], names: Names) -> list[Plot]:
+    """Every plot that a grid has the data for, in the order of a page.
 
     Args:
-        frame: as :func:`reports.frame.collect.collect` gives it.
-        labels: what axes and values are called, as in a table specification.
+        names: of its collected cells.
     """
-    cells = frame_cells(frame)
-    names = names_for(cells, labels)
     plots = [
-        *effects_plots(cells, names, FIGURES["AP"]),
-        *(sweep(cells, axis, FIGURES["AP"], names) for axis in numeric_axes(cells)),
-        tradeoff(cells, names, FIGURES["fps"], "high"),
-        tradeoff(cells, names, FIGURES["macs"], "low"),
-        lost(cells, names.by_cell),
-        training(grid.runs, names.by_cell),
-        modules(cells, names.by_cell),
-        clip_length(cells, names),
+        *effects_plots(names, FIGURES["AP"]),
+        *(sweep(names, axis, FIGURES["AP"]) for axis in numeric_axes(names.cells)),
+        tradeoff(names, FIGURES["fps"], "high"),
+        tradeoff(names, FIGURES["macs"], "low"),
+        lost(names.cells, names.by_cell),
+        training(runs, names.by_cell),
+        modules(names.cells, names.by_cell),
+        clip_length(names),
     ]
     return [plot for plot in plots if plot is not None]

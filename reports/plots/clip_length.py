@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import pandas as pd
@@ -18,12 +17,12 @@ _LENGTH = "fps.protocol.clip_length"
 _OOM = "fps.oom"
 
 
-def clip_length(cells: Sequence[CellRows], names: Names) -> Plot | None:
+def clip_length(names: Names) -> Plot | None:
     """Milliseconds a frame and peak memory by frames a clip; None for fewer than two lengths."""
-    data = pd.DataFrame([row for cell in cells for row in _rows(cell, names)])
+    data = pd.DataFrame([row for cell in names.cells for row in _rows(cell, names)])
     if data.empty or data["clip length"].nunique() < 2:
         return None
-    frame = pd.concat([cell.rows for cell in cells])
+    frame = pd.concat([cell.rows for cell in names.cells])
     device = show_value(common_protocol(frame, "fps").get("device", "several devices"))
     return Plot(
         "clip_length",

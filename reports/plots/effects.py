@@ -13,38 +13,33 @@ from ablations.analysis.effects import Run
 from ablations.analysis.intervals import estimate_of
 from benchmarks.figures import Figure
 from reports.findings.runs import comparable_runs
-from reports.frame.cells import CellRows
 from reports.plots.legend import aspect_with, name_lines
 from reports.plots.style import Plot, cut_note, honest, looks
 from reports.tables.labels import Names, is_number
 
+_LEVEL = 0.95
 _MOST = 6
 """Values of an axis that still make a line each, or a place each."""
 _APART = 0.04  # between lines at one place, so that bars do not cover each other
 
 
-def effects_plots(
-    cells: Sequence[CellRows], names: Names, figure: Figure, level: float = 0.95
-) -> list[Plot]:
+def effects_plots(names: Names, figure: Figure) -> list[Plot]:
     """A plot for every two crossed axes of few values, three at most; empty without two seeds.
 
     Args:
-        names: what axes and values are called.
-        level: of the intervals.
+        names: what cells, axes and values are called.
     """
-    runs = comparable_runs(cells, names, figure)
+    runs = comparable_runs(names, figure)
     axes = [axis for axis in names.axes if 1 < len({r.settings[axis] for r in runs}) <= _MOST]
     found = []
     for lines, along in combinations(axes, 2):
-        data = _data(runs, along, lines, names, level)
+        data = _data(runs, along, lines, names)
         if data is not None:
-            found.append(_plot(data, along, lines, names, figure, level))
+            found.append(_plot(data, along, lines, names, figure))
     return found[:3]
 
 
-def _data(
-    runs: Sequence[Run], along: str, lines: str, names: Names, level: float
-) -> pd.DataFrame | None:
+def _data(runs: Sequence[Run], along: str, lines: str, names: Names) -> pd.DataFrame | None:
     """Mean over seeds of the seeds' means over all other axes; none where a place is empty or has
     a single seed, or where the cells behind the places differ in the other axes."""
     rows, others = [], set()
@@ -62,7 +57,7 @@ def _data(
             estimate = estimate_of(means)
             if estimate is None:
                 return None
-            low, high = estimate.interval(1 - level)
+            low, high = estimate.interval(1 - _LEVEL)
             place = {"series": names.said(lines, line), "value": names.values(along)[value]}
             rows.append(
                 {**place, "mean": estimate.mean, "low": low, "high": high, "seeds": len(means)}
@@ -70,9 +65,7 @@ def _data(
     return pd.DataFrame(rows) if len(others) == 1 else None
 
 
-def _plot(
-    data: pd.DataFrame, along: str, lines: str, names: Names, figure: Figure, level: float
-) -> Plot:
+def _plot(data: pd.DataFrame, along: str, lines: str, names: Names, figure: Figure) -> Plot:
     head = names.head(along)
     return Plot(
         f"effects_{along}_by_{lines}".replace(".", "_"),
@@ -82,8 +75,8 @@ def _plot(
         aspect=aspect_with(data["series"].nunique()),
         notes=(
             "Parallel lines: the gains add up.",
-            f"Bars: {100 * level:g} % t interval of each mean over seeds, which is wider than that "
-            "of their paired difference.",
+            f"Bars: {100 * _LEVEL:g} % t interval of each mean over seeds, which is wider than "
+            "that of their paired difference.",
             *cut_note(pd.concat([data["low"], data["high"]])),
         ),
     )

@@ -17,15 +17,15 @@ from reports.plots.style import FAINT, Plot, SeriesLook, cut_note, honest, looks
 from reports.tables.labels import Names, field_value
 
 
-def sweep(cells: Sequence[CellRows], axis: str, figure: Figure, names: Names) -> Plot | None:
+def sweep(names: Names, axis: str, figure: Figure) -> Plot | None:
     """``figure`` along ``axis``: the seeds as dots, their mean as a line, a line a setting of the
     other axes; None where fewer than two values have the figure.
 
     Args:
-        axis: one whose values are numbers.
         names: what cells, axes and values are called.
+        axis: one whose values are numbers.
     """
-    names = replace(names, numeric=axis)
+    cells, names = names.cells, replace(names, numeric=axis)
     rows = [row for cell in cells for row in _rows(cell, axis, figure, names)]
     data = pd.DataFrame(rows, columns=list(rows[0]) if rows else [axis, "series"])
     # a setting of the other axes that has one value alone shows nothing along this one

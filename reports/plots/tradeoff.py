@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -24,9 +23,7 @@ _MOST_POINTS = 24  # that can be named
 _MARGIN = 0.12  # beyond the points, for their names
 
 
-def tradeoff(
-    cells: Sequence[CellRows], names: Names, figure: Figure, cheaper: Better
-) -> Plot | None:
+def tradeoff(names: Names, figure: Figure, cheaper: Better) -> Plot | None:
     """AP against ``figure``, a point a cell; None where fewer than two cells have both.
 
     Where an axis of the grid has numbers, the points of one setting of the other axes share
@@ -38,15 +35,15 @@ def tradeoff(
         figure: a named figure, such as ``FIGURES["fps"]``.
         cheaper: which end of the figure is the better one.
     """
-    rows = [row for cell in cells if (row := _point(cell, names, figure))]
+    rows = [row for cell in names.cells if (row := _point(cell, names, figure))]
     if len(rows) < 2:
         return None
     data = pd.DataFrame(rows)
-    frame = pd.concat([cell.rows for cell in cells])
+    frame = pd.concat([cell.rows for cell in names.cells])
     groups = [protocol_groups(frame, kind) for kind in ("ap", figure.kind)]
     said = [", ".join(group[c] for group in groups if group.get(c)) for c in data["cell"]]
     data["protocol"] = said
-    _mark_fronts(data, {cell.name: cell for cell in cells}, figure, cheaper)
+    _mark_fronts(data, {cell.name: cell for cell in names.cells}, figure, cheaper)
     label = _axis_label(figure, frame)
     return Plot(
         f"ap_{figure.key}",
@@ -54,7 +51,7 @@ def tradeoff(
         data,
         lambda data, canvas: _draw(data, canvas, figure, label),
         aspect=aspect_with(len(_named(data))),
-        notes=_notes(cells, data, figure, names),
+        notes=_notes(data, figure, names),
     )
 
 
@@ -102,9 +99,8 @@ def _mark_fronts(
     data["tied"] = data["cell"].isin(tied - front)
 
 
-def _notes(
-    cells: Sequence[CellRows], data: pd.DataFrame, figure: Figure, names: Names
-) -> tuple[str, ...]:
+def _notes(data: pd.DataFrame, figure: Figure, names: Names) -> tuple[str, ...]:
+    cells = names.cells
     front = data[data["pareto"]]
     line = "Line: Pareto front of the means."
     if len(front) == 1:

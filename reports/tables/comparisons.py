@@ -41,7 +41,7 @@ class Compared:
     values: Mapping[str, Mapping[int, float]]
     incomparable: Differences
     varied: Differences
-    ties: Ties[str] | None
+    ties: Ties | None
     ahead: str | None
     differences: Mapping[str, Difference]
     verdicts: Mapping[str, Verdict]
@@ -124,7 +124,7 @@ def protocol_differences(cells: Sequence[CellRows], kind: str) -> tuple[Differen
 def _ahead(
     values: Mapping[str, Mapping[int, float]],
     sound: Mapping[str, Mapping[int, float]],
-    ties: Ties[str],
+    ties: Ties,
     better: Better,
 ) -> str | None:
     """A cell that was left out of the search and would have won it."""

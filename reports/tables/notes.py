@@ -189,7 +189,7 @@ def _corrected(layout: TableLayout) -> str:
     return f", {which}corrected over {' and '.join(over)}"
 
 
-def _tests(compared: Mapping[str, Compared]) -> dict[str, Ties[str]]:
+def _tests(compared: Mapping[str, Compared]) -> dict[str, Ties]:
     return {
         name: comparison.ties
         for name, comparison in compared.items()

@@ -11,13 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from core.config.presets import preset
 from core.data.rle import decode, encode
 from core.data.split import make_split, write_split
 from core.data.youtube_vis import load_dataset
 from launch.records.store import Manifest, ManifestCell, Store
-from reports.frame.runs import read_runs
+from reports.frame.cells import frame_cells
+from reports.frame.collect import collect
+from reports.frame.runs import GridRuns, read_runs
+from reports.plots.all import make_plots
+from reports.plots.style import Plot
+from reports.tables.labels import names_for
 
 COMPONENTS: dict[str, dict[str, dict[str, Any]]] = {
     "messenger": {"off": {"messenger.tokens": 0}, "on": {"messenger.tokens": 8}},
@@ -278,6 +284,14 @@ RECORDS = {
     "flops": flops_record,
     "fps": fps_record,
 }
+
+
+def plots_of(
+    grid: GridRuns, labels: Labels | None = None, rows: pd.DataFrame | None = None
+) -> dict[str, Plot]:
+    """Every plot of a grid, or of its collected ``rows``, by its name."""
+    names = names_for(frame_cells(collect(grid) if rows is None else rows), labels or {})
+    return {plot.name: plot for plot in make_plots(grid.runs, names)}
 
 
 SMALL_DATA = {"data.synthetic.videos": 8, "data.synthetic.frames": 4, "data.holdout": 0.5}

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from invented_runs import PROVENANCE, make_store
+from invented_runs import PROVENANCE, make_store, plots_of
 from rich.console import Console
 
 from benchmarks.figures import FIGURES
@@ -27,7 +27,6 @@ from launch.watch.survey import survey
 from reports.frame.cells import frame_cells
 from reports.frame.collect import collect
 from reports.frame.runs import read_runs
-from reports.plots.all import make_plots
 from reports.plots.style import WIDTHS, draw, styled
 from reports.report import make_report
 from tests.core.fuzz.mutations import edited_bytes, edited_trees, fuzzed, works_or_one_error
@@ -79,7 +78,7 @@ def store(tmp_path_factory):
     write_json(store.journal / "prices" / "components.json", {"schema": 1, "cells": prices})
     assert len(records(store)) > 15
     drawn(store)
-    SOUND.update(plot.data.to_csv() for plot in plots_of(store))
+    SOUND.update(plot.data.to_csv() for plot in plots_in(store))
     return store
 
 
@@ -116,15 +115,14 @@ def report(store):
 
 def drawn(store):
     """The plots of it, as far as they show other data than those of the sound store."""
-    for plot in plots_of(store):
+    for plot in plots_in(store):
         if plot.data.to_csv() not in SOUND:
             with styled():
                 draw(plot, WIDTHS["column"]).draw_without_rendering()
 
 
-def plots_of(store):
-    grid = read_runs(store, "components")
-    return make_plots(grid, collect(grid), {})
+def plots_in(store):
+    return list(plots_of(read_runs(store, "components")).values())
 
 
 def plan(store):

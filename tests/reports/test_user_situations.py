@@ -11,7 +11,7 @@ import sys
 
 import numpy as np
 import pytest
-from invented_runs import COMPONENTS, SMALL_DATA, make_store
+from invented_runs import COMPONENTS, SMALL_DATA, make_store, plots_of
 from matplotlib.figure import Figure
 
 import cli
@@ -21,7 +21,6 @@ from reports.frame.cells import frame_cells
 from reports.frame.collect import collect
 from reports.frame.runs import read_runs
 from reports.page.plots import plot_figure
-from reports.plots.all import make_plots
 from reports.plots.legend import label_points
 from reports.plots.style import draw, styled, svg
 from reports.renderers.latex import escape_latex, to_latex
@@ -42,10 +41,6 @@ SIXTY = {
     "head": COMPONENTS["head"],
     "train.lr": {f"{lr:g}": {"train.lr": lr} for lr in (1e-4, 2e-4, 4e-4, 5e-4, 8e-4, 1e-3)},
 }
-
-
-def plots_of(grid, labels=None):
-    return {plot.name: plot for plot in make_plots(grid, collect(grid), labels or {})}
 
 
 def table_of(frame, **spec):
@@ -419,7 +414,7 @@ def test_an_fps_of_0_is_shown_as_such(make):
     text = to_markdown(built).splitlines()
     assert "| ∞ | – |" in next(line for line in text if "MsgShifT | STQI" in line)
     assert r"\infty" in to_latex(built)
-    plots = {plot.name: plot for plot in make_plots(grid, rows, {})}
+    plots = plots_of(grid, rows=rows)
     assert len(plots["ap_fps"].data) == 4
     assert np.isfinite(plots["ap_fps"].data["fps"]).all()
 

@@ -13,6 +13,7 @@ from ablations.analysis.effects import Run, effects
 from ablations.table_spec import TableSpec, parse_specs
 from launch.records.store import Store
 from reports.findings.find import find
+from reports.frame.cells import frame_cells
 from reports.frame.collect import collect
 from reports.frame.runs import read_runs
 from reports.renderers.csv import to_csv
@@ -20,6 +21,7 @@ from reports.renderers.latex import to_latex
 from reports.renderers.markdown import to_markdown
 from reports.report import make_report
 from reports.tables.build import build_tables
+from reports.tables.labels import names_for
 
 NOISE = np.random.default_rng(5).normal(0, 0.004, (4, 10))
 SHIFT = {
@@ -44,7 +46,7 @@ def found(grid, **spec):
     (parsed,) = parse_specs({"shape": "components", **spec}, "g")
     frame = collect(grid)
     table = build_tables(frame, parsed, {}, name="x")[0]
-    return find(grid, frame, parsed, "x", parsed.labels), table
+    return find(grid, frame, parsed, "x", names_for(frame_cells(frame), parsed.labels)), table
 
 
 def verdicts_of(table):
@@ -182,7 +184,7 @@ def test_a_fractional_design_has_effects_and_says_what_they_are_aliased_with(mak
     frame.insert(9, "axis.third", third.map({True: "on", False: "off"}))
     frame["cell"] += " third=" + frame["axis.third"].astype(str)
     spec = TableSpec(shape="components")
-    (table,) = find(grid, frame, spec, "x", {}).tables
+    (table,) = find(grid, frame, spec, "x", names_for(frame_cells(frame), {})).tables
     assert len(table.rows) == 3
     assert "the design cannot tell it from messenger × head." in " ".join(
         note.text.replace("−", "") for note in table.notes

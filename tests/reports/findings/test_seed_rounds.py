@@ -8,8 +8,10 @@ from ablations.analysis.limits import Limits
 from ablations.analysis.sequential import rounds
 from ablations.table_spec import TableSpec
 from reports.findings.find import find
+from reports.frame.cells import frame_cells
 from reports.frame.collect import collect
 from reports.tables.build import build_tables
+from reports.tables.labels import names_for
 
 LIMITS = {"first": 3, "most": 6, "until": 2.0}
 NOISE = np.random.default_rng(5).normal(0, 0.01, (4, 10))
@@ -27,7 +29,7 @@ def answered(grid, limits=LIMITS, **spec):
     frame = collect(grid)
     given = grid.manifest.seed_limits
     table = build_tables(frame, parsed, {}, name="x", limits=given)[0]
-    return find(grid, frame, parsed, "x", {}), table
+    return find(grid, frame, parsed, "x", names_for(frame_cells(frame), {})), table
 
 
 def verdicts_of(table):

@@ -183,7 +183,8 @@ def test_frames_of_any_shape_become_clips(size, shown):
     image = media.scaled_frame(np.zeros((*size, 3), np.uint8))
     assert image.shape[:2] == shown
     mask = encode(np.ones(size, bool))
-    strip = media.film_strip("a", "", [image] * 16, [[mask] * 16], ["x"], np.arange(16))
+    panel = media.Panel("a", "", [[mask] * 16], ["x"])
+    strip = media.film_strip(panel, [image] * 16, np.arange(16))
     assert Image.open(io.BytesIO(strip.webp)).size == (16 * shown[1], shown[0])
 
 

@@ -13,7 +13,7 @@ from reports.tables.labels import names_for
 
 def plots_of(grid):
     cells = frame_cells(collect(grid))
-    return effects_plots(cells, names_for(cells, {}), FIGURES["AP"])
+    return effects_plots(names_for(cells, {}), FIGURES["AP"])
 
 
 def test_a_point_is_the_mean_over_seeds_with_its_t_interval(make):

@@ -1,11 +1,11 @@
 """AP lost to each kind of error, as a plot and as columns of a table."""
 
 import pytest
+from invented_runs import plots_of
 
 from ablations.table_spec import TableSpec
 from benchmarks.diagnosis.errors import KINDS
 from reports.frame.collect import collect
-from reports.plots.all import make_plots
 from reports.plots.style import draw, styled
 from reports.renderers.formats import FORMATS
 from reports.tables.build import build_tables
@@ -15,7 +15,7 @@ ASKED = ("ap", "tracking", "errors")
 
 def test_each_cell_has_a_bar_of_every_kind(make):
     grid = make(measure=ASKED)
-    plot = next(p for p in make_plots(grid, collect(grid), {}) if p.name == "ap_lost")
+    plot = plots_of(grid)["ap_lost"]
     cells = plot.data["cell"].nunique()
     assert len(plot.data) == cells * len(KINDS)
     assert set(plot.data["kind"]) == set(KINDS)
@@ -33,12 +33,12 @@ def test_each_cell_has_a_bar_of_every_kind(make):
 
 def test_without_errors_there_is_no_plot(make):
     grid = make(measure=("ap",))
-    assert "ap_lost" not in {plot.name for plot in make_plots(grid, collect(grid), {})}
+    assert "ap_lost" not in plots_of(grid)
 
 
 def test_cells_without_errors_are_counted(make):
     grid = make(measure=ASKED, state=lambda a, s: "failed" if a["head"] == "stqi" else "done")
-    plot = next(p for p in make_plots(grid, collect(grid), {}) if p.name == "ap_lost")
+    plot = plots_of(grid)["ap_lost"]
     assert "2 of 4 cells lack these figures (see table)." in plot.notes
 
 

@@ -5,12 +5,12 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from invented_runs import plots_of
 from matplotlib.figure import Figure
 from PIL import Image
 
 from reports.frame.cells import frame_cells
 from reports.frame.collect import collect
-from reports.plots.all import make_plots
 from reports.plots.legend import legend_above
 from reports.plots.style import COLOURS, WIDTHS, draw, looks, save, styled, svg
 from reports.tables.labels import names_for, numeric_axes
@@ -20,10 +20,6 @@ TOKENS = {
     "head": {"per_frame": {"head.kind": "per_frame"}, "stqi": {"head.kind": "stqi"}},
 }
 CLIPS = {"data.clip_length": {str(n): {"data.clip_length": n} for n in (2, 5, 36)}}
-
-
-def plots_of(grid, labels=None):
-    return {plot.name: plot for plot in make_plots(grid, collect(grid), labels or {})}
 
 
 def test_a_grid_gets_the_plots_that_it_has_data_for(make):
