@@ -45,18 +45,13 @@ class FractionalDesign:
     Attributes:
         factors: their number.
         words: the defining relation without the identity: sets of factors (as bits) whose levels,
-            as -1 and +1, multiply to +1 in every row.
+            as -1 and +1, multiply to +1 in every row; none: a full factorial, nothing is aliased.
         rows: level 0 or 1 of each factor.
     """
 
     factors: int
     words: frozenset[int]
     rows: tuple[Levels, ...]
-
-    @property
-    def resolution(self) -> int | None:
-        """Length of the shortest word; none: a full factorial, nothing is aliased."""
-        return min((word.bit_count() for word in self.words), default=None)
 
     def aliases(self) -> list[list[tuple[int, ...]]]:
         """Main effects and interactions of two factors that cannot be told apart, as groups."""

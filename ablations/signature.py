@@ -60,6 +60,8 @@ ADDED: dict[type[Section], dict[str, Any]] = {
 left out, so that runs made before keep their signatures."""
 
 SECTIONS = ("backbone", "messenger", "head", "data", "train", "inference")
+_annotations = functools.lru_cache(maxsize=1024)(find_annotations)
+_resolved = functools.lru_cache(maxsize=1024)(Path.resolve)
 _DIGITS = 16
 _WHOLE = 64 * 2**20
 _BLOCK = 2**20
@@ -229,16 +231,6 @@ def dataset_fault(data: DataConfig) -> str | None:
         return str(error)
     folder = (root if root.is_dir() else root.parent) / (data.images or "")
     return None if kind_of(folder) == "folder" else f"{folder}: no such image folder (data.images)"
-
-
-@functools.lru_cache(maxsize=1024)
-def _annotations(root: Path, annotations: str | None) -> Path:
-    return find_annotations(root, annotations)
-
-
-@functools.lru_cache(maxsize=1024)
-def _resolved(path: Path) -> Path:
-    return path.resolve()
 
 
 @functools.lru_cache(maxsize=1024)

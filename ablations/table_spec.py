@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 
 from ablations.axes import Axis, label_text
 from ablations.grid_file import GridFault
@@ -115,6 +115,9 @@ class TableSpec(Strict):
     def _numbers_as_labels(cls, value: Any) -> Any:
         """YAML reads an axis value such as 8 or true as what it is; here it is a label."""
         return _as_text(value) if isinstance(value, dict) else value
+
+
+_FIELDS = ", ".join(TableSpec.model_fields)
 
 
 def _as_text(value: Any) -> Any:
@@ -231,7 +234,7 @@ def load_specs(path: Path) -> list[TableSpec]:
         value = value["table"]
     specs = parse_specs(value, path)
     if not specs:
-        raise TableError(f"{path}: no table in it; expected fields: {', '.join(_fields())}")
+        raise TableError(f"{path}: no table in it; expected fields: {_FIELDS}")
     return specs
 
 
@@ -248,7 +251,7 @@ def _tables(table: Any) -> dict[str, Any]:
 
 def _parse(item: Any, where: str, number: int) -> TableSpec:
     if not isinstance(item, Mapping):
-        raise TableError(f"{where}: expected a mapping of {', '.join(_fields())}, not {item!r}")
+        raise TableError(f"{where}: expected a mapping of {_FIELDS}, not {item!r}")
     try:
         spec = TableSpec.model_validate(dict(item))
     except ValidationError as error:
@@ -263,12 +266,8 @@ def _explain(error: ValidationError) -> list[str]:
     for fault in root_faults(error):
         name = ".".join(map(str, fault["loc"]))
         model = ColumnSpec if name.startswith("columns.") else TableSpec
-        lines.append(fault_text(fault, unknown("field", name, _fields(model)), name))
+        lines.append(fault_text(fault, unknown("field", name, model.model_fields), name))
     return lines
-
-
-def _fields(model: type[BaseModel] = TableSpec) -> list[str]:
-    return list(model.model_fields)
 
 
 def check_figures(spec: TableSpec, columns: list[str]) -> None:

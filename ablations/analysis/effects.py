@@ -24,8 +24,8 @@ import numpy.typing as npt
 from ablations.analysis.intervals import Decision, Estimate, bonferroni, decide
 from ablations.analysis.limits import MOST_SEEDS
 from ablations.analysis.verdicts import (
+    KIND_OF,
     Verdict,
-    VerdictKind,
     interval_text,
     signed,
     size_text,
@@ -35,12 +35,6 @@ from core.errors import UserError
 
 Term = tuple[str, ...]
 Floats = npt.NDArray[np.float64]
-_KINDS: dict[Decision, VerdictKind] = {
-    "higher": "better",
-    "lower": "worse",
-    "within": "no different",
-    "undecided": "undecided",
-}
 
 
 @dataclass(frozen=True)
@@ -132,15 +126,14 @@ def effects(
     """
     levels = _levels(runs, references or {})
     counts = Counter(_labels(run, levels) for run in runs)
-    cells = list(counts)
+    model = _Model(levels, list(counts))
     seeds = len({run.seed for run in runs})
-    means, covariance, df = _cell_means(runs, levels, cells)
-    terms, matrix, slices = _estimable(levels, cells, order)
-    inverse = np.asarray(np.linalg.pinv(matrix), np.float64)
-    aliases = _aliases(levels, cells, order, terms, inverse, slices)
+    means, covariance, df = model.cell_means(runs)
+    slices, inverse = model.estimable(order)
+    aliases = model.aliases(order, slices, inverse)
     found = [
-        (term, chosen, _weights(term, chosen, levels) @ inverse[slices[term]])
-        for term in terms
+        (term, chosen, model.weights(term, chosen) @ inverse[rows])
+        for term, rows in slices.items()
         for chosen in product(*(levels[factor][1:] for factor in term))
     ]
     estimates: list[Estimate | None] = []
@@ -181,7 +174,7 @@ def effect_sentence(effect: Effect, name: str | None = None, *, delta: float = 1
     if effect.corrected is None:
         found = f"{signed(effect.mean, 1)} AP over {effect.over}"
         return f"{name}: {found}, without spread to judge by{_aliased([effect])}"
-    kind = _KINDS[effect.decision]
+    kind = KIND_OF[effect.decision]
     more = seeds_until(effect.corrected, effect.seeds, delta) if kind == "undecided" else None
     verdict = Verdict(kind, effect.seeds, effect.mean, *effect.corrected, more)
     said = verdict_sentence(name, verdict, delta=delta, over=effect.over)
@@ -271,92 +264,93 @@ def _labels(run: Run, levels: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     return tuple(run.settings[factor] for factor in levels)
 
 
-def _cell_means(
-    runs: Sequence[Run], levels: Mapping[str, Sequence[str]], cells: Sequence[tuple[str, ...]]
-) -> tuple[Floats, Floats, int]:
-    """Cells' means free of the seeds' effects, (C,); their covariance, (C, C); residual df."""
-    rows = [(cells.index(_labels(run, levels)), run.seed) for run in runs]
-    if len(set(rows)) < len(rows):
-        cell, seed = next(row for row in rows if rows.count(row) > 1)
-        raise UserError(f"two runs have the settings {' '.join(cells[cell])} and the seed {seed}")
-    seeds = sorted({seed for _, seed in rows})
-    # seeds as deviations that sum to zero, so that cells' means are means over all seeds
-    blocks = np.vstack([np.eye(len(seeds) - 1), -np.ones((1, len(seeds) - 1))])
-    design = np.array([[*np.eye(len(cells))[c], *blocks[seeds.index(s)]] for c, s in rows])
-    if np.linalg.matrix_rank(design) < design.shape[1]:
-        raise UserError("effects need cells that share seeds, but these have none in common")
-    values, size = np.array([run.value for run in runs], float), len(cells)
-    inverse, df = np.linalg.pinv(design), len(runs) - design.shape[1]
-    fitted = inverse @ values
-    squares = float(((values - design @ fitted) ** 2).sum())
-    covariance = (inverse @ inverse.T)[:size, :size] * (squares / df if df else 0.0)
-    return fitted[:size], covariance, df
+@dataclass(frozen=True)
+class _Model:
+    """The linear model of a design's factors.
 
+    Attributes:
+        levels: factor to its levels, the reference first.
+        cells: a level of each factor.
+    """
 
-def _estimable(
-    levels: Mapping[str, Sequence[str]], cells: Sequence[tuple[str, ...]], order: int
-) -> tuple[list[Term], Floats, dict[Term, slice]]:
-    """The terms that can be told from those before them; their columns after one of ones."""
-    matrix = np.ones((len(cells), 1))
-    kept: dict[Term, slice] = {}
-    for term in _terms(levels, range(1, order + 1)):
-        wider = np.hstack([matrix, _columns(term, levels, cells)])
-        if np.linalg.matrix_rank(wider) == wider.shape[1]:
-            kept[term] = slice(matrix.shape[1], wider.shape[1])
-            matrix = wider
-    return list(kept), matrix, kept
+    levels: Mapping[str, Sequence[str]]
+    cells: Sequence[tuple[str, ...]]
 
+    def cell_means(self, runs: Sequence[Run]) -> tuple[Floats, Floats, int]:
+        """Cells' means free of the seeds' effects, (C,); their covariance, (C, C); residual df."""
+        size = len(self.cells)
+        rows = [(self.cells.index(_labels(run, self.levels)), run.seed) for run in runs]
+        if len(set(rows)) < len(rows):
+            cell, seed = next(row for row in rows if rows.count(row) > 1)
+            labels = " ".join(self.cells[cell])
+            raise UserError(f"two runs have the settings {labels} and the seed {seed}")
+        seeds = sorted({seed for _, seed in rows})
+        # seeds as deviations that sum to zero, so that cells' means are means over all seeds
+        blocks = np.vstack([np.eye(len(seeds) - 1), -np.ones((1, len(seeds) - 1))])
+        design = np.array([[*np.eye(size)[c], *blocks[seeds.index(s)]] for c, s in rows])
+        if np.linalg.matrix_rank(design) < design.shape[1]:
+            raise UserError("effects need cells that share seeds, but these have none in common")
+        values = np.array([run.value for run in runs], float)
+        inverse, df = np.linalg.pinv(design), len(runs) - design.shape[1]
+        fitted = inverse @ values
+        squares = float(((values - design @ fitted) ** 2).sum())
+        covariance = (inverse @ inverse.T)[:size, :size] * (squares / df if df else 0.0)
+        return fitted[:size], covariance, df
 
-def _aliases(
-    levels: Mapping[str, Sequence[str]],
-    cells: Sequence[tuple[str, ...]],
-    order: int,
-    kept: Sequence[Term],
-    inverse: Floats,
-    slices: Mapping[Term, slice],
-) -> dict[Term, tuple[str, ...]]:
-    names: dict[Term, list[str]] = {term: [] for term in kept}
-    for other in _terms(levels, range(1, order + 2)):
-        if other in slices:
-            continue
-        shares = inverse @ _columns(other, levels, cells)
-        for term in kept:
-            share = shares[slices[term]]
-            if np.abs(share).max() > 1e-9:
-                sign = "−" if share.size == 1 and share.item() < 0 else ""
-                names[term].append(sign + " × ".join(other))
-    return {term: tuple(found) for term, found in names.items()}
+    def estimable(self, order: int) -> tuple[dict[Term, slice], Floats]:
+        """The terms that can be told from those before them; from cells' means to coefficients.
 
+        Of the coefficients, (terms' columns, C), the first is the mean's; a term has a slice.
+        """
+        matrix = np.ones((len(self.cells), 1))
+        kept: dict[Term, slice] = {}
+        for term in self._terms(order):
+            wider = np.hstack([matrix, self._columns(term)])
+            if np.linalg.matrix_rank(wider) == wider.shape[1]:
+                kept[term] = slice(matrix.shape[1], wider.shape[1])
+                matrix = wider
+        return kept, np.asarray(np.linalg.pinv(matrix), np.float64)
 
-def _terms(levels: Mapping[str, Sequence[str]], sizes: range) -> Iterator[Term]:
-    for size in sizes:
-        yield from combinations(levels, size)
+    def aliases(
+        self, order: int, kept: Mapping[Term, slice], inverse: Floats
+    ) -> dict[Term, tuple[str, ...]]:
+        """What cannot be told from each of the terms ``kept``."""
+        names: dict[Term, list[str]] = {term: [] for term in kept}
+        for other in self._terms(order + 1):
+            if other in kept:
+                continue
+            shares = inverse @ self._columns(other)
+            for term, rows in kept.items():
+                share = shares[rows]
+                if np.abs(share).max() > 1e-9:
+                    sign = "−" if share.size == 1 and share.item() < 0 else ""
+                    names[term].append(sign + " × ".join(other))
+        return {term: tuple(found) for term, found in names.items()}
 
+    def weights(self, term: Term, chosen: Sequence[str]) -> Floats:
+        """Weights of the term's coefficients: level less reference, for each factor."""
+        pairs = [(self._codes(f), f, label) for f, label in zip(term, chosen, strict=True)]
+        return _product([codes[label] - codes[self.levels[f][0]] for codes, f, label in pairs])
 
-def _codes(labels: Sequence[str]) -> dict[str, Floats]:
-    """Deviation coding: the reference is -1 throughout, each other level 1 in its own column."""
-    others = dict(zip(labels[1:], np.eye(len(labels) - 1), strict=True))
-    return {labels[0]: -np.ones(len(labels) - 1), **others}
+    def _terms(self, largest: int) -> Iterator[Term]:
+        """Main effects, then interactions of two factors, and so on."""
+        for size in range(1, largest + 1):
+            yield from combinations(self.levels, size)
 
+    def _codes(self, factor: str) -> dict[str, Floats]:
+        """Deviation coding: the reference is -1 throughout, each other level 1 in its column."""
+        reference, *others = self.levels[factor]
+        columns = zip(others, np.eye(len(others)), strict=True)
+        return {reference: -np.ones(len(others)), **dict(columns)}
 
-def _columns(
-    term: Term, levels: Mapping[str, Sequence[str]], cells: Sequence[tuple[str, ...]]
-) -> Floats:
-    """(C, product of levels - 1) products of the factors' codes."""
-    position = {factor: i for i, factor in enumerate(levels)}
-    codes = {factor: _codes(levels[factor]) for factor in term}
-    return np.array([_product([codes[f][cell[position[f]]] for f in term]) for cell in cells])
-
-
-def _weights(term: Term, chosen: Sequence[str], levels: Mapping[str, Sequence[str]]) -> Floats:
-    """Weights of the term's coefficients: level less reference, for each factor."""
-    codes = {factor: _codes(levels[factor]) for factor in term}
-    pairs = zip(term, chosen, strict=True)
-    return _product([codes[f][label] - codes[f][levels[f][0]] for f, label in pairs])
+    def _columns(self, term: Term) -> Floats:
+        """(C, product of levels - 1) products of the factors' codes."""
+        codes = {i: self._codes(f) for i, f in enumerate(self.levels) if f in term}
+        return np.array([_product([of[cell[i]] for i, of in codes.items()]) for cell in self.cells])
 
 
 def _product(vectors: Sequence[Floats]) -> Floats:
-    found: Floats = np.ones(1)
-    for vector in vectors:
+    found, *rest = vectors
+    for vector in rest:
         found = np.asarray(np.kron(found, vector), np.float64)
     return found

@@ -10,10 +10,17 @@ from typing import Literal
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from ablations.analysis.intervals import Decided, bonferroni, decide, estimate_of
+from ablations.analysis.intervals import Decided, Decision, bonferroni, decide, estimate_of
 from ablations.analysis.limits import MOST_SEEDS
 
 VerdictKind = Literal["better", "worse", "no different", "undecided", "none"]
+KIND_OF: dict[Decision, VerdictKind] = {
+    "higher": "better",
+    "lower": "worse",
+    "within": "no different",
+    "undecided": "undecided",
+}
+"""What is said of a figure of which a high one is better."""
 
 
 @dataclass(frozen=True)
@@ -91,12 +98,9 @@ def verdict_of(
     mean = float(np.mean(differences)) if n else None
     if decided.low is None:
         return Verdict("none", n, mean, None, None)
-    kind: VerdictKind
-    if decided.decision in ("higher", "lower"):
-        kind = "better" if (decided.decision == "higher") == (better == "high") else "worse"
-    else:
-        kind = "no different" if decided.decision == "within" else "undecided"
-    more = None
+    kind, more = KIND_OF[decided.decision], None
+    if better == "low" and kind in ("better", "worse"):
+        kind = "worse" if kind == "better" else "better"
     if kind == "undecided":
         spread = float(np.std(differences, ddof=1))
         more = seeds_to_settle(spread, delta, decided.alpha, n)

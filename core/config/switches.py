@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from core.config.overrides import ConfigError, fields, unknown
+from core.config.overrides import ConfigError, fields, flatten, unknown
 from core.config.schema import Config
 
 _BOUNDS = {
@@ -60,12 +60,12 @@ def switches(part: str = "") -> list[Switch]:
         ConfigError: no switch does.
     """
     schema = Config.model_json_schema()
-    defaults = Config().to_dict()
+    defaults = flatten(Config().to_dict())
     found = [
         Switch(
             name=name,
             takes=_takes(_lookup(schema, name)),
-            default=_written(_get(defaults, name)),
+            default=_written(defaults[name]),
             description=" ".join((info.description or "").split()),
         )
         for name, info in fields().items()
@@ -104,12 +104,6 @@ def _lookup(schema: dict[str, Any], name: str) -> dict[str, Any]:
         if "$ref" in node:
             node = schema["$defs"][node["$ref"].rpartition("/")[2]]
     return node
-
-
-def _get(tree: Any, name: str) -> Any:
-    for part in name.split("."):
-        tree = tree[part]
-    return tree
 
 
 def _written(value: Any) -> str:

@@ -87,7 +87,8 @@ def predict_files(
             done += 1
             drawing = None
             if draw is not None:
-                drawing = _drawn(source, results, draw / _file_name(source), min_score, fps)
+                name = f"{source.video_id}_{source.frames.name.replace('/', '_')}"
+                drawing = _drawn(source, results, draw / name, min_score, fps)
             yield Prediction(source.video_id, source.frames.name, results, drawing)
         if broken is not None and not done:
             raise broken
@@ -132,7 +133,3 @@ def _numbered(
         else:
             yield Source(free, group, classes)
             free += 1
-
-
-def _file_name(source: Source) -> str:
-    return f"{source.video_id}_{source.frames.name.replace('/', '_')}"

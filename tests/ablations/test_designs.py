@@ -53,7 +53,7 @@ def test_fractions_are_the_known_ones(
 def test_where_no_fraction_has_the_resolution_all_is_run(factors: int, resolution: int) -> None:
     found = fractional(factors, resolution)
     assert sorted(found.rows) == crossed([2] * factors)
-    assert found.resolution is None and found.aliases() == []
+    assert not found.words and found.aliases() == []
 
 
 @pytest.mark.parametrize("factors", [5, 6, 7, 11])
