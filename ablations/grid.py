@@ -203,7 +203,11 @@ def build_grid(
             if made.usable:
                 labels = [cell.axes for cell in cells if cell.seed == made.seeds[0]]
                 faults += table_faults(made.table, made.table_origin, made.axes, labels)
-    full_name = _name(spec, scale, source, name, faults)
+    stem = (spec.name if spec else None) or (source.stem if source else "grid")
+    full_name = name or (f"{stem}-{scale}" if scale else stem)
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", full_name):
+        message = f"{full_name!r} names a file: letters, digits, . _ - only, the first no sign"
+        faults.add("name", message)
     if spec is None or made is None or faults:
         raise GridError(str(source or name or "(from Python)"), faults)
     first = made.limits.first if made.limits else math.inf
@@ -222,19 +226,3 @@ def build_grid(
         limits=made.limits,
         reserve=tuple(cell for cell in cells if cell.seed >= first),
     )
-
-
-def _name(
-    spec: GridSpec | None,
-    scale: str | None,
-    source: Path | None,
-    name: str | None,
-    faults: Faults,
-) -> str:
-    """The name asked for, else the file's with the scale; a bad one is a fault."""
-    stem = (spec.name if spec else None) or (source.stem if source else "grid")
-    full = name or (f"{stem}-{scale}" if scale else stem)
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", full):
-        message = f"{full!r} names a file: letters, digits, . _ - only, the first no sign"
-        faults.add("name", message)
-    return full

@@ -26,7 +26,6 @@ from core.data.augment.view import (
     changes_view,
     draw_views,
     placed,
-    sees_something,
     view_frame,
     view_masks,
     whole,
@@ -126,7 +125,7 @@ class ClipDataset(Dataset[Sample]):
         for _ in range(TRIES):
             views = draw_views(source, box, len(indices), self.data.augment, moved, rng)
             masks = [view_masks(m, view) for m, view in zip(sources, views, strict=True)]
-            if sees_something(masks):
+            if any(mask.any() for mask in masks):
                 break
         else:
             views = [whole(source, rescaled(source, box))] * len(indices)

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from core.data.annotations import read_annotations
-from core.data.dataset import VideoDataset
 from core.data.results import entry_faults, mask_faults, raise_faults
 from core.errors import UserError
 from core.files import read_json, write_atomic
@@ -33,7 +32,7 @@ class Export:
         path: the zip.
         videos: of the annotation file.
         tracks: in the results.
-        missing: names and ids of videos without a track.
+        missing: videos without a track, as ``video 3 (name)``, by rising id.
     """
 
     path: Path
@@ -67,7 +66,8 @@ def export_results(
     heading = f"{results}: the server would refuse results that do not fit {annotations}:"
     raise_faults(entry_faults(entries, dataset), heading)
     raise_faults(mask_faults(entries, dataset), heading)
-    missing = videos_without_tracks(entries, dataset)
+    absent = sorted(dataset.by_id.keys() - {entry["video_id"] for entry in entries})
+    missing = tuple(f"video {i} ({dataset.by_id[i].name})" for i in absent)
     if missing and not allow_missing:
         raise_faults(
             missing,
@@ -76,15 +76,6 @@ def export_results(
         )
     write_atomic(out, zipped(entries))
     return Export(out, len(dataset.videos), len(entries), missing)
-
-
-def videos_without_tracks(
-    results: Sequence[Mapping[str, Any]], dataset: VideoDataset
-) -> tuple[str, ...]:
-    """``video 3 (name)`` for each video that no result speaks of, by rising id."""
-    there = {entry["video_id"] for entry in results}
-    absent = sorted(dataset.by_id.keys() - there)
-    return tuple(f"video {i} ({dataset.by_id[i].name})" for i in absent)
 
 
 def zipped(results: Sequence[Mapping[str, Any]]) -> bytes:

@@ -42,13 +42,10 @@ log = logging.getLogger(__name__)
 class Frames(Protocol):
     """A video's frames, read lazily from its first to its last."""
 
-    @property
-    def name(self) -> str:
-        """What the video is called."""
-
-    @property
-    def size(self) -> Size:
-        """(height, width) of every frame."""
+    name: str
+    """What the video is called."""
+    size: Size
+    """(height, width) of every frame."""
 
     def __iter__(self) -> Iterator[Tensor]:
         """Frames as (3, H, W) uint8 RGB, from the first on."""

@@ -6,7 +6,6 @@ A view is an affine map, so that a frame and its masks are sampled once, whateve
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -157,8 +156,3 @@ def boxes_around(masks: Tensor) -> Tensor:
         edges.append((first, np.where(across.any(-1), last, 0)))
     (x0, x1), (y0, y1) = edges
     return torch.from_numpy(np.stack([x0, y0, x1, y1], -1)).float()
-
-
-def sees_something(masks: Sequence[npt.NDArray[np.bool_]]) -> bool:
-    """Whether any frame's masks have a pixel."""
-    return any(bool(mask.any()) for mask in masks)

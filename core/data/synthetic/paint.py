@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from core.data.synthetic.scene import LOOKS, RED_BLUE, Actor, Floats, Look, Scene, unit
+from core.data.synthetic.scene import LOOKS, RED_BLUE, TEXTURE, Actor, Floats, Look, Scene, unit
 
 SUBPIXELS = 3  # a pixel's side, for smooth edges
 GREY = (0.74, 0.74, 0.74)  # of an instance whose look is hidden; no background is as light
@@ -62,14 +62,14 @@ class Painter:
             window += drawn.colours(look)
         if self.scene.kind == "light":
             image = (1 - TINT) * image + TINT * np.array(AMBER_GREEN[colours[0]])
-        rng = np.random.default_rng((*self.scene.texture_seed, frame))
+        rng = np.random.default_rng((*self.scene.key, TEXTURE, frame))
         image += rng.normal(0, 0.015, image.shape)  # the sensor's noise
         return np.asarray((image.clip(0, 1) * 255 + 0.5).astype(np.uint8))
 
 
 def paint_background(scene: Scene) -> Floats:
     """(H, W, 3), 0 to 1: muted blotches, streaks and grain, the same in all frames."""
-    rng = np.random.default_rng(scene.texture_seed)
+    rng = np.random.default_rng((*scene.key, TEXTURE))
     height, width = scene.size
     low, high = (
         np.array(colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.1, 0.45), value))

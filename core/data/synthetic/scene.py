@@ -31,7 +31,7 @@ LEAST_TRAVEL = 0.6  # where motion tells the class: with less, moving would look
 Kind = Literal["looks", "motions", "blinking", "light"]
 Floats = npt.NDArray[np.float64]
 # streams of random numbers
-_GEOMETRY, _CLASSES, _LOOKS, _HIDING, _TEXTURE, _KIND, _LABELS, _COLOURS = range(8)
+_GEOMETRY, _CLASSES, _LOOKS, _HIDING, TEXTURE, _KIND, _LABELS, _COLOURS = range(8)
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,7 @@ class Scene:
         size: (height, width).
         kind: what tells the classes.
         lookalikes: the actors share look and class.
-        texture_seed: of the background.
-        hiding_seed: of which frames hide the evidence.
-        colour_seed: of which frames show which of two colours.
+        key: what its streams of random numbers begin with.
     """
 
     size: tuple[int, int]
@@ -87,9 +85,7 @@ class Scene:
     actors: tuple[Actor, ...]
     kind: Kind
     lookalikes: bool
-    texture_seed: tuple[int, ...]
-    hiding_seed: tuple[int, ...]
-    colour_seed: tuple[int, ...]
+    key: tuple[int, ...]
 
 
 def class_names(config: SyntheticConfig) -> tuple[str, ...]:
@@ -142,9 +138,7 @@ def draw_scene(config: SyntheticConfig, video: int, attempt: int = 0) -> Scene:
         ),
         kind=kind,
         lookalikes=lookalikes,
-        texture_seed=(*key, _TEXTURE),
-        hiding_seed=(*key, _HIDING),
-        colour_seed=(*key, _COLOURS),
+        key=key,
     )
 
 
@@ -164,7 +158,7 @@ def hidden_frames(scene: Scene, visible: npt.NDArray[np.int64], share: float) ->
         visible: (actors, F) pixels that show; 0 where the actor is absent.
         share: of the frames that show the actor; a larger share hides more frames, never others.
     """
-    rng = np.random.default_rng(scene.hiding_seed)
+    rng = np.random.default_rng((*scene.key, _HIDING))
     hidden: list[list[int]] = []
     for pixels in visible:
         order = [int(t) for t in rng.permutation(len(pixels)) if pixels[t]]
@@ -183,7 +177,7 @@ def colours_shown(scene: Scene, visible: npt.NDArray[np.int64]) -> list[list[int
     Args:
         visible: (actors, F) pixels that show; 0 where the actor is absent.
     """
-    rng = np.random.default_rng(scene.colour_seed)
+    rng = np.random.default_rng((*scene.key, _COLOURS))
     if scene.kind == "light":
         return [_colours(scene.actors[0].label, np.arange(scene.frames), scene, rng)] * len(visible)
     return [
