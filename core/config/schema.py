@@ -98,7 +98,7 @@ class MessengerConfig(Section):
     """consecutive stages that carry messengers"""
 
     @model_validator(mode="after")
-    def _stages_consecutive(self) -> Self:
+    def _stages_and_steps(self) -> Self:
         if not self.stages or self.stages != tuple(
             range(self.stages[0], self.stages[0] + len(self.stages))
         ):
@@ -106,10 +106,6 @@ class MessengerConfig(Section):
                 f"messenger.stages={list(self.stages)} must be consecutive and rising, such as "
                 "[1, 2, 3, 4] or [3, 4]; to have no messengers set messenger.tokens=0"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _four_lists_of_steps(self) -> Self:
         by_stage = bool(self.shift_steps) and isinstance(self.shift_steps[0], tuple)
         if by_stage and len(self.shift_steps) != 4:
             raise ValueError(

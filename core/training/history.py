@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from core.config.schema import TrainConfig
+from core.config.schema import Config
 from core.files import append_line, read_json_lines, write_atomic
 
 
@@ -31,46 +31,34 @@ def _step(line: Any) -> float:
     return step if isinstance(step, int) else math.inf
 
 
-class Speed:
-    """Seconds a step, over the steps since the last reset."""
+class Metrics:
+    """What the history says of steps; speeds are those since the line before."""
 
-    def __init__(self, frames: int) -> None:
-        """Of steps of ``frames`` frames each, over all processes."""
-        self.frames = frames
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget the steps so far."""
+    def __init__(self, config: Config) -> None:
+        """Of a run of ``config``, all of its processes together."""
+        self.train = config.train
+        self.frames = config.train.clips * config.data.clip_length
         self._seconds, self._steps = 0.0, 0
 
     def count(self, seconds: float) -> None:
-        """Take in one step."""
+        """Take in the time of one step."""
         self._seconds += seconds
         self._steps += 1
 
-    @property
-    def seconds(self) -> float:
-        """A step, on average."""
-        return self._seconds / self._steps
-
-
-def metrics(
-    step: int,
-    train: TrainConfig,
-    losses: Mapping[str, float],
-    lr: float,
-    grad_norm: float,
-    speed: Speed,
-) -> dict[str, Any]:
-    """A line of the history, after ``step`` steps."""
-    return {
-        "step": step,
-        "steps": train.steps,
-        "time": time.time(),
-        "loss": sum(losses.values()),
-        "losses": dict(losses),
-        "lr": lr,
-        "grad_norm": grad_norm,
-        "frames_per_s": speed.frames / speed.seconds,
-        "seconds_left": (train.steps - step) * speed.seconds,
-    }
+    def line(
+        self, step: int, losses: Mapping[str, float], lr: float, grad_norm: float
+    ) -> dict[str, Any]:
+        """A line of the history, after ``step`` steps."""
+        seconds = self._seconds / self._steps
+        self._seconds, self._steps = 0.0, 0
+        return {
+            "step": step,
+            "steps": self.train.steps,
+            "time": time.time(),
+            "loss": sum(losses.values()),
+            "losses": dict(losses),
+            "lr": lr,
+            "grad_norm": grad_norm,
+            "frames_per_s": self.frames / seconds,
+            "seconds_left": (self.train.steps - step) * seconds,
+        }

@@ -138,10 +138,9 @@ def load_initial_weights(
     reports = []
     if config.backbone.pretrained is not None:
         reports.append(load_pretrained(model.backbone, config.backbone.pretrained))
-    if config.train.init is not None:
-        reports.append(load_weights(model, config.train.init, classes))
-    if start is not None:
-        reports.append(load_weights(model, start, classes))
+    for weights in (config.train.init, start):
+        if weights is not None:
+            reports.append(load_weights(model, weights, classes))
     return reports
 
 

@@ -42,7 +42,7 @@ from core.training.distributed import (
     joined,
     mean_over_ranks,
 )
-from core.training.history import Speed, append_history, metrics, truncate_history
+from core.training.history import Metrics, append_history, truncate_history
 from core.training.progress import training_display
 from core.training.schedule import make_optimizer, set_lr
 from core.training.setup import (
@@ -181,19 +181,18 @@ class TrainingRun:
         steps = self.config.train.steps
         checkpoint = self.folder / "checkpoints" / "last.pt"
         saved = self.step if self.step else None
-        speed = Speed(self.config.train.clips * self.config.data.clip_length)
+        metrics = Metrics(self.config)
         with training_display(progress, self.step, steps) as display:
             began = time.perf_counter()
             for batches in self.batches():
                 lr = set_lr(self.optimizer, self.step, self.config.train)
                 losses, norm = self.take_step(batches)
-                speed.count(time.perf_counter() - began)
+                metrics.count(time.perf_counter() - began)
                 stop = any_rank(should_stop(), self.device) and self.step < steps
                 heldout = {} if stop else self._heldout(should_stop)
                 logged = self.step % self.config.train.log_every == 0 or self.step in (1, steps)
                 if logged or heldout:
-                    line = metrics(self.step, self.config.train, losses, lr, norm, speed) | heldout
-                    speed.reset()
+                    line = metrics.line(self.step, losses, lr, norm) | heldout
                     display.show(line)
                     if self.world.main:
                         append_history(self.history, line)

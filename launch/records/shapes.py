@@ -236,7 +236,7 @@ class ScoresPart(FileShape):
 
 
 class LineFile(FileShape):
-    """A line of the metric history; see :func:`core.training.history.metrics`."""
+    """A line of the metric history; see :class:`core.training.history.Metrics`."""
 
     step: Annotated[int, Field(ge=0, lt=2**63)]
     steps: int | None = None

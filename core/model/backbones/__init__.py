@@ -10,6 +10,7 @@ from core.model.backbones.pvt_v2 import PVTBlock, PVTv2
 from core.model.backbones.resnet import DEPTHS as RESNET_DEPTHS
 from core.model.backbones.resnet import ResNet
 from core.model.backbones.swin import Swin, SwinBlock
+from core.model.backbones.temporal import LAST_STAGE
 
 Backbone = PVTv2 | ResNet | Swin
 BLOCKS = (PVTBlock, Bottleneck, SwinBlock)
@@ -28,6 +29,8 @@ def build_backbone(config: ModelConfig) -> Backbone:
     for stage in range(config.backbone.frozen_stages + 1):
         for parameter in backbone.stage_parameters(stage):
             parameter.requires_grad_(False)
+    if config.backbone.frozen_stages == LAST_STAGE:
+        backbone.mixer.requires_grad_(False)
     return backbone
 
 

@@ -19,7 +19,7 @@ from torchvision.ops import StochasticDepth
 from core.config.schema import BackboneConfig, MessengerConfig
 from core.model.attention import MultiheadAttention
 from core.model.backbones.messengers import block_shift_steps, project_messengers, shift_messengers
-from core.model.backbones.temporal import LAST_STAGE, FrameMixer
+from core.model.backbones.temporal import FrameMixer
 from core.model.operators.frames import few_at_a_time
 
 
@@ -204,8 +204,6 @@ class PVTv2(nn.Module):
             yield from self.layers[stage - 1].parameters()
         if self.messenger.tokens and stage == self.messenger.stages[0]:
             yield self.msg_tokens
-        if stage == LAST_STAGE:
-            yield from self.mixer.parameters()
 
     def forward(self, frames: Tensor) -> list[Tensor]:
         """Frames (B, T, 3, H, W) to four feature maps (B * T, C, H / stride, W / stride)."""

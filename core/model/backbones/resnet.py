@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck
 
 from core.config.schema import BackboneConfig
-from core.model.backbones.temporal import LAST_STAGE, FrameMixer
+from core.model.backbones.temporal import FrameMixer
 
 DEPTHS = {"resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3)}
 
@@ -53,8 +53,6 @@ class ResNet(nn.Module):
         """Parameters of ``stage`` (0: the stem; 1 to 4)."""
         for name in [f"layer{stage}"] if stage else ["conv1", "bn1"]:
             yield from self.get_submodule(name).parameters()
-        if stage == LAST_STAGE:
-            yield from self.mixer.parameters()
 
     def train(self, mode: bool = True) -> ResNet:
         """Train or eval mode; batch norm stays in eval mode where frozen or configured so."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
 from core.config.schema import BackboneConfig
-from core.model.backbones.temporal import LAST_STAGE, FrameMixer
+from core.model.backbones.temporal import FrameMixer
 from core.model.operators.frames import few_at_a_time
 from core.model.operators.linear import Linear
 
@@ -240,8 +240,6 @@ class Swin(nn.Module):
         else:
             yield from self.stages[stage - 1].parameters()
             yield from self.get_submodule(f"norm{stage - 1}").parameters()
-        if stage == LAST_STAGE:
-            yield from self.mixer.parameters()
 
     def forward(self, frames: Tensor) -> list[Tensor]:
         """Frames (B, T, 3, H, W) to four feature maps (B * T, C, H / stride, W / stride)."""

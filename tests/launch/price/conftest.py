@@ -8,7 +8,7 @@ from ablations.cell import Cell
 from benchmarks.machine import environment as machine
 from core import preset
 from core.files import write_json
-from core.training.history import Speed, append_history, metrics
+from core.training.history import Metrics, append_history
 from launch.node.job_environment import JobEnvironment
 from launch.node.provenance import write_provenance
 from launch.price.observed import takes_steps
@@ -38,10 +38,10 @@ def finished(store, monkeypatch):
             write_provenance(run, claim.number)
             claim.end({"outcome": "done"})
         steps = config.train.steps if takes_steps(measure) else 0
-        speed = Speed(config.train.clips * config.data.clip_length)
-        speed.count(step_s)
+        metrics = Metrics(config)
         for step in (1, steps) if steps else ():
-            line = metrics(step, config.train, {"loss_cls": 1.0}, 1e-3, 1.0, speed)
+            metrics.count(step_s)
+            line = metrics.line(step, {"loss_cls": 1.0}, 1e-3, 1.0)
             append_history(run.history, {**line, "time": 1e9 + step * step_s})
         for kind in measure:
             figures = {"total": multiply_adds, "parameters": 1} if kind == "flops" else {"AP": 0.5}
