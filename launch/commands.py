@@ -36,7 +36,6 @@ from launch.watch.display import live_status, say, status_lines, status_table
 from launch.watch.status import (
     GOING_ON,
     exit_status,
-    measures_by_signature,
     status_json,
     status_rows,
 )
@@ -247,7 +246,7 @@ def show_status(
     form: Literal["table", "tsv", "json"] = "table",
 ) -> int:
     """Print the state of every cell once; returns what it means for scripts (exit_status)."""
-    found = survey(store, measures_by_signature(manifest), record=True)
+    found = survey(store, manifest.measures(), record=True)
     rows = status_rows(store, manifest.all_cells, found)
     if form == "json":
         print(json.dumps(status_json(manifest, rows, _problems(found)), indent=1))
@@ -270,7 +269,7 @@ def watch_status(store: Store, manifest: Manifest, interval: float, limit: int) 
     console = Console()
     with live_status(manifest.grid, console, limit) as display:
         while True:
-            found = survey(store, measures_by_signature(manifest), record=True)
+            found = survey(store, manifest.measures(), record=True)
             rows = status_rows(store, manifest.all_cells, found)
             display(rows, _problems(found))
             if exit_status(rows) != GOING_ON:
@@ -288,7 +287,7 @@ def _problems(found: Survey) -> list[str]:
 
 def failure_groups(store: Store, manifest: Manifest) -> list[FailureGroup]:
     """The failed and interrupted cells of a grid, alike ones together."""
-    found = survey(store, measures_by_signature(manifest), record=True)
+    found = survey(store, manifest.measures(), record=True)
     names = {cell.signature: cell.name for cell in reversed(manifest.all_cells)}
     return group_failures(
         (name, store.run(signature), found.cells[signature].state.cause or "unfinished")

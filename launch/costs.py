@@ -10,9 +10,11 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import pydantic
 
 from ablations.cell import Cell
 from ablations.signature import SCHEMA
@@ -21,7 +23,7 @@ from core.errors import UserError
 from core.files import cache_folder, write_json
 from launch.records import lease
 from launch.records.run_folder import RunFolder
-from launch.records.shapes import CostsFile, RecordFile, misfit
+from launch.records.shapes import RecordFile, read_whole
 from launch.records.store import Store
 
 logger = logging.getLogger(__name__)
@@ -30,7 +32,7 @@ MOST_MODELS = 12
 MOST_CELLS = 500
 
 
-@dataclass(frozen=True)
+@pydantic.dataclasses.dataclass(frozen=True)
 class Costs:
     """What a model costs.
 
@@ -39,8 +41,8 @@ class Costs:
         multiply_adds: a frame, at the config's test size and clip length; None: not counted.
     """
 
-    parameters: int | None = None
-    multiply_adds: int | None = None
+    parameters: pydantic.StrictInt | None = None
+    multiply_adds: pydantic.StrictInt | None = None
 
 
 def costs_of(
@@ -101,9 +103,9 @@ def model_key(config: Config) -> str:
 def _recorded(run: RunFolder) -> Costs | None:
     record = lease.read_dict(run.result("flops"), RecordFile) or {}
     figures: Mapping[str, Any] = record.get("figures") or {}
-    counted = {"parameters": figures.get("parameters"), "multiply_adds": figures.get("total")}
-    whole = "total" in figures and misfit(counted, CostsFile) is None
-    return Costs(**counted) if whole else None
+    with contextlib.suppress(KeyError, pydantic.ValidationError):
+        return Costs(figures.get("parameters"), figures["total"])
+    return None
 
 
 def _cache_file(key: str) -> Path:
@@ -112,8 +114,7 @@ def _cache_file(key: str) -> Path:
 
 def _cached(key: str) -> Costs | None:
     with contextlib.suppress(UserError):  # which is said when it is to be kept
-        record = lease.read_dict(_cache_file(key), CostsFile)
-        return Costs(record.get("parameters"), record.get("multiply_adds")) if record else None
+        return read_whole(_cache_file(key), Costs, "what a model costs")
     return None
 
 

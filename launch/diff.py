@@ -13,7 +13,7 @@ from launch.code.snapshot import changed_files, mark_of
 from launch.node.provenance import code_text, different_code, same_code
 from launch.records.run_folder import RunFolder
 from launch.records.store import Store
-from launch.reproduce import COMPARED_FACTS, differences, latest_provenance, provenance
+from launch.reproduce import differences, environment_differences, latest_provenance, provenance
 
 
 @dataclass(frozen=True)
@@ -32,74 +32,39 @@ class FileChange:
     patch: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class RunDiff:
-    """From one run to another.
-
-    Attributes:
-        codes: of each, in words.
-        same_code: whether all that a cell can import is the same.
-        files: that differ; none: not known, since a copy of the code is not in the store.
-        config: dotted field to its two values.
-        environment: likewise.
-    """
-
-    codes: tuple[str, str]
-    same_code: bool
-    files: tuple[FileChange, ...] | None
-    config: tuple[tuple[str, str, str], ...]
-    environment: tuple[tuple[str, str, str], ...]
-
-
-def diff_runs(a: RunFolder, b: RunFolder) -> RunDiff:
-    """What differs, by the latest attempt of each.
-
-    Raises:
-        UserError: one of them was never started, or its config cannot be read.
-    """
-    first, second = latest_provenance(a)[1], latest_provenance(b)[1]
-    codes = _code_of(a, first), _code_of(b, second)
-    then, now = first["environment"], second["environment"]
-    return RunDiff(
-        codes,
-        same_code(first, second),
-        _files(_folder(a, then), _folder(b, now)),
-        tuple(differences("", a.config().to_dict(), b.config().to_dict())),
-        tuple(
-            d for fact in COMPARED_FACTS for d in differences(fact, then.get(fact), now.get(fact))
-        ),
-    )
-
-
 def diff_lines(a: RunFolder, b: RunFolder, *, patch: bool) -> Iterator[str]:
-    """The same as lines for a terminal.
+    """What differs from one run to another, by the latest attempt of each, line by line.
 
     Args:
         patch: also the lines in which the code's files differ.
 
     Raises:
-        UserError: as :func:`diff_runs`.
+        UserError: one of them was never started, or its config cannot be read.
     """
-    found = diff_runs(a, b)
-    if found.files is None:
-        yield "code: " + ("the same" if found.same_code else "differs; the files are not known")
-    elif not found.files:
-        yield f"code: the same ({found.codes[0]})"
+    first, second = latest_provenance(a)[1], latest_provenance(b)[1]
+    then, now = first["environment"], second["environment"]
+    same, files = same_code(first, second), _files(_folder(a, then), _folder(b, now))
+    config = list(differences("", a.config().to_dict(), b.config().to_dict()))
+    environment = list(environment_differences(then, now))
+    if files is None:
+        yield "code: " + ("the same" if same else "differs; the files are not known")
+    elif not files:
+        yield f"code: the same ({_code_of(a, first)})"
     else:
-        count = "1 file differs" if len(found.files) == 1 else f"{len(found.files)} files differ"
-        yield f"code: {count}" + (", none that a cell imports" if found.same_code else "")
-    if found.files is None or found.files:
-        for run, code in zip((a, b), found.codes, strict=True):
-            yield f"  {run.signature}: {code}"
-    for file in found.files or ():
+        count = "1 file differs" if len(files) == 1 else f"{len(files)} files differ"
+        yield f"code: {count}" + (", none that a cell imports" if same else "")
+    if files is None or files:
+        for run, record in ((a, first), (b, second)):
+            yield f"  {run.signature}: {_code_of(run, record)}"
+    for file in files or ():
         plus, minus = (sum(line[0] == sign for line in file.patch[2:]) for sign in "+-")
         apart = "" if file.module else "  (not imported)"
         yield f"  {file.change:8} {file.name}  +{plus} -{minus}{apart}"
-    for title, values in (("config", found.config), ("environment", found.environment)):
+    for title, values in (("config", config), ("environment", environment)):
         yield f"{title}:" + ("" if values else " the same")
         yield from (f"  {name}: {x} -> {y}" for name, x, y in values)
     if patch:
-        for file in found.files or ():
+        for file in files or ():
             yield from file.patch
 
 
@@ -116,6 +81,7 @@ def _folder(run: RunFolder, environment: Mapping[str, Any]) -> Path | None:
 
 
 def _files(a: Path | None, b: Path | None) -> tuple[FileChange, ...] | None:
+    """The files that differ; None: not known, since a copy of the code is not in the store."""
     if a is None or b is None:
         return None
     before, after = (mark_of(Store(folder.parents[1]), folder.name) for folder in (a, b))

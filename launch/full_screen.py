@@ -19,7 +19,7 @@ from launch.cancel import cancel
 from launch.records.failures import tail
 from launch.records.store import Manifest, Store
 from launch.watch.logs import find_log
-from launch.watch.status import measures_by_signature, status_rows
+from launch.watch.status import status_rows
 from launch.watch.survey import survey
 from launch.watch.view import StatusView
 
@@ -61,7 +61,7 @@ def watch_full_screen(store: Store, manifest: Manifest, interval: float) -> None
         while not over.is_set():
             again.clear()
             try:
-                found = survey(store, measures_by_signature(manifest), record=True)
+                found = survey(store, manifest.measures(), record=True)
                 view.rows = status_rows(store, manifest.all_cells, found)
                 view.problems = found.problems
             except (UserError, OSError) as error:  # it may pass
@@ -71,11 +71,10 @@ def watch_full_screen(store: Store, manifest: Manifest, interval: float) -> None
     thread = threading.Thread(target=look, daemon=True)
     thread.start()
     try:
-        with _keys() as keys, Live(console=console, screen=True, auto_refresh=False) as live:
+        with _keys() as handle, Live(console=console, screen=True, auto_refresh=False) as live:
             while True:
                 live.update(view.render(console.height), refresh=True)
-                pressed = list(keys.wait(TICK_SECONDS))
-                if not all(view.press(key) for key in pressed):
+                if not all(view.press(key) for key in _pressed(handle)):
                     return
                 if view.message:
                     again.set()  # a cell was cancelled: look at once
@@ -108,17 +107,11 @@ def _view(store: Store, manifest: Manifest) -> StatusView:
     return StatusView(manifest.grid, log, take_back, chosen=next(iter(signatures), ""))
 
 
-class Keys:
-    """What is typed, key by key."""
-
-    def __init__(self, handle: int) -> None:
-        self.handle = handle
-
-    def wait(self, seconds: float) -> Iterator[str]:
-        """The keys that were pressed, after at most ``seconds``."""
-        if not select.select([self.handle], [], [], seconds)[0]:
-            return iter(())
-        return iter(split_keys(os.read(self.handle, 1024).decode(errors="replace")))
+def _pressed(handle: int) -> list[str]:
+    """The keys that were pressed, after at most a tick."""
+    if not select.select([handle], [], [], TICK_SECONDS)[0]:
+        return []
+    return split_keys(os.read(handle, 1024).decode(errors="replace"))
 
 
 def split_keys(text: str) -> list[str]:
@@ -132,12 +125,12 @@ def split_keys(text: str) -> list[str]:
 
 
 @contextmanager
-def _keys() -> Iterator[Keys]:
+def _keys() -> Iterator[int]:
     """Have each key come at once, unseen; the terminal is as before in the end."""
     handle = sys.stdin.fileno()
     before = termios.tcgetattr(handle)
     try:
         tty.setcbreak(handle)
-        yield Keys(handle)
+        yield handle
     finally:
         termios.tcsetattr(handle, termios.TCSADRAIN, before)

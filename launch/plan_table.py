@@ -38,7 +38,14 @@ def plan_table(
     parts += _jobs(plan)
     parts += [Text(line) for line in price_lines(plan, price)]
     parts += [Text(f"! {problem}", "yellow") for problem in plan.problems]
-    parts += [_orphan(job.id, job.name) for job in plan.orphans]
+    parts += [
+        Text(
+            f"! job {job.id} ({job.name}) belongs to this store, but there is no record of it: "
+            f"scancel {job.id}, if nobody wants it",
+            "yellow",
+        )
+        for job in plan.orphans
+    ]
     return Group(*parts)
 
 
@@ -53,14 +60,6 @@ def _jobs(plan: LaunchPlan) -> list[RenderableType]:
     if left := plan.left_text():
         lines.append(Text(left, "yellow"))
     return lines
-
-
-def _orphan(job_id: str, name: str) -> Text:
-    return Text(
-        f"! job {job_id} ({name}) belongs to this store, but there is no record of it: "
-        f"scancel {job_id}, if nobody wants it",
-        "yellow",
-    )
 
 
 def millions(count: int | None) -> str:

@@ -69,7 +69,8 @@ def recipe(run: RunFolder, runs: Path, today: Mapping[str, Any] | None = None) -
     frozen = _frozen(run, then)
     git = then.get("git") or {}
     code = _code(git, today.get("git") or {}, kept=bool(frozen))
-    differing = [*code, *_environment(then, today)]
+    facts = environment_differences(then, today)
+    differing = [*code, *(f"{name}: {was} then, {is_} now" for name, was, is_ in facts)]
     if len(codes := different_code(provenance(run))) > 1:
         trained = "; ".join(f"attempt {r.get('attempt')}: {code_text(r)}" for r in codes)
         differing.insert(0, f"code: its attempts trained on different code ({trained})")
@@ -175,10 +176,12 @@ def cut_off(git: Mapping[str, Any]) -> bool:
     return bool(diff) and hashlib.sha256(diff.encode()).hexdigest() != git.get("diff_sha256")
 
 
-def _environment(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+def environment_differences(
+    then: Mapping[str, Any], now: Mapping[str, Any]
+) -> Iterator[tuple[str, str, str]]:
+    """As :func:`differences`, of the facts of two environments that a result may owe to."""
     for fact in COMPARED_FACTS:
-        for name, was, is_ in differences(fact, then.get(fact), now.get(fact)):
-            yield f"{name}: {was} then, {is_} now"
+        yield from differences(fact, then.get(fact), now.get(fact))
 
 
 def differences(name: str, then: Any, now: Any) -> Iterator[tuple[str, str, str]]:

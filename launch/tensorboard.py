@@ -20,7 +20,6 @@ from launch.records import lease
 from launch.records.run_folder import RunFolder
 from launch.records.shapes import RecordFile
 from launch.records.store import Manifest, ManifestCell, Store
-from launch.watch.status import measures_by_signature
 from launch.watch.survey import survey
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ def export_tensorboard(
 
 
 def _goes_on(store: Store, manifest: Manifest) -> bool:
-    found = survey(store, measures_by_signature(manifest))
+    found = survey(store, manifest.measures())
     cells = [status for status in found.cells.values() if not status.stuck]
     return any(status.state.name in ("queued", "running") for status in cells)
 

@@ -47,7 +47,7 @@ class Made:
 
     def plots(self) -> list[Plot]:
         """Every plot that the grid has the data for."""
-        limits = self.grid.manifest.seed_limits
+        limits = self.grid.manifest.limits
         delta = limits.until if limits else self.spec.delta
         differences = forest(self.tables[0], self.names, delta)
         others = make_plots(self.grid.runs, self.names)
@@ -70,7 +70,7 @@ def make(store: Store, name: str, table_file: Path | None = None) -> Made:
     stem = name.replace(".", "_")  # LaTeX can input it
     names = names_for(frame_cells(frame), labels)
     findings = find(grid, frame, specs[0], stem, names)
-    published, limits = load_published(), grid.manifest.seed_limits
+    published, limits = load_published(), grid.manifest.limits
     tables = [
         table
         for spec in specs

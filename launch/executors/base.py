@@ -95,6 +95,16 @@ class Share:
     cores: int
     shared: int = 1
 
+    @property
+    def alone(self) -> bool:
+        """Whether what the counters of a cell's devices count is its own."""
+        return self.shared == 1 and (self.gpus > 0 or self.cells == 1)
+
+    @property
+    def units(self) -> float:
+        """Devices that a cell occupies: GPUs, or CPU cores where it has none."""
+        return (self.gpus or self.cores) / self.shared
+
 
 @dataclass(frozen=True)
 class Job:

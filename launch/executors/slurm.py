@@ -354,7 +354,7 @@ def _job_ids(cells: Iterable[CellStatus]) -> list[str]:
 
 
 def _live(state: RunState, job: Job) -> CellStatus:
-    if queries.LIVE.get(job.state) == "queued":
+    if job.state in queries.QUEUED:
         if state.name == "running":
             return CellStatus(state, job.id, "requeued, but the former copy still works")
         return _pending(replace(state, name="queued"), job, job.id)
@@ -372,13 +372,13 @@ def _packed(run: RunFolder, state: RunState, job: Job) -> CellStatus | None:
         return _live(state, job)
     if run.cancelled():  # no worker will take it
         return None
-    if queries.LIVE.get(job.state) != "queued":
+    if job.state not in queries.QUEUED:
         return CellStatus(state, job.array, "packed: waits for its turn")
     return _pending(state, job, job.array)
 
 
 def _pending(state: RunState, job: Job, job_id: str) -> CellStatus:
-    reason = queries.reason_of(job)
+    reason = "" if job.reason == "None" else job.reason  # it has only just been put in
     waits = "" if queries.is_usual(reason) else reason
     return CellStatus(
         state,

@@ -20,23 +20,11 @@ _SQUEUE = ("squeue", "-h", "-r", "-t", "all", "-o", "%F|%K|%T|%N|%r|%j|%k")
 # a user's own formats, filters and defaults of SLURM's commands
 _USERS_OWN = re.compile(r"(SQUEUE|SACCT|SCANCEL|SCONTROL)_|.*_FORMAT$")
 _COMPLAINT = re.compile(r"\b(error|fatal|invalid|unable|denied)\b", re.IGNORECASE)
-LIVE = {
-    "PENDING": "queued",
-    "CONFIGURING": "queued",
-    "REQUEUED": "queued",
-    "REQUEUE_FED": "queued",
-    "REQUEUE_HOLD": "queued",
-    "SPECIAL_EXIT": "queued",
-    "RESV_DEL_HOLD": "queued",
-    "RUNNING": "running",
-    "COMPLETING": "running",
-    "SUSPENDED": "running",
-    "STOPPED": "running",
-    "SIGNALING": "running",
-    "STAGE_OUT": "running",
-    "RESIZING": "running",
-}
-"""States of jobs that SLURM has not done with, and what that means for a cell."""
+QUEUED = (
+    *("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD"),
+    *("SPECIAL_EXIT", "RESV_DEL_HOLD"),
+)
+"""States of jobs that are to begin; of all others that are not in :data:`ENDED`, a cell runs."""
 
 ENDED = {
     "BOOT_FAIL": "node failure",
@@ -164,11 +152,6 @@ def _job(
     )
 
 
-def reason_of(job: Job) -> str:
-    """Why a pending job does not start, in SLURM's words; empty: it has only just been put in."""
-    return "" if job.reason == "None" else job.reason
-
-
 def is_usual(reason: str) -> bool:
     """Whether a job that is pending for it will start in its turn."""
     return reason in _USUAL
@@ -224,7 +207,7 @@ def expand_id(text: str) -> list[tuple[str, int | None]]:
     return found
 
 
-def scancel(ids: Sequence[str], chunk: int = 500, *, only_pending: bool = False) -> None:
+def scancel(ids: Sequence[str], *, only_pending: bool = False) -> None:
     """Cancel jobs, arrays or tasks of arrays.
 
     Args:
@@ -233,20 +216,21 @@ def scancel(ids: Sequence[str], chunk: int = 500, *, only_pending: bool = False)
     Raises:
         SlurmError: SLURM refuses; what comes before in ``ids`` is cancelled.
     """
-    for start in range(0, len(ids), chunk):
-        which = ["--state=PENDING"] if only_pending else []
-        run_slurm(["scancel", *which, *ids[start : start + chunk]], question=False)
+    _order(["scancel", *(["--state=PENDING"] if only_pending else [])], ids)
 
 
-def hold_jobs(ids: Sequence[str], chunk: int = 500, *, release: bool = False) -> None:
+def hold_jobs(ids: Sequence[str], *, release: bool = False) -> None:
     """Keep pending jobs, arrays or tasks of arrays from starting, or let them start again.
 
     Raises:
         SlurmError: SLURM refuses.
     """
-    word = "release" if release else "hold"
+    _order(["scontrol", "release" if release else "hold"], ids)
+
+
+def _order(command: Sequence[str], ids: Sequence[str], chunk: int = 500) -> None:
     for start in range(0, len(ids), chunk):
-        run_slurm(["scontrol", word, *ids[start : start + chunk]], question=False)
+        run_slurm([*command, *ids[start : start + chunk]], question=False)
 
 
 @functools.cache

@@ -72,14 +72,11 @@ def missing(
         early: only those that are done before the training.
     """
     wanted = set(run.measure()) - failed
-    return next(
-        (
-            measurement
-            for name, measurement in MEASUREMENTS.items()
-            if name in wanted and (measurement.early or not early) and not run.result(name).exists()
-        ),
-        None,
-    )
+    for name, measurement in MEASUREMENTS.items():
+        due = measurement.early or not early
+        if due and name in wanted and not run.result(name).exists():
+            return measurement
+    return None
 
 
 def _measure(

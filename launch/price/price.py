@@ -24,10 +24,6 @@ from launch.submit.plan import CellPlan, LaunchPlan
 PROBE_ADVICE = "tevit plan GRID --probe tries the dearest cell for a few steps"
 
 
-def _alone(share: Share) -> bool:
-    return share.shared == 1 and (share.gpus > 0 or share.cells == 1)
-
-
 @dataclass(frozen=True)
 class CellPrice:
     """What a cell will take.
@@ -52,19 +48,9 @@ class CellPrice:
     scaled: bool
 
     @property
-    def alone(self) -> bool:
-        """Whether what the counters of its devices count is its own."""
-        return _alone(self.share)
-
-    @property
-    def units(self) -> float:
-        """Devices that it occupies: GPUs, or CPU cores where it has none."""
-        return (self.share.gpus or self.share.cores) / self.share.shared
-
-    @property
     def hours(self) -> Range:
         """GPU hours, or core hours where it has no GPU."""
-        return self.seconds.times(self.units / 3600)
+        return self.seconds.times(self.share.units / 3600)
 
 
 @dataclass(frozen=True)
@@ -254,14 +240,13 @@ class _Desk:
         host, gpu = (self._ask(name, load, load.pass_work) for name in ("host_peak", "gpu_peak"))
         seconds = step[0].times(steps) + rest[0]
         watts = [run.watts for run in self.runs if run.watts is not None]
-        alone = _alone(self.share)
         return CellPrice(
             seconds=seconds,
             share=self.share,
             device=", ".join(sorted({run.device for run in self.runs})),
             host=host and host[0],
             gpu=gpu and gpu[0],
-            watt_hours=seconds.times(median(watts) / 3600) if watts and alone else None,
+            watt_hours=seconds.times(median(watts) / 3600) if watts and self.share.alone else None,
             scaled=step[1] == "scaled",
         )
 

@@ -46,9 +46,9 @@ def remember(store: Store, grid: str, price: Price, submitted: Collection[str]) 
     cells = {
         signature: {
             **asdict(cell.hours),
-            "units": cell.units,
+            "units": cell.share.units,
             "gpu": bool(cell.share.gpus),
-            "alone": cell.alone,
+            "alone": cell.share.alone,
             "watt_hours": cell.watt_hours and asdict(cell.watt_hours),
         }
         for signature, cell in price.cells.items()

@@ -13,20 +13,22 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from core.errors import UserError
-from core.files import read_json, write_json
+import pydantic
+from pydantic_core import to_jsonable_python
+
+from core.files import write_json
 from launch.records import lease
-from launch.records.shapes import BatchFile, misfit
+from launch.records.shapes import Signature, read_whole
 from launch.records.store import Store
 
 JOB_PREFIX = "tevit-"
 
 
-@dataclass(frozen=True)
+@pydantic.dataclasses.dataclass(frozen=True, config=pydantic.ConfigDict(extra="forbid"))
 class Batch:
     """Cells that are submitted together: one job array, or one local queue.
 
@@ -49,15 +51,15 @@ class Batch:
     id: str
     grid: str
     executor: str
-    signatures: tuple[str, ...]
+    signatures: tuple[Signature, ...]
     names: tuple[str, ...]
     function: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     launcher: Mapping[str, Any] = field(default_factory=dict)
-    created: float = field(default_factory=time.time)
+    created: pydantic.FiniteFloat = field(default_factory=time.time)
     codes: tuple[str, ...] = ()
-    pack: Mapping[str, int] = field(default_factory=dict)
+    pack: Mapping[str, pydantic.StrictInt] = field(default_factory=dict)
     note: str = ""
 
     def code(self, index: int) -> str | None:
@@ -101,7 +103,7 @@ class Journal:
 
     def begin(self, batch: Batch) -> None:
         """Record ``batch`` before it is submitted."""
-        write_json(self.file(batch), asdict(batch))
+        write_json(self.file(batch), to_jsonable_python(batch))
 
     def submitted(self, batch: str, job_id: str, *, adopted: bool = False) -> None:
         """Record the job that the scheduler made of ``batch``."""
@@ -119,17 +121,7 @@ class Journal:
         Raises:
             UserError: no such batch, or a damaged record.
         """
-        path = self.folder / f"{batch}.json"
-        record = read_json(path)
-        if wrong := misfit(record, BatchFile):
-            raise UserError(f"{path}: not a batch's record: {wrong}")
-        try:
-            record["signatures"] = tuple(record["signatures"])
-            record["names"] = tuple(record["names"])
-            record["codes"] = tuple(record.get("codes", ()))
-            return Batch(**record)
-        except TypeError as error:  # a key of another version
-            raise UserError(f"{path}: not a batch's record ({error!r})") from error
+        return read_whole(self.folder / f"{batch}.json", Batch, "a batch's record")
 
     def job_id(self, batch: str) -> str | None:
         """Id of the batch's job, if it is known."""

@@ -78,71 +78,49 @@ class RunState:
         return mark if isinstance(mark.get("index", 0), int) else None
 
 
+class _Place:
+    """A file or folder of a run, by where it lies in the run's folder."""
+
+    def __init__(self, *place: str) -> None:
+        self.place = place
+
+    def __get__(self, run: RunFolder, owner: type[RunFolder]) -> Path:
+        return run.path.joinpath(*self.place)
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """Paths and state of one run; reading never changes anything."""
 
     path: Path
 
+    config_path = _Place("config.json")
+    """The resolved config, with signature and schema version."""
+    history = _Place("history.jsonl")
+    """Metric history, one JSON object a line."""
+    checkpoint = _Place("checkpoints", "last.pt")
+    """The latest checkpoint."""
+    predictions = _Place("predictions.json")
+    """Results in YouTube-VIS format."""
+    split = _Place("split.json")
+    """Which videos train and which are held out."""
+    results = _Place("results")
+    """Folder of the measurements' records."""
+    failure_path = _Place("failure.json")
+    """Cause and traceback of the latest failure."""
+    done_path = _Place("done.json")
+    """Written last; a run that has it is complete."""
+    spent = _Place("spent.json")
+    """What the attempts took besides time (:mod:`launch.node.spent`)."""
+    state_folder = _Place("state")
+    """Claims, marks and wishes."""
+    queued_path = _Place("state", "queued.json")
+    """The submission that is to run the cell next, until an attempt takes it up."""
+
     @property
     def signature(self) -> str:
         """The folder's name."""
         return self.path.name
-
-    @property
-    def config_path(self) -> Path:
-        """The resolved config, with signature and schema version."""
-        return self.path / "config.json"
-
-    @property
-    def history(self) -> Path:
-        """Metric history, one JSON object a line."""
-        return self.path / "history.jsonl"
-
-    @property
-    def checkpoint(self) -> Path:
-        """The latest checkpoint."""
-        return self.path / "checkpoints" / "last.pt"
-
-    @property
-    def predictions(self) -> Path:
-        """Results in YouTube-VIS format."""
-        return self.path / "predictions.json"
-
-    @property
-    def split(self) -> Path:
-        """Which videos train and which are held out."""
-        return self.path / "split.json"
-
-    @property
-    def results(self) -> Path:
-        """Folder of the measurements' records."""
-        return self.path / "results"
-
-    @property
-    def failure_path(self) -> Path:
-        """Cause and traceback of the latest failure."""
-        return self.path / "failure.json"
-
-    @property
-    def done_path(self) -> Path:
-        """Written last; a run that has it is complete."""
-        return self.path / "done.json"
-
-    @property
-    def spent(self) -> Path:
-        """What the attempts took besides time (:mod:`launch.node.spent`)."""
-        return self.path / "spent.json"
-
-    @property
-    def state_folder(self) -> Path:
-        """Claims, marks and wishes."""
-        return self.path / "state"
-
-    @property
-    def queued_path(self) -> Path:
-        """The submission that is to run the cell next, until an attempt takes it up."""
-        return self.state_folder / "queued.json"
 
     def log(self, attempt: int) -> Path:
         """Output of an attempt."""

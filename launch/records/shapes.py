@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import Annotated, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
-from ablations.analysis.limits import Limits
 from core.config.strict import fault_text, root_faults
+from core.errors import UserError
+from core.files import read_json
 
 Object = dict[str, Any]
 
@@ -42,6 +45,8 @@ def _characters(text: str) -> str:
 
 Text = Annotated[str, AfterValidator(_characters)]
 
+_Record = TypeVar("_Record")
+
 
 class FileShape(BaseModel):
     """A JSON object with some known keys."""
@@ -57,48 +62,6 @@ def _folder_name(name: str) -> str:
 
 Signature = Annotated[str, AfterValidator(_folder_name)]
 """Of a run: the name of its folder."""
-
-
-class CellEntry(FileShape):
-    """See :class:`launch.records.store.ManifestCell`."""
-
-    name: Text
-    signature: Signature
-    seed: int
-    axes: dict[Text, Text]
-    measure: list[str] = []
-
-
-class GridFile(FileShape):
-    """See :class:`launch.records.store.Manifest`."""
-
-    grid: Text
-    created: str
-    description: Text
-    axes: dict[Text, list[Text]]
-    measure: list[str]
-    cells: list[CellEntry]
-    scale: str | None = None
-    limits: Limits | None = None
-    starts: list[CellEntry] = []
-
-
-class BatchFile(FileShape):
-    """See :class:`launch.records.journal.Batch`."""
-
-    id: str
-    grid: str
-    executor: str
-    signatures: list[Signature]
-    names: list[str]
-    function: str
-    parameters: Object
-    settings: Object
-    launcher: Object
-    created: FiniteFloat
-    codes: list[str] = []
-    pack: dict[str, int] = {}
-    note: str = ""
 
 
 class RunFile(FileShape):
@@ -251,13 +214,6 @@ class LineFile(FileShape):
     heldout_ema: ScoresPart | None = None
 
 
-class CostsFile(FileShape):
-    """See :class:`launch.costs.Costs`."""
-
-    parameters: int | None = None
-    multiply_adds: int | None = None
-
-
 class RangePart(FileShape):
     """See :class:`launch.price.estimate.Range`."""
 
@@ -324,6 +280,28 @@ def misfit(value: Any, shape: type[FileShape]) -> str | None:
     try:
         shape.model_validate(value)
     except ValidationError as error:
-        first = root_faults(error)[0]
-        return fault_text(first, "a key that is not known", ".".join(map(str, first["loc"])))
+        return _first_fault(error)
     return None
+
+
+def read_whole(path: Path, kind: Callable[..., _Record], what: str) -> _Record:
+    """The record in a file as a ``kind``, a dataclass of pydantic's that has all of its keys.
+
+    Args:
+        what: the file holds, in words.
+
+    Raises:
+        UserError: no such file, or a damaged one, such as one with a key of another version.
+    """
+    record = read_json(path)
+    if not isinstance(record, dict):
+        raise UserError(f"{path}: not {what}: not a JSON object")
+    try:
+        return kind(**record)
+    except ValidationError as error:
+        raise UserError(f"{path}: not {what}: {_first_fault(error)}") from error
+
+
+def _first_fault(error: ValidationError) -> str:
+    first = root_faults(error)[0]
+    return fault_text(first, "a key that is not known", ".".join(map(str, first["loc"])))

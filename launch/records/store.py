@@ -12,33 +12,37 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pydantic
+from pydantic_core import to_jsonable_python
+
 from ablations.analysis.limits import Limits
 from core.errors import UserError
-from core.files import read_json, write_json
+from core.files import write_json
 from launch.records.run_folder import RunFolder, RunState, StateName
-from launch.records.shapes import GridFile, misfit
+from launch.records.shapes import Signature, Text, read_whole
 
 __all__ = ["Manifest", "ManifestCell", "RunFolder", "RunState", "StateName", "Store"]
 
 MANIFEST_SCHEMA = 1
+_WHOLE = pydantic.ConfigDict(extra="forbid")
 
 
-@dataclass(frozen=True)
+@pydantic.dataclasses.dataclass(frozen=True, config=_WHOLE)
 class ManifestCell:
     """A cell of a grid and the signature of the run that computes it."""
 
-    name: str
-    signature: str
-    seed: int
-    axes: Mapping[str, str]
+    name: Text
+    signature: Signature
+    seed: pydantic.StrictInt
+    axes: Mapping[Text, Text]
     measure: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@pydantic.dataclasses.dataclass(frozen=True, config=_WHOLE)
 class Manifest:
     """Which cells a grid consists of, as it was launched.
 
@@ -53,27 +57,29 @@ class Manifest:
         limits: of the seeds, where these are added round by round (see ablations), or None.
     """
 
-    grid: str
+    grid: Text
     created: str
-    description: str
-    axes: Mapping[str, list[str]]
+    description: Text
+    axes: Mapping[Text, list[Text]]
     measure: tuple[str, ...]
     table: Mapping[str, Any] | None
     cells: tuple[ManifestCell, ...]
     scale: str | None = None
-    limits: Mapping[str, Any] | None = None
+    limits: Limits | None = None
     starts: tuple[ManifestCell, ...] = ()
     schema: int = MANIFEST_SCHEMA
-
-    @property
-    def seed_limits(self) -> Limits | None:
-        """Of the seeds, where these are added round by round."""
-        return None if self.limits is None else Limits.model_validate(self.limits)
 
     @property
     def all_cells(self) -> tuple[ManifestCell, ...]:
         """Start runs, then cells."""
         return (*self.starts, *self.cells)
+
+    def measures(self) -> dict[str, tuple[str, ...]]:
+        """Signature to what is to be measured, as :func:`launch.watch.survey.survey` wants it."""
+        measures: dict[str, set[str]] = {}
+        for cell in self.all_cells:
+            measures.setdefault(cell.signature, set()).update(cell.measure or self.measure)
+        return {signature: tuple(sorted(kinds)) for signature, kinds in measures.items()}
 
     def chosen(self, names: Collection[str] | None) -> list[ManifestCell]:
         """The cells of these names or signatures; none: all, and the runs that they start from.
@@ -174,16 +180,7 @@ class Store:
             raise UserError(
                 f"grid {name!r} has not been launched in {self.root}; launched grids: {known}"
             )
-        record = read_json(path)
-        if wrong := misfit(record, GridFile):
-            raise UserError(f"{path}: not a grid's manifest: {wrong}")
-        try:
-            cells = tuple(_cell(c) for c in record.pop("cells"))
-            starts = tuple(_cell(c) for c in record.pop("starts", ()))
-            measure = tuple(record.pop("measure"))
-            return Manifest(cells=cells, starts=starts, measure=measure, **record)
-        except TypeError as error:  # a key of another version
-            raise UserError(f"{path}: not a grid's manifest ({error!r})") from error
+        return read_whole(path, Manifest, "a grid's manifest")
 
     def grid_names(self) -> list[str]:
         """Names of the grids that were launched, sorted."""
@@ -203,9 +200,5 @@ class Store:
         if self.left_out(manifest.grid, {cell.signature for cell in manifest.cells}):
             former = self.manifest(manifest.grid)
             kept = self.grids / "former" / f"{former.grid}-{former.created.replace(':', '')}.json"
-            write_json(kept, asdict(former))
-        write_json(self.grids / f"{manifest.grid}.json", asdict(manifest))
-
-
-def _cell(record: Mapping[str, Any]) -> ManifestCell:
-    return ManifestCell(**{**record, "measure": tuple(record.get("measure", ()))})
+            write_json(kept, to_jsonable_python(former))
+        write_json(self.grids / f"{manifest.grid}.json", to_jsonable_python(manifest))

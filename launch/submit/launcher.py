@@ -186,7 +186,7 @@ def manifest_of(grid: Grid) -> Manifest:
         cells=cells[len(grid.start_cells) :],
         starts=cells[: len(grid.start_cells)],
         scale=grid.scale,
-        limits=grid.limits.model_dump() if grid.limits else None,
+        limits=grid.limits,
     )
 
 

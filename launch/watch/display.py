@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -32,6 +32,9 @@ STYLES = {
     "stopped": "red",
 }
 
+HEADINGS = ("cell", "state", "step", "loss", "AP", "left", "host", "job", "why")
+NUMBERS = ("step", "loss", "AP", "left")
+
 
 def plain_table(
     headings: Sequence[str], rows: Sequence[Sequence[RenderableType]], right: Collection[str]
@@ -40,22 +43,25 @@ def plain_table(
     table = Table()
     kept = [k for k, _ in enumerate(headings) if any(str(row[k]) for row in rows)]
     for k in kept:
-        justify: Literal["right", "left"] = "right" if headings[k] in right else "left"
-        table.add_column(headings[k], justify=justify, overflow="fold")
+        table.add_column(
+            headings[k], justify="right" if headings[k] in right else "left", overflow="fold"
+        )
     for row in rows:
-        # a name such as [1,-1,2,-2] is neither markup nor an emoji
-        texts = (Text(cell) if isinstance(cell := row[k], str) else cell for k in kept)
-        table.add_row(*texts)
+        table.add_row(*as_they_stand(row[k] for k in kept))
     return table
+
+
+def as_they_stand(cells: Iterable[RenderableType]) -> Iterator[RenderableType]:
+    """Texts of a table's row: a name such as [1,-1,2,-2] is neither markup nor an emoji."""
+    return (Text(cell) if isinstance(cell, str) else cell for cell in cells)
 
 
 def status_table(
     title: str, rows: Sequence[StatusRow], limit: int, problems: Iterable[str] = ()
 ) -> RenderableType:
     """The cells' states; at most ``limit`` of them, the most telling first."""
-    headings = ("cell", "state", "step", "loss", "AP", "left", "host", "job", "why")
     shown = [row_cells(row) for row in most_telling(list(rows), limit)]
-    table = plain_table(headings, shown, right=("step", "loss", "AP", "left"))
+    table = plain_table(HEADINGS, shown, right=NUMBERS)
     total = ", ".join(f"{n} {state}" for state, n in counts(rows).items())
     parts: list[RenderableType] = [Text(title, "bold"), table, *more_rows(len(rows), limit)]
     return Group(
@@ -98,24 +104,16 @@ def failure_text(groups: Sequence[FailureGroup]) -> RenderableType:
     parts: list[RenderableType] = []
     for group in groups:
         count = f"{len(group.cells)} cell" + "s" * (len(group.cells) != 1)
-        parts.append(
-            Text(
-                f"{count}: {group.cause} ({CAUSES.get(group.cause, MEASUREMENT_FAILED)})",
-                "bold red",
-            )
-        )
+        meaning = CAUSES.get(group.cause, MEASUREMENT_FAILED)
+        parts.append(Text(f"{count}: {group.cause} ({meaning})", "bold red"))
         parts.append(Text(f"  {group.last_line}", "red"))
         names = ", ".join(group.cells[:8])
         more = f", and {len(group.cells) - 8} more" if len(group.cells) > 8 else ""
         parts.append(Text(f"  {names}{more}"))
         if group.traceback:
             parts.append(Text(f"  of {group.cells[0]} ({group.log}):", "dim"))
-            parts.append(Text(_indented(group.traceback)))
+            parts.append(Text(textwrap.indent(group.traceback.rstrip(), "    ")))
     return Group(*parts) if parts else Text("no failures")
-
-
-def _indented(text: str) -> str:
-    return "\n".join(f"    {line}" for line in text.rstrip().splitlines())
 
 
 def more_rows(count: int, limit: int) -> list[RenderableType]:
@@ -177,16 +175,13 @@ class ChangeLog:
 
 
 def _line(row: StatusRow) -> str:
-    state, reason = _state_and_reason(row)
-    parts = [f"{row.name}: {state}"]
-    if reason:
-        parts.append(f"({reason})")
-    if row.step is not None:
-        parts.append(f"step {row.step}/{row.steps}")
-    if row.loss is not None:
-        parts.append(f"loss {row.loss:.3f}")
-    if row.ap is not None:
-        parts.append(f"AP {100 * row.ap:.1f}")
-    if row.state == "running" and row.seconds_left:
-        parts.append(f"{duration(row.seconds_left)} left")
-    return "  ".join(parts)
+    name, state, step, loss, ap, left, _, _, reason = map(str, row_cells(row))
+    going = row.state == "running" and row.seconds_left
+    told = [
+        (f"({reason})", reason),
+        (f"step {step}", step),
+        (f"loss {loss}", loss),
+        (f"AP {ap}", ap),
+        (f"{left} left", left and going),
+    ]
+    return "  ".join([f"{name}: {state}", *(text for text, known in told if known)])

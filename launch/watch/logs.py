@@ -9,7 +9,7 @@ from pathlib import Path
 from core.errors import UserError
 from launch.executors.table import EXECUTORS
 from launch.records.journal import Journal
-from launch.records.store import Store
+from launch.records.store import RunState, Store
 
 _POLL_SECONDS = 0.5
 
@@ -28,17 +28,15 @@ def find_log(store: Store, signature: str, *, scheduler: bool = False) -> Path:
     log = run.log(state.attempt)
     if not scheduler and log.exists():
         return log
-    around = _scheduler_log(store, signature)
+    around = _scheduler_log(Journal(store), state)
     if around is not None:
         return around
     raise UserError(f"{run.path}: no log yet, the cell is {state.name}")
 
 
-def _scheduler_log(store: Store, signature: str) -> Path | None:
-    submission = store.run(signature).state().submission
-    if submission is None:
+def _scheduler_log(journal: Journal, state: RunState) -> Path | None:
+    if (submission := state.submission) is None:
         return None
-    journal = Journal(store)
     try:
         batch = journal.read(str(submission["batch"]))
     except UserError:

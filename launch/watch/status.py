@@ -158,14 +158,6 @@ def most_telling(rows: list[StatusRow], limit: int) -> list[StatusRow]:
     return sorted(rows, key=lambda row: ORDER.index(row.state))[:limit]
 
 
-def measures_by_signature(manifest: Manifest) -> dict[str, tuple[str, ...]]:
-    """Signature to what is to be measured, as :func:`launch.watch.survey.survey` wants it."""
-    measures: dict[str, set[str]] = {}
-    for cell in manifest.all_cells:
-        measures.setdefault(cell.signature, set()).update(cell.measure or manifest.measure)
-    return {signature: tuple(sorted(kinds)) for signature, kinds in measures.items()}
-
-
 def duration(seconds: float | None) -> str:
     """``1:02:03``, or nothing."""
     if seconds is None or not math.isfinite(seconds):

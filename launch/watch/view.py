@@ -11,12 +11,10 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from launch.watch.display import row_cells
+from launch.watch.display import HEADINGS, NUMBERS, as_they_stand, row_cells
 from launch.watch.status import StatusRow, counts
 
 KEYS = "↑↓ choose   enter log   / filter   c cancel   q quit"
-HEADINGS = ("cell", "state", "step", "loss", "AP", "left", "host", "job", "why")
-_RIGHT = ("step", "loss", "AP", "left")
 
 
 @dataclass
@@ -145,18 +143,16 @@ def _table(known: Sequence[StatusRow], rows: Sequence[StatusRow], chosen: int) -
     kept = [k for k, cells in enumerate(columns) if k < 2 or any(map(str, cells))]
     table = Table(box=None, expand=True, pad_edge=False, header_style="bold")
     for heading in (HEADINGS[k] for k in kept):
-        justify: Literal["right", "left"] = "right" if heading in _RIGHT else "left"
-        ratio = {"cell": 3, "why": 2}.get(heading)
         table.add_column(
             heading,
-            justify=justify,
+            justify="right" if heading in NUMBERS else "left",
             no_wrap=True,
             overflow="ellipsis",
-            ratio=ratio,
+            ratio={"cell": 3, "why": 2}.get(heading),
             min_width=16 if heading == "cell" else None,
         )
     for at, row in enumerate(rows):
         cells = row_cells(row)
-        texts = (Text(cell) if isinstance(cell := cells[k], str) else cell for k in kept)
+        texts = as_they_stand(cells[k] for k in kept)
         table.add_row(*texts, style="reverse" if at == chosen else "")
     return table

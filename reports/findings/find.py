@@ -40,7 +40,7 @@ def find(grid: GridRuns, frame: pd.DataFrame, spec: TableSpec, name: str, names:
         name: of the table that ``spec`` makes.
         names: what cells, axes and values are called.
     """
-    layout = lay_out(frame, spec, name, grid.manifest.seed_limits)
+    layout = lay_out(frame, spec, name, grid.manifest.limits)
     figure = figure_of(layout.judged or "AP")
     verdicts = compare(
         figure,

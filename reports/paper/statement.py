@@ -121,7 +121,7 @@ def _seeds(grid: GridRuns, starts: Sequence[CellRun], tables: Sequence[Table]) -
     yield "Every finished run counts; means are over seeds, none was left out."
     if any(column.part == "verdict" for table in tables for column in table.columns):
         yield r"Verdicts rest on paired $t$ intervals with Holm's correction~\cite{holm}."
-    if grid.manifest.seed_limits is not None:
+    if grid.manifest.limits is not None:
         yield "Seeds were added round by round, for which the intervals account."
 
 

@@ -23,7 +23,7 @@ from launch.submit.follow import follow
 from launch.submit.launcher import launch
 from launch.submit.plan import plan_launch
 from launch.submit.retry import RetryRules, parse_rules
-from launch.watch.status import measures_by_signature, status_rows
+from launch.watch.status import status_rows
 from launch.watch.survey import survey
 
 
@@ -49,7 +49,7 @@ def here(executor, jobs=1):
 
 def rows(store, grid):
     manifest = store.manifest(grid.name)
-    found = survey(store, measures_by_signature(manifest), record=True)
+    found = survey(store, manifest.measures(), record=True)
     listed = status_rows(store, manifest.all_cells, found)
     return [(row.name, row.state, row.cause) for row in listed]
 

@@ -22,7 +22,7 @@ from launch.records.store import Store
 from launch.reproduce import recipe
 from launch.tensorboard import export_tensorboard
 from launch.watch.display import failure_text, status_table
-from launch.watch.status import measures_by_signature, status_json, status_rows
+from launch.watch.status import status_json, status_rows
 from launch.watch.survey import survey
 from reports.frame.cells import frame_cells
 from reports.frame.collect import collect
@@ -100,7 +100,7 @@ def records(store):
 def look(store):
     """What `tevit status` and `tevit failures` do."""
     manifest = store.manifest("components")
-    found = survey(store, measures_by_signature(manifest))
+    found = survey(store, manifest.measures())
     rows = status_rows(store, manifest.all_cells, found)
     Console(file=io.StringIO()).print(status_table("components", rows, 9))
     status_json(manifest, rows, found.problems)

@@ -126,11 +126,10 @@ READ = """
 import os, sys
 from pathlib import Path
 from launch.records.store import Store
-from launch.watch.status import measures_by_signature
 from launch.watch.survey import survey
 os.setgid(65534); os.setuid(65534)
 store = Store(Path(sys.argv[1]))
-found = survey(store, measures_by_signature(store.manifest("toys")), record=True)
+found = survey(store, store.manifest("toys").measures(), record=True)
 print(found.problems, *found.cells.values(), sep="\\n")
 """
 

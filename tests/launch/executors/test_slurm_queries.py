@@ -145,4 +145,4 @@ def test_every_final_state_has_a_known_cause():
     from launch.records.failures import CAUSES
 
     assert set(slurm.ENDED.values()) <= set(CAUSES)
-    assert not set(slurm.ENDED) & set(slurm.LIVE)
+    assert not set(slurm.ENDED) & set(slurm.QUEUED)

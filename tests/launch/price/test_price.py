@@ -61,7 +61,7 @@ def test_another_seed_and_more_steps_take_as_long_a_step(store, one, tiny):
     (cell,) = price.cells.values()
     assert cell.seconds.mid == pytest.approx(510)
     assert cell.seconds.low < 510 < cell.seconds.high
-    assert (cell.host.mid, cell.gpu, cell.units) == (2**30, None, 1)
+    assert (cell.host.mid, cell.gpu, cell.share.units) == (2**30, None, 1)
     assert price.hours(gpu=False).mid == pytest.approx(510 / 3600)
     assert price.hours(gpu=True).mid == 0 and not price.unknown
     text = "\n".join(price_lines(plan, price))

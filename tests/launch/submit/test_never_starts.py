@@ -13,7 +13,7 @@ from launch.commands import LaunchOptions, run_launch, watch_status
 from launch.executors import slurm_queries as slurm
 from launch.submit.launcher import manifest_of
 from launch.submit.retry import RetryRules
-from launch.watch.status import exit_status, measures_by_signature, status_rows
+from launch.watch.status import exit_status, status_rows
 from launch.watch.survey import survey
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -117,7 +117,7 @@ def test_for_scripts_what_will_never_start_is_not_going_on(store, toys, go, fake
     manifest = manifest_of(grid)
 
     def stands():
-        found = survey(store, measures_by_signature(manifest))
+        found = survey(store, manifest.measures())
         return exit_status(status_rows(store, manifest.all_cells, found))
 
     assert stands() == 3

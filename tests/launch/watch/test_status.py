@@ -31,7 +31,7 @@ from launch.watch.display import (
     status_lines,
     status_table,
 )
-from launch.watch.status import counts, duration, measures_by_signature, most_telling, status_rows
+from launch.watch.status import counts, duration, most_telling, status_rows
 from launch.watch.survey import survey
 
 
@@ -67,7 +67,7 @@ def mixed(store):
 
 def rows_of(store, grid):
     manifest = store.manifest(grid.name)
-    return status_rows(store, manifest.cells, survey(store, measures_by_signature(manifest)))
+    return status_rows(store, manifest.cells, survey(store, manifest.measures()))
 
 
 def test_a_row_says_what_is_known(store, mixed):
@@ -98,7 +98,7 @@ def test_looking_works_where_nothing_can_be_written(store, toys, fake_slurm, mon
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("launch.watch.survey.write_down", refuse)
-    found = survey(store, measures_by_signature(store.manifest("toys")), record=True)
+    found = survey(store, store.manifest("toys").measures(), record=True)
     assert {s.state.cause for s in found.cells.values()} == {"timeout"}
     assert found.problems == ("not written down: [Errno 13] Permission denied",)
 
@@ -141,7 +141,7 @@ def test_a_history_that_is_being_written_is_read_to_its_last_whole_line(make_run
 def test_cells_that_share_a_run_are_both_shown(store, mixed):
     manifest = store.manifest("toys")
     twice = (*manifest.cells[:1], *manifest.cells[:1])
-    found = survey(store, measures_by_signature(manifest))
+    found = survey(store, manifest.measures())
     assert len(status_rows(store, twice, found)) == 2
 
 

@@ -27,7 +27,7 @@ def answered(grid, limits=LIMITS, **spec):
     grid = replace(grid, manifest=replace(grid.manifest, limits=limits))
     parsed = TableSpec(shape="components", **spec)
     frame = collect(grid)
-    given = grid.manifest.seed_limits
+    given = grid.manifest.limits
     table = build_tables(frame, parsed, {}, name="x", limits=given)[0]
     return find(grid, frame, parsed, "x", names_for(frame_cells(frame), {})), table
 
@@ -40,7 +40,7 @@ def verdicts_of(table):
 def test_verdicts_are_those_of_the_rounds_and_the_looks_stand_under_the_table(make):
     grid = make(ap=ap, seeds=range(5))
     _, table = answered(grid)
-    limits = replace(grid.manifest, limits=LIMITS).seed_limits
+    limits = replace(grid.manifest, limits=LIMITS).limits
     spec = TableSpec(shape="components")
     protocol = build_tables(collect(grid), spec, {}, name="x", limits=limits)[-1]
     baseline = NOISE[0, :5]
