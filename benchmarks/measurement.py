@@ -54,6 +54,10 @@ class Inputs:
         return ap_protocol(self.config, self.heldout, self.checkpoint)
 
 
+MakeRecord = Callable[[Inputs], dict[str, Any]]
+"""Makes a record: JSON types, with ``figures`` and ``protocol``."""
+
+
 @dataclass(frozen=True)
 class Measurement:
     """One kind of record: how it is made, and how its protocol is told.
@@ -62,7 +66,7 @@ class Measurement:
         name: in a grid's ``measure:``; the record is ``results/<name>.json``.
         title: heading of its protocol.
         label: what the notes below a table say that a protocol belongs to.
-        run: makes the record: JSON types, with ``figures`` and ``protocol``.
+        run: makes the record.
         needs_predictions: the model is trained and the held-out videos are predicted first.
         early: cheap and independent of the weights, so it is done before the training.
         on_request: a grid that does not say what to measure does without it.
@@ -74,7 +78,7 @@ class Measurement:
     name: str
     title: str
     label: str
-    run: Callable[[Inputs], dict[str, Any]]
+    run: MakeRecord
     needs_predictions: bool = False
     early: bool = False
     on_request: bool = False

@@ -8,9 +8,10 @@ run: reading the list costs nothing.
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from typing import Any
 
-from benchmarks.measurement import Inputs, Measurement
+from benchmarks.measurement import Inputs, MakeRecord, Measurement
 
 _RESAMPLES = 1000
 BOOTSTRAP_SEED = 0
@@ -101,38 +102,28 @@ _SCORED = {
     "checkpoint": ("train.steps", "inference.weights", "train.ema"),
 }
 
+_TRACKS = ("tracks from score {}", "min_score")
+
+
+def _of_predictions(
+    name: str, title: str, label: str, run: MakeRecord, *phrases: tuple[str, ...]
+) -> Measurement:
+    """One of what is predicted on the held-out videos, for grids that ask for it."""
+    return Measurement(
+        *(name, title, label, run),
+        needs_predictions=True,
+        on_request=True,
+        phrases=(*_SCORED_PHRASES, *phrases),
+        varied_by=_SCORED,
+    )
+
+
 MEASUREMENTS: dict[str, Measurement] = {
     measurement.name: measurement
     for measurement in (
-        Measurement(
-            "ap",
-            "Average precision",
-            "AP",
-            _ap,
-            needs_predictions=True,
-            phrases=_SCORED_PHRASES,
-            varied_by=_SCORED,
-        ),
-        Measurement(
-            "tracking",
-            "Tracking",
-            "Tracking",
-            _tracking,
-            needs_predictions=True,
-            on_request=True,
-            phrases=(*_SCORED_PHRASES, ("tracks from score {}", "min_score")),
-            varied_by=_SCORED,
-        ),
-        Measurement(
-            "errors",
-            "AP lost to each kind of error",
-            "Errors",
-            _errors,
-            needs_predictions=True,
-            on_request=True,
-            phrases=_SCORED_PHRASES,
-            varied_by=_SCORED,
-        ),
+        replace(_of_predictions("ap", "Average precision", "AP", _ap), on_request=False),
+        _of_predictions("tracking", "Tracking", "Tracking", _tracking, _TRACKS),
+        _of_predictions("errors", "AP lost to each kind of error", "Errors", _errors),
         Measurement(
             "flops",
             "Multiply-adds and parameters",

@@ -180,7 +180,8 @@ def _mended(
     for row in order[some[order]].tolist():
         matching = np.isin(kind[row], MENDED_BY_MATCHING)
         own = np.where(matching, kind[row], 0)
-        near = _by_overlap(overlaps, candidates, row)
+        reached: Indices = np.flatnonzero(candidates[row])
+        near = reached[np.argsort(-overlaps.of_tracks[row, reached], kind="stable")].tolist()
         # one that no other track would find, whatever is mended; else one that its kind leaves
         for last in (False, True):
             for column in near:
@@ -191,8 +192,3 @@ def _mended(
                 missed[column] &= ~takes
                 by_kind[own[takes], column, every[takes]] = False
     return alone, missed
-
-
-def _by_overlap(overlaps: Overlaps, candidates: Bools, row: int) -> list[int]:
-    columns: Indices = np.flatnonzero(candidates[row])
-    return list(columns[np.argsort(-overlaps.of_tracks[row, columns], kind="stable")].tolist())

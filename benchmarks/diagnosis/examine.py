@@ -41,6 +41,10 @@ class DatasetFindings:
     errors: Errors
     videos: Sequence[VideoFindings]
 
+    def of(self, video: int) -> VideoFindings:
+        """Those of the video of this id."""
+        return self.videos[sorted(self.dataset.by_id).index(video)]
+
 
 def examine_results(
     dataset: VideoDataset,

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
+import numpy as np
+
 Dims = Sequence[int]
 # neighbours that one output value is interpolated from, an image axis
 TAPS_PER_AXIS: dict[str, int] = {"nearest": 0, "bilinear": 2, "bicubic": 4}
@@ -115,9 +117,7 @@ def roi_pooling(out: Dims, sampling_ratio: int) -> int:
 
 def broadcast(a: Dims, b: Dims) -> tuple[int, ...]:
     """Shape of two shapes broadcast against each other."""
-    length = max(len(a), len(b))
-    padded = [(1,) * (length - len(s)) + tuple(s) for s in (a, b)]
-    for left, right in zip(*padded, strict=True):
-        if left != right and 1 not in (left, right):
-            raise FlopFormulaError(f"shapes {tuple(a)} and {tuple(b)} do not broadcast")
-    return tuple(right if left == 1 else left for left, right in zip(*padded, strict=True))
+    try:
+        return np.broadcast_shapes(tuple(a), tuple(b))
+    except ValueError:
+        raise FlopFormulaError(f"shapes {tuple(a)} and {tuple(b)} do not broadcast") from None

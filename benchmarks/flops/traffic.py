@@ -57,7 +57,7 @@ def operators(workload: Workload) -> list[Operator]:
     """
     module, stack = workload.traceable, [REST]
     stream = _Stream(stack)
-    precision = autocast(workload.frames.device, str(workload.facts.get("precision", "fp32")))
+    precision = autocast(workload.frames.device, workload.precision)
     with (
         evaluating(module), torch.no_grad(), plain_attention(), precision,
         in_parts(module, modules_of_parts(workload), stack.append, lambda _: stack.pop()),

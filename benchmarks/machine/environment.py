@@ -45,6 +45,9 @@ def environment(*, with_diff: bool = True) -> dict[str, Any]:
     cores this process may use, a container's quota of them), ``threads``, ``gpus``, ``driver``,
     ``cuda``, ``cudnn``, ``float32_matmul_precision``, ``code``, ``git``.
     """
+    git = git_provenance()
+    if not with_diff:
+        git = {key: value for key, value in git.items() if key not in ("diff", "untracked")}
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -62,7 +65,7 @@ def environment(*, with_diff: bool = True) -> dict[str, Any]:
         "cudnn": torch.backends.cudnn.version() if torch.cuda.is_available() else None,
         "float32_matmul_precision": torch.get_float32_matmul_precision(),
         "code": code_identity(),
-        "git": git_provenance() if with_diff else _without_diff(git_provenance()),
+        "git": git,
     }
 
 
@@ -113,10 +116,6 @@ def device_name(device: torch.device, threads: int | None = None) -> str:
     quota = cpu_quota()
     limit = "" if quota is None else f", limited to {quota:g} cores"
     return f"CPU ({cpu_model()}, {threads or torch.get_num_threads()} threads{limit})"
-
-
-def _without_diff(provenance: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in provenance.items() if key not in ("diff", "untracked")}
 
 
 def command_line() -> str:

@@ -52,7 +52,7 @@ def measure(
     """
     _check(workloads, scopes)
     report("matrix-product rate")
-    precisions = {precision_of(workload) for workload in workloads}
+    precisions = {workload.precision for workload in workloads}
     rates = {p: [matmul_rate(device, p)] for p in precisions}
     if device.type == "cuda":
         torch.cuda.empty_cache()  # the large matrices' memory is the model's again
@@ -68,7 +68,7 @@ def measure(
         known.append(matmul_rate(device, precision))
     report("energy")
     energies = [_energy(workload, scopes, device) for workload in workloads]
-    timed = [_timed(workload, samples, rates[precision_of(workload)]) for workload in workloads]
+    timed = [_timed(workload, samples, rates[workload.precision]) for workload in workloads]
     return [
         {
             **record_head("fps", workload.name),
@@ -210,11 +210,6 @@ def ratios(name: str, samples: Samples) -> dict[str, dict[str, dict[str, float |
                 ratio = paired_ratio(by_name[other], by_name[name])
                 found.setdefault(other, {})[scope] = ratio.named("ratio")
     return found
-
-
-def precision_of(workload: Workload) -> str:
-    """``fp32`` or ``bf16``."""
-    return str(workload.facts.get("precision", "fp32"))
 
 
 def _timed(workload: Workload, samples: Samples, rates: Sequence[MatmulRate]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -50,13 +51,8 @@ def longest_that_fits(fits: Callable[[int], bool], *, start: int = 1, most: int 
         if high == most:
             return Search(most, False, tried)
         high = min(2 * high, most)
-    while high - low > 1:
-        middle = (low + high) // 2
-        if test(middle):
-            low = middle
-        else:
-            high = middle
-    return Search(low or None, True, tried)
+    longest = low + bisect_left(range(low + 1, high), True, key=lambda length: not test(length))
+    return Search(longest or None, True, tried)
 
 
 def find_max_clip(

@@ -17,7 +17,7 @@ from benchmarks.flops.traffic import REST, Operator, in_parts, modules_of_parts,
 from benchmarks.machine.state import machine_state
 from benchmarks.records import record_head
 from benchmarks.speed.bandwidth import bandwidth
-from benchmarks.speed.fps import precision_of, protocol, rate_doubts, timed_in
+from benchmarks.speed.fps import protocol, rate_doubts, timed_in
 from benchmarks.speed.matmul_rate import matmul_rate, rate_facts
 from benchmarks.speed.statistics import median_interval, trend
 from benchmarks.speed.timing import PartClock, Sampling, interleaved, unheard
@@ -41,7 +41,7 @@ def measure_rooflines(
     report("multiply-adds and bytes")
     ran = {workload.name: operators(workload) for workload in workloads}
     report("matrix-product rate and memory")
-    precisions = {precision_of(workload) for workload in workloads}
+    precisions = {workload.precision for workload in workloads}
     rates = {p: [matmul_rate(device, p)] for p in precisions}
     moved = [bandwidth(device)]
     before = machine_state(device)
@@ -56,7 +56,7 @@ def measure_rooflines(
     memory = {name: max(one[name] for one in moved) for name in moved[0]}
     records = []
     for workload in workloads:
-        machine = {**rate_facts(rates[precision_of(workload)]), "bandwidth": max(memory.values())}
+        machine = {**rate_facts(rates[workload.precision]), "bandwidth": max(memory.values())}
         clock, samples = clocks[workload.name], whole[workload.name]
         times = clock.milliseconds([*modules_of_parts(workload), REST])
         timed = {part: of[sampling.warmup :] for part, of in times.items()}

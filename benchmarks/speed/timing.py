@@ -84,16 +84,22 @@ def interleaved(
         report(f"warm-up {round_ + 1} of {sampling.warmup}")
         for call in calls.values():
             call()
-    clock = _CudaClock() if device.type == "cuda" else _HostClock()
+    clock = PartClock(device)
     clock.wait()
     for _ in sampling.rounds("sample", report):
         for name, call in calls.items():
-            clock.time(name, call)
-    return clock.read()
+            clock.begin(name)
+            call()
+            clock.mark("end")
+    return clock.samples()
 
 
 class PartClock:
-    """Where one part of a repeated piece of work ends and the next begins, on a device's clock."""
+    """Where one part of a repeated piece of work ends and the next begins, on a device's clock.
+
+    On a GPU that is events and one synchronisation, when all is done: the host runs ahead of the
+    device as it does in use, and a synchronisation a part would add the launches' latency to it.
+    """
 
     def __init__(self, device: torch.device) -> None:
         """Nothing is marked yet."""
@@ -117,10 +123,23 @@ class PartClock:
         """Begin anew with the rounds that count."""
         self._marks = []
 
-    def milliseconds(self, parts: Sequence[str]) -> dict[str, list[float]]:
-        """Of each part, one value a round: the sum of its times in it."""
+    def wait(self) -> None:
+        """Until the work handed out so far is done."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
+
+    def samples(self) -> dict[str, list[float]]:
+        """Of each part that was begun, milliseconds of each time."""
+        self.wait()
+        found: dict[str, list[float]] = {}
+        for marks in self._marks:
+            for (part, begin), (_, end) in pairwise(marks):
+                found.setdefault(part, []).append(_between(begin, end))
+        return found
+
+    def milliseconds(self, parts: Sequence[str]) -> dict[str, list[float]]:
+        """Of each part, one value a round: the sum of its times in it."""
+        self.wait()
         found: dict[str, list[float]] = {part: [] for part in parts}
         for marks in self._marks:
             spent = dict.fromkeys(parts, 0.0)
@@ -133,49 +152,3 @@ class PartClock:
 
 def _between(begin: Any, end: Any) -> float:
     return begin.elapsed_time(end) if hasattr(begin, "elapsed_time") else 1e3 * (end - begin)
-
-
-class _HostClock:
-    """Times calls; the samples are read once, at the end."""
-
-    def __init__(self) -> None:
-        self.samples: dict[str, list[float]] = {}
-
-    def time(self, name: str, call: Call) -> None:
-        start = time.perf_counter()
-        call()
-        self.samples.setdefault(name, []).append(1e3 * (time.perf_counter() - start))
-
-    def read(self) -> dict[str, list[float]]:
-        return self.samples
-
-    def wait(self) -> None:
-        """Until the work handed out so far is done."""
-
-
-class _CudaClock(_HostClock):
-    """Events on the device's own clock and one synchronisation, when all calls are done.
-
-    The host runs ahead of the device as it does in use; a synchronisation a call would add the
-    launches' latency to every sample.
-    """
-
-    def __init__(self) -> None:
-        self.events: dict[str, list[tuple[torch.cuda.Event, torch.cuda.Event]]] = {}
-
-    def time(self, name: str, call: Call) -> None:
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        start.record()
-        call()
-        end.record()
-        self.events.setdefault(name, []).append((start, end))
-
-    def read(self) -> dict[str, list[float]]:
-        self.wait()
-        return {
-            name: [start.elapsed_time(end) for start, end in pairs]
-            for name, pairs in self.events.items()
-        }
-
-    def wait(self) -> None:
-        torch.cuda.synchronize()

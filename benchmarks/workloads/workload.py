@@ -133,6 +133,11 @@ class Workload:
     video_frames: int = 0
     facts: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def precision(self) -> str:
+        """``fp32`` or ``bf16``."""
+        return str(self.facts.get("precision", "fp32"))
+
     def parameters(self) -> tuple[int, int]:
         """Parameters: all, and those that are trained."""
         parameters = list(self.model.parameters())

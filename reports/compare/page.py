@@ -163,13 +163,11 @@ def _table(comparison: Comparison, order: Sequence[int]) -> Markup:
     )
     head = [tag("th", "Video"), *(tag("th", text, class_="number") for text in heads)]
     rows = []
-    places = {number: k for k, number in enumerate(sorted(comparison.dataset.by_id))}
     for video in (comparison.dataset.by_id[n] for n in order):
         tracks = comparison.dataset.tracks_of(video.id)
         gain = comparison.gain(video.id)
         switches = [
-            int(s.findings.videos[places[video.id]].tracking.sums[:, -1].sum())
-            for s in (base, other)
+            int(side.findings.of(video.id).tracking.sums[:, -1].sum()) for side in (base, other)
         ]
         texts = [
             (str(video.length), video.length),
@@ -245,11 +243,10 @@ def _video(comparison: Comparison, number_of_video: int, clips: Markup | None) -
 
 
 def _track(comparison: Comparison, video: Video, column: int, track: Track) -> Markup:
-    place = sorted(comparison.dataset.by_id).index(video.id)
     there = np.array([bool(area) for area in track.areas])
     parts = [tag("dt", f"{comparison.dataset.categories[track.category_id]}, track {track.id}")]
     for side in (comparison.base, comparison.other):
-        drawing, said = strip(side.findings.videos[place].followed, column, there)
+        drawing, said = strip(side.findings.of(video.id).followed, column, there)
         parts.append(tag("dd", tag("span", side.name), drawing, tag("small", said)))
     return tag("dl", *parts, class_="strips", **_marks(comparison, [track]))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from itertools import groupby
 
 import numpy as np
 
@@ -36,18 +37,15 @@ def strip(followed: Followed, column: int, there: Bools) -> tuple[Markup, str]:
 
 def _bars(frames: Ints, heights: Floats) -> str:
     """An SVG path of a bar for each of ``frames``; neighbours of one height share one."""
+
+    def run(pair: tuple[int, int]) -> tuple[int, float]:
+        place, frame = pair
+        return frame - place, round(float(heights[frame]), 2)  # neighbours differ in both by one
+
     bars = []
-    at = 0
-    while at < len(frames):
-        end, height = at, round(float(heights[frames[at]]), 2)
-        while (
-            end + 1 < len(frames)
-            and frames[end + 1] == frames[end] + 1
-            and round(float(heights[frames[end + 1]]), 2) == height
-        ):
-            end += 1
-        bars.append(f"M{frames[at]} 1v{-height:g}H{frames[end] + 1}V1z")
-        at = end + 1
+    for (_, height), pairs in groupby(enumerate(frames.tolist()), key=run):
+        found = [frame for _, frame in pairs]
+        bars.append(f"M{found[0]} 1v{-height:g}H{found[-1] + 1}V1z")
     return "".join(bars)
 
 

@@ -18,7 +18,6 @@ from PIL import Image
 
 from benchmarks.machine.fork_map import fork_map, usable_workers
 from core.config.overrides import config_from_dict
-from core.config.schema import DataConfig
 from core.data.dataset import Video, VideoDataset
 from core.data.images import Pixels, read_pixels
 from core.data.results import entry_faults, mask_faults, raise_faults
@@ -100,7 +99,7 @@ def make_clips(
     if not shown:
         return Clips({}, ("No clips: no run has predictions yet.",))
     try:
-        dataset = load_dataset(_data(shown[0]))
+        dataset = load_dataset(config_from_dict(dict(shown[0].config or {})).data)
         scored = _scored(shown[0])
     except (UserError, OSError) as error:
         return Clips({}, (f"No clips: the videos cannot be read here ({error}).",))
@@ -238,10 +237,6 @@ def _first_seeds(runs: Sequence[CellRun]) -> list[CellRun]:
         if run.config is not None and run.folder.predictions.exists():
             found.setdefault(run.cell, run)
     return list(found.values())
-
-
-def _data(run: CellRun) -> DataConfig:
-    return config_from_dict(dict(run.config or {})).data
 
 
 def _scored(run: CellRun) -> list[int]:

@@ -67,7 +67,7 @@ def _id(run: CellRun) -> str:
 
 
 def _run(row: pd.Series, run: CellRun, figures: Sequence[Figure]) -> Markup:
-    state = str(row["state"])
+    state, attempts = str(row["state"]), _text(row, "run.attempts")
     cells = [
         tag("th", tag("a", run.name, href=f"#{_id(run)}"), scope="row", data_sort=run.name),
         tag("td", tag("span", state, class_=f"state {state}")),
@@ -80,9 +80,7 @@ def _run(row: pd.Series, run: CellRun, figures: Sequence[Figure]) -> Markup:
         text = "" if value is None else number(value, figure.decimals)
         cells.append(tag("td", text, class_="number", data_sort="" if value is None else value))
     cells += [
-        tag(
-            "td", _text(row, "run.attempts"), class_="number", data_sort=_text(row, "run.attempts")
-        ),
+        tag("td", attempts, class_="number", data_sort=attempts),
         tag("td", _text(row, "run.host")),
         tag("td", row["signature"], class_="code"),
     ]
@@ -140,11 +138,9 @@ def provenance_section(grid: GridRuns) -> Markup:
     groups: dict[str, list[str]] = defaultdict(list)
     facts: dict[str, tuple[dict[str, object], str]] = {}
     for run in grid.runs:
-        keys = []
-        for record in run.provenance:
-            found = _facts(record)
-            keys.append(json.dumps(found, default=str))
-            facts[keys[-1]] = found
+        found = [_facts(attempt) for attempt in run.provenance]
+        keys = [json.dumps(of, default=str) for of in found]
+        facts |= zip(keys, found, strict=True)
         for attempt, key in enumerate(keys, start=1):
             if key not in keys[attempt:]:  # an attempt like a later one is not named twice
                 which = f" (attempt {attempt})" if len(set(keys)) > 1 else ""

@@ -16,7 +16,7 @@ from reports.frame.protocol import common_protocol, show_value
 from reports.frame.runs import CellRun, GridRuns
 from reports.made import Made
 from reports.renderers.latex_letters import escape_latex
-from reports.tables.code import versions
+from reports.tables.code import uncommitted, versions
 from reports.tables.model import Table
 
 
@@ -201,7 +201,7 @@ def _code(frame: pd.DataFrame) -> Iterator[str]:
     if names:
         what = "Version" if len(names) == 1 else "Versions"
         yield rf"{what} \texttt{{{escape_latex('; '.join(names))}}}."
-    if "run.dirty" in frame and (frame["run.dirty"] == True).any():  # noqa: E712
+    if uncommitted(frame):
         yield "Some runs were made with uncommitted changes, which are kept with each run."
     torch, python = _values(frame, "run.torch"), _values(frame, "run.python")
     if torch:

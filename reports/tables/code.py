@@ -25,6 +25,11 @@ def diff_command(frame: pd.DataFrame) -> str:
     return f"tevit diff {first} {other}" if other else ""
 
 
+def uncommitted(frame: pd.DataFrame) -> bool:
+    """Whether a run was made with changes that no commit has."""
+    return "run.dirty" in frame and bool((frame["run.dirty"] == True).any())  # noqa: E712
+
+
 def other_code(cells: Sequence[CellRows]) -> dict[str, str]:
     """Cell to the code of those of its runs that most runs were not made by, in words.
 

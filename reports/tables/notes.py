@@ -18,7 +18,7 @@ from reports.frame.protocol import (
     show_value,
 )
 from reports.frame.statistics import Ties
-from reports.tables.code import diff_command, versions
+from reports.tables.code import diff_command, uncommitted, versions
 from reports.tables.comparisons import Compared
 from reports.tables.labels import field_value
 from reports.tables.layout import TableLayout
@@ -60,7 +60,7 @@ def add_notes(notes: Notes, layout: TableLayout, adds_up: bool) -> None:
         notes.say("No cell has all of its seeds yet: no figure is bold." if many else ONE_SEED)
     if len(codes := versions(layout.frame)) > 1:
         notes.say(f"Runs of different versions of the code: {', '.join(codes)}.")
-    if _code(layout.frame)[1]:
+    if uncommitted(layout.frame):
         notes.say("Some runs are of code with uncommitted changes.")
 
 
@@ -163,9 +163,11 @@ def _protocol(
     for kind, measurement in MEASUREMENTS.items():
         yield from ((measurement.label, t) for t in _measured_how(frame, kind, layout.called))
     yield from ((f"{entry.method} (published)", f"{entry.source}.") for entry in published)
-    commits, dirty = _code(frame)
+    runs = [str(c) for c in frame["run.commit"].dropna()] if "run.commit" in frame else []
+    commits = list(dict.fromkeys(commit[:10] for of_run in runs for commit in of_run.split("; ")))
     made = [f"commit {', '.join(commits)}"] if commits else []
-    made += ["some runs with uncommitted changes (kept with each run)"] if dirty else []
+    if uncommitted(frame):
+        made.append("some runs with uncommitted changes (kept with each run)")
     if codes := [name for name in versions(frame) if name not in commits]:
         made.append(f"version {', '.join(codes)}")
     if command := diff_command(frame):
@@ -241,14 +243,6 @@ def suspect(frame: pd.DataFrame, kind: str) -> tuple[str, str]:
         return "", ""
     count = f"{len(reasons)} of {len(measured(frame, kind))} runs"
     return count, str(reasons.iloc[0]).partition("; ")[0]
-
-
-def _code(frame: pd.DataFrame) -> tuple[list[str], bool]:
-    """The commits that the runs were made by, and whether any was changed."""
-    made = [str(c) for c in frame["run.commit"].dropna()] if "run.commit" in frame else []
-    commits = dict.fromkeys(commit[:10] for of_run in made for commit in of_run.split("; "))
-    dirty = "run.dirty" in frame and bool((frame["run.dirty"] == True).any())  # noqa: E712
-    return list(commits), dirty
 
 
 def _most_seeds(compared: Mapping[str, Compared]) -> int:

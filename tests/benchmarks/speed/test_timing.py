@@ -56,7 +56,7 @@ class FakeCuda:
     def __init__(self, monkeypatch):
         self.log, self.now = [], 0.0
         monkeypatch.setattr(timing.torch.cuda, "Event", self.event)
-        monkeypatch.setattr(timing.torch.cuda, "synchronize", lambda: self.log.append("sync"))
+        monkeypatch.setattr(timing.torch.cuda, "synchronize", lambda _: self.log.append("sync"))
 
     def event(self, enable_timing):
         assert enable_timing
