@@ -1,6 +1,6 @@
 """What to vary: grids, cells, signatures."""
 
-from ablations.cell import Cell, MeasurementName
+from ablations.cell import Cell
 from ablations.grid import Grid, build_grid, load_grid, shipped_grids
 from ablations.grid_file import GridError, GridFault
 
@@ -9,7 +9,6 @@ __all__ = [
     "GridFault",
     "Grid",
     "GridError",
-    "MeasurementName",
     "build_grid",
     "load_grid",
     "shipped_grids",

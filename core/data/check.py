@@ -57,19 +57,15 @@ def examine(
 
 def sample_names(raw: object, count: int = 20) -> list[str]:
     """Some file names of an annotation file, spread over its videos, broken entries left out."""
+    entries = raw.get("images" if has_images(raw) else "videos") if isinstance(raw, dict) else None
+    entries = [e for e in entries if isinstance(e, dict)] if isinstance(entries, list) else []
     if has_images(raw):
-        images = [i for i in raw["images"] if isinstance(i, dict)]  # type: ignore[index]
-        found = [name for name in map(image_name, images) if isinstance(name, str)]
-        return _spread(found, count)
-    videos = raw.get("videos") if isinstance(raw, dict) else None
-    videos = videos if isinstance(videos, list) else []
-    names = [v["file_names"] for v in videos if isinstance(v, dict) and v.get("file_names")]
-    names = [n[0] for n in names if isinstance(n, list) and isinstance(n[0], str)]
-    return _spread(names, count)
-
-
-def _spread(names: list[str], count: int) -> list[str]:
-    return [with_slashes(name) for name in names[:: max(1, len(names) // count)][:count]]
+        firsts = [image_name(entry) for entry in entries]
+    else:
+        lists = (entry.get("file_names") for entry in entries)
+        firsts = [names[0] for names in lists if isinstance(names, list) and names]
+    found = [with_slashes(name) for name in firsts if isinstance(name, str)]
+    return found[:: max(1, len(found) // count)][:count]
 
 
 def missing_images(dataset: VideoDataset) -> list[Fault]:

@@ -31,7 +31,7 @@ from core.data.augment.view import (
     whole,
 )
 from core.data.dataset import Track, Video, VideoDataset
-from core.data.rle import decode
+from core.data.rle import Box, decode
 from core.data.transforms import (
     Size,
     draw_box,
@@ -214,9 +214,12 @@ def clip_targets(
     for i, track in enumerate(tracks):
         for t, index in enumerate(indices):
             if track.visible(index):
+                box, rle = track.boxes[index], track.segmentations[index]
+                assert box is not None and rle is not None
                 present[t, i] = True
-                boxes[t, i] = _box(track, index, video, size)
-                masks[t, i] = torch.from_numpy(_mask(track, index, size).copy())
+                boxes[t, i] = _corners(box, video, size)
+                mask = resize_mask(decode(rle, checked=True), size)
+                masks[t, i] = torch.from_numpy(mask.copy())
     labels = [dataset.labels[track.category_id] for track in tracks]
     return ClipTargets(
         labels=torch.tensor(labels, dtype=torch.int64),
@@ -275,17 +278,9 @@ def _frame(video: Video, index: int) -> Tensor:
     return frame
 
 
-def _box(track: Track, index: int, video: Video, size: Size) -> Tensor:
-    """The box of a visible instance in a frame resized to ``size``, as xyxy inside the frame."""
-    box = track.boxes[index]
-    assert box is not None
+def _corners(box: Box, video: Video, size: Size) -> Tensor:
+    """A box of the video in a frame resized to ``size``, as xyxy inside the frame."""
     x, y, width, height = box
     across, down = size[1] / video.width, size[0] / video.height
     corners = torch.tensor([x * across, y * down, (x + width) * across, (y + height) * down])
     return corners.clamp(min=torch.zeros(4), max=torch.tensor([size[1], size[0]] * 2))
-
-
-def _mask(track: Track, index: int, size: Size) -> npt.NDArray[np.bool_]:
-    rle = track.segmentations[index]
-    assert rle is not None
-    return resize_mask(decode(rle, checked=True), size)

@@ -8,14 +8,11 @@ from pathlib import Path
 from core.config.schema import DataConfig
 from core.data.annotations import DatasetError, parse
 from core.data.check import missing_images, sample_names
-from core.data.dataset import Track, Video, VideoDataset
+from core.data.dataset import VideoDataset
 from core.data.locate import find_annotations, find_images
-from core.data.rle import Rle
 from core.data.synthetic.dataset import synthetic_folder
 from core.errors import UserError
 from core.files import read_json
-
-__all__ = ["Rle", "Track", "Video", "VideoDataset", "load_dataset", "load_folder"]
 
 log = logging.getLogger(__name__)
 
