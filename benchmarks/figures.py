@@ -71,20 +71,18 @@ def _box_ap(key: str) -> Figure:
     return Figure(f"box_{key}", f"ap.box_{key}", label.strip(), 100, 1, better="high", about=about)
 
 
-def _rate(key: str, scope: str, label: str) -> Figure:
-    return Figure(key, f"fps.fps_{scope}", label, decimals=1, about=_SCOPES[scope])
-
-
-def _latency(key: str, scope: str, label: str) -> Figure:
-    column = f"fps.fps_{scope}"
-    return Figure(key, column, label, 1000, decimals=1, inverse=True, about=_SCOPES[scope])
+def _speeds(key: str, label: str, *, scale: float = 1.0, inverse: bool = False) -> Iterator[Figure]:
+    for scope, (ending, said, about) in _SCOPES.items():
+        name, column = f"{key}{ending}", f"fps.fps_{scope}"
+        yield Figure(name, column, f"{label}{said}", scale, inverse=inverse, about=about)
 
 
 _SCOPES = {
-    "model": "the model alone",
-    "postprocess": "model and post-processing to masks of the video's size",
-    "end_to_end": "from image files to encoded results",
+    "model": ("_model", " (model)", "the model alone"),
+    "postprocess": ("", "", "model and post-processing to masks of the video's size"),
+    "end_to_end": ("_end_to_end", " (end to end)", "from image files to encoded results"),
 }
+"""Scope to how the keys and the labels of its figures end, and what they are of."""
 
 _ALL = (
     *_shares("ap", ["AP", "AP50", "AP75", "APs", "APm", "APl"]),
@@ -115,12 +113,8 @@ _ALL = (
     Figure(
         "flops", "flops.total", "FLOPs (G)", 2e-9, 2, exact=True, about="twice the multiply-adds"
     ),
-    _rate("fps_model", "model", "FPS (model)"),
-    _rate("fps", "postprocess", "FPS"),
-    _rate("fps_end_to_end", "end_to_end", "FPS (end to end)"),
-    _latency("latency_model", "model", "ms/frame (model)"),
-    _latency("latency", "postprocess", "ms/frame"),
-    _latency("latency_end_to_end", "end_to_end", "ms/frame (end to end)"),
+    *_speeds("fps", "FPS"),
+    *_speeds("latency", "ms/frame", scale=1000, inverse=True),
     Figure("memory", "fps.memory.allocated", "Memory (MiB)", 2**-20, 0, about="peak allocated"),
     Figure("memory_host", "fps.memory.host_peak", "Host memory (MiB)", 2**-20, 0),
     Figure(
@@ -151,10 +145,7 @@ FIGURES: dict[str, Figure] = {figure.key: figure for figure in _ALL}
 COUNTS = ("macs", "flops")
 """Figures that say nothing of speed and so never stand without one of :data:`SPEEDS`."""
 
-SPEEDS = (
-    *("fps_model", "fps", "fps_end_to_end"),
-    *("latency_model", "latency", "latency_end_to_end"),
-)
+SPEEDS = tuple(key for key, figure in FIGURES.items() if figure.column.startswith("fps.fps_"))
 
 GROUPS = {
     "tracking": ("HOTA", "DetA", "AssA", "LocA", "IDF1", "IDSW"),

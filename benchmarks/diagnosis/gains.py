@@ -98,7 +98,8 @@ def _relabelled(matches: Matches, errors: Errors, right: Bools) -> Matches:
     """With each track again as one of the class that it should have had."""
     track, threshold = np.nonzero(right)
     pairs = np.stack([track, errors.alone[track, threshold]], 1)
-    (rows, truths), of = _unique(pairs)
+    found, of = np.unique(pairs, axis=0, return_inverse=True)
+    (rows, truths), of = found.T, of.reshape(-1)
     tracks = matches.tracks
     shape = (len(rows), *tracks.matched.shape[1:])
     matched = np.zeros(shape, bool)
@@ -114,11 +115,6 @@ def _relabelled(matches: Matches, errors: Errors, right: Bools) -> Matches:
     )
     video = np.append(matches.video, matches.video[rows])
     return replace(matches, tracks=concatenated([tracks, again]), video=video)
-
-
-def _unique(pairs: Ints) -> tuple[Ints, Ints]:
-    rows, inverse = np.unique(pairs, axis=0, return_inverse=True)
-    return rows.T, inverse.reshape(-1)
 
 
 def _without_missed(errors: Errors, weights: Ints) -> Floats:

@@ -20,9 +20,8 @@ from benchmarks.diagnosis.tracking import HardTracks
 from core.data.dataset import VideoDataset
 from core.errors import UserError
 from core.files import read_json
+from core.names import listed
 from launch.records.run_folder import RunFolder
-
-SHOWN_VIDEOS = 10
 
 
 @dataclass(frozen=True)
@@ -134,5 +133,5 @@ def _difference(first: VideoDataset, second: VideoDataset) -> str | None:
     if ids[0] == ids[1]:
         return None
     one = sorted(ids[0] ^ ids[1])
-    named = ", ".join(map(str, one[:SHOWN_VIDEOS])) + (", ..." if len(one) > SHOWN_VIDEOS else "")
+    named = listed(map(str, one))
     return f"{len(ids[0])} and {len(ids[1])} videos, of which one run alone has videos {named}"

@@ -10,7 +10,7 @@ from reports.findings.sentence import plain_names
 from reports.frame.statistics import Difference
 from reports.tables.labels import Names
 from reports.tables.layout import TableLayout
-from reports.tables.model import DASH, Column, Entry, Label, Notes, Part, Row, Table
+from reports.tables.model import DASH, Column, Entry, Label, Notes, Row, Table
 
 _SAID = {"higher": "more", "lower": "less", "within": "nothing", "undecided": "undecided"}
 
@@ -37,11 +37,8 @@ def effects_table(
             "Seeds were added until verdicts were reached; the intervals of effects do not account "
             "for that, and those of the verdicts do."
         )
-    parts: list[tuple[str, Part]] = [
-        (f"Effect ({figure.label})", "difference"),
-        ("It brings", "verdict"),
-    ]
-    columns = tuple(Column(figure, label, 1, part) for label, part in parts)
+    size = Column(figure, f"Effect ({figure.label})", 1, "difference")
+    columns = (size, Column(figure, "It brings", 1, "verdict"))
     rows = tuple(_row(effect, names, notes) for effect in found)
     main = tuple(row for row, effect in zip(rows, found, strict=True) if len(effect.levels) == 1)
     groups = tuple(group for group in (main, tuple(r for r in rows if r not in main)) if group)

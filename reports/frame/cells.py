@@ -45,15 +45,17 @@ class CellRows:
 
     def first(self, name: str) -> object:
         """The value of a collected column in the first row."""
-        return self._first[name]
+        if name not in self._firsts:
+            self._firsts[name] = self.rows[name].iloc[0]
+        return self._firsts[name]
 
     @cached_property
     def _columns(self) -> dict[str, list[object]]:
         return {}
 
     @cached_property
-    def _first(self) -> dict[str, object]:
-        return {str(name): values.iloc[0] for name, values in self.rows.items()}
+    def _firsts(self) -> dict[str, object]:
+        return {}
 
     def mixed(self, kind: str) -> Differences:
         """Protocol fields of ``kind`` in which the seeds differ."""

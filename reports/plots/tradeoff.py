@@ -43,7 +43,7 @@ def tradeoff(names: Names, figure: Figure, cheaper: Better) -> Plot | None:
     groups = [protocol_groups(frame, kind) for kind in ("ap", figure.kind)]
     said = [", ".join(group[c] for group in groups if group.get(c)) for c in data["cell"]]
     data["protocol"] = said
-    _mark_fronts(data, {cell.name: cell for cell in names.cells}, figure, cheaper)
+    _mark_fronts(data, names, figure, cheaper)
     label = _axis_label(figure, frame)
     return Plot(
         f"ap_{figure.key}",
@@ -76,21 +76,19 @@ def _point(cell: CellRows, names: Names, figure: Figure) -> dict[str, object] | 
     }
 
 
-def _mark_fronts(
-    data: pd.DataFrame, cells: dict[str, CellRows], figure: Figure, cheaper: Better
-) -> None:
+def _mark_fronts(data: pd.DataFrame, names: Names, figure: Figure, cheaper: Better) -> None:
     """Add ``pareto`` (on the front of the means) and ``tied`` (not on it, but no cell that is at
     least as cheap has an AP that the table's test tells from its own)."""
     sign = 1 if cheaper == "low" else -1
     front: set[str] = set()
     tied: set[str] = set()
-    aps = {name: cell.values(_AP) for name, cell in cells.items()}
+    aps = {cell.name: cell.values(_AP) for cell in names.cells}
     for _, group in data.groupby("protocol", sort=False):
-        names = [str(name) for name in group["cell"]]
+        group_names = [str(name) for name in group["cell"]]
         points = list(zip(group[figure.key], group["AP"], strict=True))
-        front |= {names[place] for place in pareto_front(points, cheaper)}
-        for name, (cost, ap) in zip(names, points, strict=True):
-            pairs = zip(names, points, strict=True)
+        front |= {group_names[place] for place in pareto_front(points, cheaper)}
+        for name, (cost, ap) in zip(group_names, points, strict=True):
+            pairs = zip(group_names, points, strict=True)
             rivals = [n for n, (c, a) in pairs if n != name and sign * (c - cost) <= 0 and a >= ap]
             found = [difference_by_seed(aps[rival], aps[name]) for rival in rivals]
             if not any(d is None or d.low is None or d.distinguishable for d in found):

@@ -11,6 +11,7 @@ import pandas as pd
 from ablations.analysis.limits import Limits
 from ablations.table_spec import ColumnSpec, TableError, TableSpec, check_figures
 from benchmarks.figures import COUNTS, FIGURES, SPEEDS, Better, figure_of
+from core.names import listed
 from reports.frame.cells import CellRows, frame_cells
 from reports.tables.comparisons import Compared, compare, protocol_differences
 from reports.tables.labels import Field, Names, axes_of, field_value, make_fields
@@ -141,7 +142,7 @@ def _ordered(cells: list[CellRows], spec: TableSpec) -> list[CellRows]:
         asked = spec.order.get(name, ())
         for value in asked:
             if value not in values:
-                raise TableError(f"order: {name} has no value {value!r}; it has {_list(values)}")
+                raise TableError(f"order: {name} has no value {value!r}; it has {listed(values)}")
         order = [*asked, *(value for value in values if value not in asked)]
         places.append({value: place for place, value in enumerate(order)})
     return sorted(
@@ -181,7 +182,7 @@ def _baseline(cells: Sequence[CellRows], fields: Sequence[Field], spec: TableSpe
         found = [c.name for c in cells if all(field_value(c, k) == v for k, v in wanted)]
     if len(found) != 1:
         what = "no cell" if not found else f"{len(found)} cells"
-        raise TableError(f"baseline {spec.baseline!r} is {what}; the cells: {_list(names)}")
+        raise TableError(f"baseline {spec.baseline!r} is {what}; the cells: {listed(names)}")
     return found[0]
 
 
@@ -240,10 +241,5 @@ def _refuse_ambiguous(layout: TableLayout) -> None:
             hidden = [axis for axis in axes_of(cell.rows) if axis not in shown]
             raise TableError(
                 f"table {layout.name}: the rows do not tell {other!r} from {cell.name!r}, and "
-                f"cells are never averaged; add to rows: {_list(hidden)}"
+                f"cells are never averaged; add to rows: {listed(hidden)}"
             )
-
-
-def _list(names: Sequence[str], most: int = 20) -> str:
-    more = f", and {len(names) - most} more" if len(names) > most else ""
-    return (", ".join(names[:most]) or "none") + more
