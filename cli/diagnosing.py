@@ -7,18 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.options import (
-    GroundTruth,
-    OtherPredictions,
-    Predictions,
-    RecordedSplit,
-    RecordOut,
-    ResamplesSeed,
-    RunName,
-    StoreOption,
-    a_file,
-    refuse_to_overwrite,
-)
+from cli.options import RunName, Scored, StoreOption, a_file, refuse_to_overwrite, takes
 
 app = typer.Typer()
 
@@ -35,12 +24,9 @@ Resamples = Annotated[
 
 
 @app.command("diagnose")
+@takes(Scored)
 def diagnose_results(
-    ground_truth: GroundTruth,
-    results: Predictions,
-    against: OtherPredictions = None,
-    json_file: RecordOut = None,
-    split: RecordedSplit = None,
+    scored: Scored,
     slice_by: Annotated[
         Path | None,
         typer.Option(
@@ -50,7 +36,6 @@ def diagnose_results(
     min_score: MinScore = 0.3,
     best_per_frame: BestPerFrame = False,
     resamples: Resamples = 250,
-    seed: ResamplesSeed = 0,
 ) -> None:
     """Say why an AP is what it is: tracking figures, AP lost to each kind of error, AP of slices.
 
@@ -74,24 +59,24 @@ def diagnose_results(
     from core.data.split import heldout_part
     from core.files import write_json
 
-    refuse_to_overwrite(json_file, ground_truth, results, split, against, slice_by)
-    hard = HardTracks(min_score, best_per_frame)
-    whole = read_annotations(ground_truth)
-    truth = whole if split is None else heldout_part(whole, split)
+    scored.refuse_to_overwrite(slice_by)
+    hard, against = HardTracks(min_score, best_per_frame), scored.against
+    whole = read_annotations(scored.ground_truth)
+    truth = whole if scored.split is None else heldout_part(whole, scored.split)
     chosen = slicings(truth) + (read_slicings(slice_by, truth, whole) if slice_by else [])
-    findings = examine_results(truth, results, hard)
+    findings = examine_results(truth, scored.results, hard)
     other = examined = None
     if against is not None:
         examined = examine_results(truth, against, hard)
-        other = diagnose(examined, chosen, resamples, seed=seed)
-    found = diagnose(findings, chosen, resamples, seed=seed)
-    if json_file is not None:
-        record = diagnosis_record(findings, found, chosen, str(results))
+        other = diagnose(examined, chosen, resamples, seed=scored.seed)
+    found = diagnose(findings, chosen, resamples, seed=scored.seed)
+    if scored.json_file is not None:
+        record = diagnosis_record(findings, found, chosen, str(scored.results))
         if other is not None:
             record |= found.to_dict(other, str(against))
-        write_json(json_file, record)
+        write_json(scored.json_file, record)
     print_diagnosis(found, Console(), other, str(against))
-    if note := unpredicted_note(findings.ap, results, split):
+    if note := unpredicted_note(findings.ap, scored.results, scored.split):
         print(f"Note: {note}")
     if examined and (note := unpredicted(examined.ap)):
         print(f"Note: {against}: {note}")

@@ -76,34 +76,35 @@ def plan_grid(
     from launch.rounds import rounds_text
     from launch.submit.plan import plan_launch
 
-    console, cells = Console(), asked.grid.all_cells
-    target = replace(asked.target, code=freeze(asked.store, write=False))
-    plan = plan_launch(asked.store, asked.grid, target, asked.rules)
+    console, store, grid = Console(), asked.request.store, asked.request.grid
+    target = replace(asked.request.target, code=freeze(store, write=False))
+    request, cells = replace(asked.request, target=target), grid.all_cells
+    plan = plan_launch(request)
     count = worth_counting(cells) if costs is None else costs
     with console.status("counting multiply-adds, once a model (--no-costs: not)") as status:
         known = costs_of(
-            asked.store,
+            store,
             cells,
             count=count,
             each=lambda cell: status.update(f"counting multiply-adds: {cell}"),
         )
-    price = price_of(asked.store, plan, known)
+    price = price_of(store, plan, known)
     if probe and (trial := probe_of(plan, price, known)) is not None:
-        run_launch(asked.store, trial, asked.target, asked.rules, LaunchOptions(wait=True))
-        plan = plan_launch(asked.store, asked.grid, target, asked.rules)  # it may be a cell's run
-        price = price_of(asked.store, plan, known)
+        run_launch(replace(asked.request, grid=trial), LaunchOptions(wait=True))
+        plan = plan_launch(request)  # it may be a cell's run
+        price = price_of(store, plan, known)
     console.print(plan_table(plan, known, price, len(plan.cells) if every else 60))
     if asked.budget is not None:
-        asked.budget.charge(price, asked.grid.name)
-    if asked.grid.start_cells:
+        asked.budget.charge(price, grid.name)
+    if grid.start_cells:
         from ablations.inherited import inherited
 
         for text in inherited(cells):
             console.print(text, soft_wrap=True, highlight=False)
-    if asked.grid.limits is not None:
-        console.print(rounds_text(asked.grid), soft_wrap=True, highlight=False)
-    for alias in asked.grid.aliases:
-        console.print(f"the {asked.grid.design} design cannot tell apart: {alias}")
+    if grid.limits is not None:
+        console.print(rounds_text(grid), soft_wrap=True, highlight=False)
+    for alias in grid.aliases:
+        console.print(f"the {grid.design} design cannot tell apart: {alias}")
 
 
 @app.command("launch")
@@ -157,7 +158,7 @@ def launch_grid(
         raise UserError("--until-decided compares all cells of a grid: leave out --cell")
     options = LaunchOptions(tuple(cell or ()), report, wait, interval, asked.budget, replace_queued)
     run = run_rounds if until_decided else run_launch
-    if not run(asked.store, asked.grid, asked.target, asked.rules, options):
+    if not run(asked.request, options):
         sys.exit(1)
 
 

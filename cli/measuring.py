@@ -9,14 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cli.options import (
-    GroundTruth,
-    OtherPredictions,
-    Predictions,
-    RecordedSplit,
-    RecordOut,
-    ResamplesSeed,
+    Scored,
     a_file,
-    refuse_to_overwrite,
     takes,
 )
 from core.errors import UserError
@@ -114,19 +108,15 @@ class How:
 
 
 @app.command("ap")
+@takes(Scored)
 def average_precision(
-    ground_truth: GroundTruth,
-    results: Predictions,
-    json_file: RecordOut = None,
-    split: RecordedSplit = None,
-    against: OtherPredictions = None,
+    scored: Scored,
     resamples: Annotated[
         int | None,
         typer.Option(
             "--bootstrap", min=0, help="resamples over videos; default: 1000 with --against, else 0"
         ),
     ] = None,
-    seed: ResamplesSeed = 0,
 ) -> None:
     """Score predictions: YouTube-VIS AP and AR, by size and by class.
 
@@ -144,34 +134,35 @@ def average_precision(
     from core.data.split import heldout_part
     from core.files import write_json
 
-    refuse_to_overwrite(json_file, ground_truth, results, split, against)
+    scored.refuse_to_overwrite()
+    against, split = scored.against, scored.split
     if resamples is None:
         resamples = 0 if against is None else 1000
     if against is not None and not resamples:
         raise UserError("--against needs resamples; leave out --bootstrap 0")
-    truth = read_annotations(ground_truth)
+    truth = read_annotations(scored.ground_truth)
     if split is not None:
         truth = heldout_part(truth, split)
-    result = evaluate(truth, results)
-    drawn = bootstrap(result, resamples, seed=seed) if resamples else None
-    other = scored = None
+    result = evaluate(truth, scored.results)
+    drawn = bootstrap(result, resamples, seed=scored.seed) if resamples else None
+    other = second = None
     if against is not None:
-        scored = evaluate(truth, against)
-        other = bootstrap(scored, resamples, seed=seed)
-    if json_file is not None:
-        protocol = {"data": str(ground_truth), "results": str(results)}
+        second = evaluate(truth, against)
+        other = bootstrap(second, resamples, seed=scored.seed)
+    if scored.json_file is not None:
+        protocol = {"data": str(scored.ground_truth), "results": str(scored.results)}
         if split is not None:
             protocol["split"] = f"held out: {split.name}"
         record = ap_record(result, protocol, drawn.to_dict() if drawn else None)
         if drawn and other:
             record["against"] = difference_record(other, drawn, str(against))
-        write_json(json_file, record)
+        write_json(scored.json_file, record)
     print_ap(result, drawn, Console())
-    if note := unpredicted_note(result, results, split):
+    if note := unpredicted_note(result, scored.results, split):
         print(f"Note: {note}")
     if drawn and other:
         print_difference(drawn, other, str(against), Console())
-    if scored and (note := unpredicted(scored)):
+    if second and (note := unpredicted(second)):
         print(f"Note: {against}: {note}")
 
 

@@ -15,11 +15,10 @@ from core.errors import UserError
 from core.files import check_writable
 
 if TYPE_CHECKING:
-    from ablations.grid import Grid
     from launch.executors.base import Target
     from launch.price.price import Budget
     from launch.records.store import Manifest, Store
-    from launch.submit.retry import RetryRules
+    from launch.submit.plan import LaunchRequest
 
 
 def a_file(path: Path | None) -> Path | None:
@@ -57,21 +56,6 @@ DataRoot = Annotated[
     typer.Option("--data", help="'synthetic', or a folder in YouTube-VIS format (data.root)"),
 ]
 
-GroundTruth = Annotated[Path, typer.Argument(help="annotations in YouTube-VIS format")]
-Predictions = Annotated[Path, typer.Argument(help="predictions, as `tevit predict` writes them")]
-RecordOut = Annotated[
-    Path | None, typer.Option("--json", help="write the record to this file", callback=a_file)
-]
-RecordedSplit = Annotated[
-    Path | None,
-    typer.Option(help="recorded split: score its held-out videos (a run folder's split.json)"),
-]
-OtherPredictions = Annotated[
-    Path | None,
-    typer.Option(help="other predictions: print the differences with their intervals"),
-]
-ResamplesSeed = Annotated[int, typer.Option(min=0, help="seed of the resamples")]
-
 GridName = Annotated[
     str, typer.Argument(metavar="GRID", help="name of a launched grid, or its file")
 ]
@@ -87,13 +71,39 @@ AllRows = Annotated[bool, typer.Option("--all", help="every cell, however many")
 
 
 @dataclass(frozen=True)
+class Scored:
+    """What ``ap`` and ``diagnose`` are told of what to score, and where to write it."""
+
+    ground_truth: Annotated[Path, typer.Argument(help="annotations in YouTube-VIS format")]
+    results: Annotated[Path, typer.Argument(help="predictions, as `tevit predict` writes them")]
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="write the record to this file", callback=a_file)
+    ] = None
+    split: Annotated[
+        Path | None,
+        typer.Option(help="recorded split: score its held-out videos (a run folder's split.json)"),
+    ] = None
+    against: Annotated[
+        Path | None,
+        typer.Option(help="other predictions: print the differences with their intervals"),
+    ] = None
+    seed: Annotated[int, typer.Option(min=0, help="seed of the resamples")] = 0
+
+    def refuse_to_overwrite(self, *read: Path | None) -> None:
+        """Check that the record is none of the files that are read, ``read`` among them.
+
+        Raises:
+            UserError: it is.
+        """
+        inputs = (self.ground_truth, self.results, self.split, self.against)
+        refuse_to_overwrite(self.json_file, *inputs, *read)
+
+
+@dataclass(frozen=True)
 class Asked:
     """What ``plan`` and ``launch`` are asked for."""
 
-    store: Store
-    grid: Grid
-    target: Target
-    rules: RetryRules
+    request: LaunchRequest
     budget: Budget | None = None
 
 
@@ -138,6 +148,7 @@ def ask_for(
     from core.config.overrides import parse_assignments
     from launch.price.price import parse_budget
     from launch.records.store import Store
+    from launch.submit.plan import LaunchRequest
     from launch.submit.retry import parse_rules
     from reports.tables.published import choose, load_published
 
@@ -157,7 +168,7 @@ def ask_for(
         chosen = with_earlier_rounds(where, chosen)
     target = replace(make_target(executor, profile, jobs), new_code=new_code)
     rules = parse_rules(retry or (), max_attempts)
-    return Asked(where, chosen, target, rules, parse_budget(budget))
+    return Asked(LaunchRequest(where, chosen, target, rules), parse_budget(budget))
 
 
 def takes(

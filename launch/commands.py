@@ -16,7 +16,7 @@ from core.errors import UserError
 from launch.code.snapshot import freeze, start_command
 from launch.costs import costs_of
 from launch.executors.base import Target
-from launch.executors.inline import Inline
+from launch.executors.inline import Inline, run_report
 from launch.executors.profile import make_profile
 from launch.price.price import Budget, Price, price_of, under_way
 from launch.price.record import remember, spent_of
@@ -30,8 +30,7 @@ from launch.reproduce import grid_of_run
 from launch.rounds import comparison, until_decided
 from launch.submit.follow import follow
 from launch.submit.launcher import Launched, launch, manifest_of
-from launch.submit.plan import LaunchPlan
-from launch.submit.retry import RetryRules
+from launch.submit.plan import LaunchPlan, LaunchRequest
 from launch.watch.display import live_status, say, status_lines, status_table
 from launch.watch.status import (
     GOING_ON,
@@ -63,9 +62,7 @@ class LaunchOptions:
     replace_queued: bool = False
 
 
-def run_launch(
-    store: Store, grid: Grid, target: Target, rules: RetryRules, options: LaunchOptions
-) -> bool:
+def run_launch(request: LaunchRequest, options: LaunchOptions) -> bool:
     """Launch, and whatever the options ask for after that.
 
     Returns:
@@ -74,10 +71,9 @@ def run_launch(
     Raises:
         UserError: nothing can be submitted, or it would exceed the budget.
     """
-    console, only = Console(), _signatures(grid, options.cells)
-    executor, target = target.executor, frozen(store, target)
-    if options.report:
-        target = replace(target, then=report_command(store, grid.name, target.code))
+    console, only = Console(), _signatures(request.grid, options.cells)
+    request = frozen(request, report=options.report)
+    store, grid, executor = request.store, request.grid, request.target.executor
     prices: list[Price] = []
 
     def check(plan: LaunchPlan) -> None:
@@ -88,10 +84,7 @@ def run_launch(
             options.budget.charge(prices[-1], grid.name)
 
     done = launch(
-        store,
-        grid,
-        target,
-        rules,
+        request,
         only=only,
         replace_queued=options.replace_queued,
         patient=options.wait,
@@ -115,23 +108,32 @@ def run_launch(
     late = options.wait and done.no_room is not None  # jobs are to come that none can wait for yet
     if options.report and not late:
         batches = len(done.batches)
+        target = request.target
         say(console, executor.report(Journal(store), grid.name, target, batches, waiting))
     if here:
         _say_spent(store, store.manifest(grid.name), console)
         return well
     if options.wait:
-        well = _wait(store, grid, target, rules, options, only, console)
+        well = _wait(request, options, only, console)
         if options.report and late:
-            say(console, Inline().report(Journal(store), grid.name, target, 0, []))
+            say(console, run_report(request.target.then))
         return well
     if waiting:
         say(console, f"follow it: tevit status {grid.name} --watch")
     return True
 
 
-def frozen(store: Store, target: Target) -> Target:
-    """``target`` with the code as it stands now, kept in the store, unless it has one already."""
-    return target if target.code else replace(target, code=freeze(store))
+def frozen(request: LaunchRequest, *, report: bool) -> LaunchRequest:
+    """With the code as it stands now, kept in the store, unless the request has one already.
+
+    Args:
+        report: have the grid's report made in the end, by the same code.
+    """
+    target = replace(request.target, code=request.target.code or freeze(request.store))
+    if report:
+        then = report_command(request.store, request.grid.name, target.code)
+        target = replace(target, then=then)
+    return replace(request, target=target)
 
 
 def report_command(store: Store, grid: str, code: str | None) -> tuple[str, ...]:
@@ -182,9 +184,7 @@ def _signatures(grid: Grid, names: Collection[str]) -> set[str] | None:
     return chosen
 
 
-def run_rounds(
-    store: Store, grid: Grid, target: Target, rules: RetryRules, options: LaunchOptions
-) -> bool:
+def run_rounds(request: LaunchRequest, options: LaunchOptions) -> bool:
     """Launch round after round, until every cell is decided or has all its seeds; then report.
 
     Returns:
@@ -193,49 +193,43 @@ def run_rounds(
     Raises:
         UserError: the grid does not say what decides, or nothing can be submitted.
     """
-    console, asked, target = Console(), comparison(grid), frozen(store, target)
+    console, asked = Console(), comparison(request.grid)
+    request = frozen(request, report=options.report)
     each = replace(options, report=False, wait=True)
     well = until_decided(
-        store,
+        request.store,
         asked,
-        lambda cells: run_launch(store, cells, target, rules, each),
+        lambda cells: run_launch(replace(request, grid=cells), each),
         lambda line: say(console, line),
     )
     if options.report:  # here, whatever the executor: all have ended
-        then = replace(target, then=report_command(store, grid.name, target.code))
-        say(console, Inline().report(Journal(store), grid.name, then, 0, []))
+        say(console, run_report(request.target.then))
     return well
 
 
 def _wait(
-    store: Store,
-    grid: Grid,
-    target: Target,
-    rules: RetryRules,
-    options: LaunchOptions,
-    only: Collection[str] | None,
-    console: Console,
+    request: LaunchRequest, options: LaunchOptions, only: Collection[str] | None, console: Console
 ) -> bool:
-    known = store.manifest(grid.name).all_cells
-    cells = [c for c in known if only is None or c.signature in only]
-    interval = options.interval or target.executor.watch_seconds
-    with live_status(grid.name, console) as display:
+    store, grid = request.store, request.grid.name
+    cells = [c for c in store.manifest(grid).all_cells if only is None or c.signature in only]
+    interval = options.interval or request.target.executor.watch_seconds
+    with live_status(grid, console) as display:
 
         def show(found: Survey) -> None:
             display(status_rows(store, cells, found), found.problems)
 
         try:
-            last = follow(store, grid, target, rules, interval=interval, only=only, show=show)
+            last = follow(request, interval=interval, only=only, show=show)
         except KeyboardInterrupt:
             say(
                 console,
-                f"the cells go on: tevit status {grid.name} --watch follows them, "
-                f"tevit cancel {grid.name} stops them",
+                f"the cells go on: tevit status {grid} --watch follows them, "
+                f"tevit cancel {grid} stops them",
             )
             raise
     rows = status_rows(store, cells, last)
-    console.print(status_table(grid.name, rows, 60, last.problems))
-    _say_spent(store, store.manifest(grid.name), console)
+    console.print(status_table(grid, rows, 60, last.problems))
+    _say_spent(store, store.manifest(grid), console)
     return all(row.state == "done" for row in rows)
 
 
@@ -306,7 +300,7 @@ def run_again(run: RunFolder, into: Store) -> bool:
         raise UserError(f"{into.root} is the run's own store; give another one with --into")
     grid = grid_of_run(run)
     target = Target(Inline(), make_profile({"gpus": 0}))
-    well = run_launch(into, grid, target, RetryRules(), LaunchOptions())
+    well = run_launch(LaunchRequest(into, grid, target), LaunchOptions())
     again = into.run(grid.cells[0].signature)
     print(f"AP then {_percent(recorded_ap(run))}, now {_percent(recorded_ap(again))}")
     return well

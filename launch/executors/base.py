@@ -80,6 +80,23 @@ class BatchPlan:
 
 
 @dataclass(frozen=True)
+class Order:
+    """Cells for an executor to plan.
+
+    Attributes:
+        cells: at least one, every one behind those that it has to wait for.
+        after: signature to that of the run that has to end before it begins.
+        problems: what the user should know is added here.
+    """
+
+    store: Store
+    target: Target
+    cells: Sequence[Cell]
+    after: Mapping[str, str]
+    problems: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class Share:
     """What the cells of a batch get of a machine.
 
@@ -264,25 +281,13 @@ class Executor:
         """What it says of itself, for the record of a launch."""
         return {}
 
-    def plan(
-        self,
-        store: Store,
-        target: Target,
-        cells: Sequence[Cell],
-        after: Mapping[str, str],
-        problems: list[str],
-    ) -> list[BatchPlan]:
-        """The batches that ``cells`` (at least one) are submitted in, one after the other.
-
-        Args:
-            cells: every one behind those that it has to wait for.
-            after: signature to that of the run that has to end before it begins.
-            problems: what the user should know is added here.
+    def plan(self, order: Order) -> list[BatchPlan]:
+        """The batches that the cells are submitted in, one after the other.
 
         Raises:
             UserError: it cannot run the cells.
         """
-        return [BatchPlan(tuple(cells), {})]
+        return [BatchPlan(tuple(order.cells), {})]
 
     def more_memory(self, store: Store, profile: Profile, cell: Cell) -> str | None:
         """What a cell that ran out of host memory can be given now; None: no more than it had."""

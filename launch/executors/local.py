@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ablations.cell import Cell
 from benchmarks.machine.code import environment_of_this_code
 from core.errors import UserError
 from launch.executors.base import (
@@ -28,6 +27,7 @@ from launch.executors.base import (
     CellStatus,
     Evidence,
     Executor,
+    Order,
     Share,
     Target,
     check_path,
@@ -87,22 +87,16 @@ class Local(OnThisMachine):
     name: ClassVar[str] = "local"
     takes_jobs: ClassVar[bool] = True
 
-    def plan(
-        self,
-        store: Store,
-        target: Target,
-        cells: Sequence[Cell],
-        after: Mapping[str, str],
-        problems: list[str],
-    ) -> list[BatchPlan]:
+    def plan(self, order: Order) -> list[BatchPlan]:
         """One batch, with the GPUs of each of the places where one cell at a time runs."""
-        check_path(store)
+        check_path(order.store)
+        target, cells = order.target, order.cells
         pack, jobs = target.profile.pack, min(target.jobs, len(cells))
         shared = pack.side_by_side if pack else 1
         lanes = deal_gpus(visible_gpus() * shared, jobs, target.profile.gpus)
         check_shares(cells, max(1, *map(len, lanes)))
         if len(lanes) > 1 and any("fps" in cell.measure for cell in cells):
-            problems.append(
+            order.problems.append(
                 "cells that run at the same time share the CPU, so their fps suffers: use --jobs 1"
             )
         return [BatchPlan(tuple(cells), {"gpus": lanes, "then": list(target.then)})]

@@ -34,14 +34,14 @@ def grown_memory(journal: Journal, run: RunFolder, shape: Shape) -> str | None:
     return f"{megabytes}M" if megabytes % 1024 else f"{megabytes // 1024}G"
 
 
-def can_grow(journal: Journal, run: RunFolder, shape: Shape) -> bool:
-    """Whether the run's latest attempt had less host memory than it would be given now."""
+def more_memory(journal: Journal, run: RunFolder, shape: Shape) -> str | None:
+    """The same, if it is more than the latest attempt had, which ran out of it."""
     attempts = run.attempts()
     if not attempts or (attempts[-1].end or {}).get("cause") != _OUT_OF_MEMORY:
-        return False
+        return None
     now = grown_memory(journal, run, shape)
     had = _had(journal, attempts[-1].holder.get("batch"), shape.memory or "0M")
-    return now is not None and size(now) > had
+    return now if now is not None and size(now) > had else None
 
 
 def size(memory: str) -> float:

@@ -162,15 +162,11 @@ class Shape(Strict):
         return value
 
     @model_validator(mode="after")
-    def _one_memory(self) -> Self:
+    def _fits_together(self) -> Self:
         if self.memory and self.memory_per_cpu:
             raise ValueError("memory_per_cpu: memory is given, too; SLURM takes one of them")
         if self.on_out_of_memory and (self.memory or "0") == "0":
             raise ValueError("on_out_of_memory: needs memory, such as 32G, to begin with")
-        return self
-
-    @model_validator(mode="after")
-    def _packed_on_one_gpu(self) -> Self:
         if self.pack and self.nodes * self.tasks_per_node > 1:
             raise ValueError(
                 f"pack: only cells with one GPU or none can share a job, not gpus={self.gpus} on "

@@ -21,6 +21,7 @@ from launch.executors.base import (
     Executor,
     Job,
     NoRoomError,
+    Order,
     Share,
     SubmissionError,
     Target,
@@ -30,7 +31,7 @@ from launch.executors.base import (
     nothing_to_wait_for,
     worker_command,
 )
-from launch.executors.memory import can_grow, grown_memory
+from launch.executors.memory import grown_memory, more_memory
 from launch.executors.profile import Profile, Shape
 from launch.executors.slurm_options import (
     from_environment_said,
@@ -71,66 +72,52 @@ class Slurm(Executor):
         """The cluster's name."""
         return {"cluster": queries.cluster_name()}
 
-    def plan(
-        self,
-        store: Store,
-        target: Target,
-        cells: Sequence[Cell],
-        after: Mapping[str, str],
-        problems: list[str],
-    ) -> list[BatchPlan]:
+    def plan(self, order: Order) -> list[BatchPlan]:
         """One array a resource shape and start run, and as many as the site's limit asks for."""
         if not self.is_here():
             raise UserError(
                 "this machine has no SLURM (sbatch and srun are not found); "
                 "use --executor local or --executor inline"
             )
-        check_path(store)
-        profile, journal = target.profile, Journal(store)
-        groups: dict[tuple[str, str | None, bool, str], list[Cell]] = {}
-        shapes: dict[tuple[str, str | None, bool, str], Shape] = {}
+        check_path(order.store)
+        profile, journal, after = order.target.profile, Journal(order.store), order.after
+        groups: dict[tuple[str, str | None, bool, str], tuple[Shape, list[Cell]]] = {}
         awaited = set(after.values())  # others can wait for a job, not for what any job may take
-        for cell in cells:
+        for cell in order.cells:
             shape = profile.shape(cell.config) if profile.rules else profile
-            memory = grown_memory(journal, store.run(cell.signature), shape)
+            memory = grown_memory(journal, order.store.run(cell.signature), shape)
             if memory is not None:
                 shape = shape.model_copy(update={"memory": memory})
             packed = shape.pack is not None and cell.signature not in awaited
             resources = shape.model_dump_json() if profile.rules else ""
             note = "" if memory is None else f"memory {memory}, after it ran out of less"
             key = (resources, after.get(cell.signature), packed, note)
-            shapes[key] = shape
-            groups.setdefault(key, []).append(cell)
-        limit = _site_limit(problems)
+            groups.setdefault(key, (shape, []))[1].append(cell)
+        limit = _site_limit(order.problems)
         limit = min(limit, profile.max_array_size or limit)
         batches = []
-        for key, group in groups.items():
-            shape = shapes[key]
+        for (_, start, packed, note), (shape, group) in groups.items():
             check_shares(group, shape.nodes * shape.tasks_per_node)
-            parameters = slurm_parameters(profile, shape, store.job_comment)
+            parameters = slurm_parameters(profile, shape, order.store.job_comment)
             settings = task_settings(profile, shape)
-            pack = shape.pack.model_dump() if shape.pack and key[2] else {}
+            pack = shape.pack.model_dump() if shape.pack and packed else {}
             most = limit * pack.get("cells", 1)
             batches += [
-                BatchPlan(tuple(group[k : k + most]), parameters, settings, key[1], pack, key[3])
+                BatchPlan(tuple(group[k : k + most]), parameters, settings, start, pack, note)
                 for k in range(0, len(group), most)
             ]
             if pack.get("side_by_side", 1) > 1 and any("fps" in cell.measure for cell in group):
-                problems.append(
+                order.problems.append(
                     "cells that run side by side share the GPU, so their fps suffers: measure fps "
                     "with side_by_side: 1"
                 )
-        problems += from_environment_said(list(shapes.values()))
+        order.problems.extend(from_environment_said([shape for shape, _ in groups.values()]))
         return batches
 
     def more_memory(self, store: Store, profile: Profile, cell: Cell) -> str | None:
         """As the profile's ``on_out_of_memory`` says."""
-        shape, run = profile.shape(cell.config), store.run(cell.signature)
-        return (
-            grown_memory(Journal(store), run, shape)
-            if can_grow(Journal(store), run, shape)
-            else None
-        )
+        shape = profile.shape(cell.config)
+        return more_memory(Journal(store), store.run(cell.signature), shape)
 
     def changed(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         """Resources and options."""

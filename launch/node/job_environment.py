@@ -64,13 +64,8 @@ class JobEnvironment:
 
     def facts(self) -> dict[str, Any]:
         """For the claim on the run folder."""
-        return {
-            "scheduler": self.scheduler,
-            "job_id": self.job_id,
-            "restarts": self.restarts,
-            "tasks": self.tasks,
-            "node": self.node,
-        }
+        names = ("scheduler", "job_id", "restarts", "tasks", "node")
+        return {name: getattr(self, name) for name in names}
 
     def is_mine(self, holder: Mapping[str, Any]) -> bool:
         """Whether ``holder`` is a task of the same start of the same job."""

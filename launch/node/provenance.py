@@ -142,9 +142,6 @@ def _submission(run: RunFolder, attempt: int) -> dict[str, Any] | None:
         "executor": batch.executor,
         "parameters": dict(batch.parameters),
         "pack": dict(batch.pack),
-        "command": batch.launcher.get("command"),
-        "folder": batch.launcher.get("folder"),
-        "host": batch.launcher.get("host"),
-        "user": batch.launcher.get("user"),
+        **{name: batch.launcher.get(name) for name in ("command", "folder", "host", "user")},
         "time": batch.created,
     }

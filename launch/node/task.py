@@ -13,7 +13,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -137,41 +136,123 @@ def _lead(task: CellTask, run: RunFolder, where: JobEnvironment, signals: stop.S
     except lease.LeaseHeldError as held:
         logger.warning("%s: not run, it is %s", run.path, held)
         return "held by another"
+    attempt = _Attempt(task, run, where, signals, claim)
     failures.reserve_room(run)
     if where.requeue_command:
-        signals.after("warned", task.patience, lambda: _requeue_overdue(task, run, claim))
+        signals.after("warned", task.patience, attempt.requeue_overdue)
     try:
-        with _heartbeat(claim, run, signals), _output_to(run, claim.number, where):
-            return _work(task, run, where, signals, claim)
+        with lease.beating(claim, attempt.listen), _output_to(run, claim.number, where):
+            return attempt.work()
     finally:
         failures.release_room(run)
 
 
-def _work(
-    task: CellTask, run: RunFolder, where: JobEnvironment, signals: stop.Stop, claim: lease.Lease
-) -> str:
-    """Call the cell's function until it is finished or has to stop for good."""
-    started = time.monotonic()
-    while True:
+@dataclass(frozen=True)
+class _Attempt:
+    """One attempt at a cell, by the claim on its folder."""
+
+    task: CellTask
+    run: RunFolder
+    where: JobEnvironment
+    signals: stop.Stop
+    claim: lease.Lease
+
+    def listen(self, held: bool) -> None:
+        """With every sign of life: is the lease lost, has the user had enough?"""
+        if not held:
+            self.signals.ask("lost")
+        elif self.run.cancelled():
+            self.signals.ask("cancelled")
+
+    def work(self) -> str:
+        """Call the cell's function until it is finished or has to stop for good."""
+        signals, number, started = self.signals, self.claim.number, time.monotonic()
+        while True:
+            try:
+                _check_code(self.task)
+                function = resolve(self.task.function)
+                finished = function(self.run, attempt=number, should_stop=signals, leader=True)
+            except BaseException as error:
+                finished, cause = False, failures.cause_of(error)
+                if signals.reason is None or cause in ("disk full", "out of memory"):
+                    self.fail(error)
+                    raise
+                # a worker process that the same signal killed, a file that the other copy replaced
+                logger.warning(
+                    "error after the request to stop (%s)", signals.reason, exc_info=True
+                )
+            if finished:
+                return self._publish()
+            if signals.reason == "terminated" and self.where.requeue_command:
+                signals.wait_for_another("terminated", VERDICT_SECONDS)
+                if signals.reason == "terminated":
+                    signals.withdraw("terminated")
+                    continue
+            return self._stopped(time.monotonic() - started)
+
+    def _publish(self) -> str:
+        """Declare the run complete, unless another copy took it over and will do so."""
+        run = self.run
+        if not self.claim.held():
+            logger.warning("%s: finished, but another process has taken it over", run.path)
+            return "superseded"
         try:
-            _check_code(task)
-            function = resolve(task.function)
-            finished = function(run, attempt=claim.number, should_stop=signals, leader=True)
-        except BaseException as error:
-            finished = False
-            if signals.reason is None or failures.cause_of(error) in ("disk full", "out of memory"):
-                _fail(run, claim, error)
-                raise
-            # a worker process that the same signal killed, a file that the other copy replaced
-            logger.warning("error after the request to stop (%s)", signals.reason, exc_info=True)
-        if finished:
-            return _publish(run, claim)
-        if signals.reason == "terminated" and where.requeue_command:
-            signals.wait_for_another("terminated", VERDICT_SECONDS)
-            if signals.reason == "terminated":
-                signals.withdraw("terminated")
-                continue
-        return _stopped(task, run, where, signals, claim, time.monotonic() - started)
+            tidy_history(run)
+            seconds, attempts = wall_seconds(run)
+            record = {
+                "time": timestamp(),
+                "wall_s": round(seconds, 3),
+                "attempts": attempts,
+                "measure": list(run.measure()),
+                "summary": summary(run),
+            }
+            write_json(run.done_path, record)
+        except OSError as error:
+            self.fail(error)
+            raise
+        self.claim.end({"outcome": "done"})
+        failed = run.failed_measurements(run.measure())
+        return DONE_BUT_FOR + ", ".join(failed) if failed else "done"
+
+    def _stopped(self, seconds: float) -> str:
+        reason = self.signals.reason
+        if reason == "warned" and self.where.requeue_command:
+            self._requeue(warning_means(self.task, seconds))
+            sys.exit(EXIT_REQUEUED)
+        if reason != "lost":
+            told = reason == "cancelled" or self.run.cancelled()
+            cause = "cancelled" if told else "terminated"
+            self.claim.end({"outcome": "stopped", "cause": cause})
+        return f"stopped: {reason}"
+
+    def _requeue(self, cause: str) -> None:
+        """Give the lease back and have the job started again; a refusal leaves it interrupted."""
+        if not self.claim.held():
+            return  # done already, over the head of work that reacted late
+        # the word goes first: the scheduler may kill this process before the command returns
+        self.claim.end({"outcome": "requeued", "cause": cause})
+        problem = None if self.task.packed else requeue()
+        if problem is not None:
+            logger.error("the job could not be requeued: %s", problem)
+            self.claim.end({"outcome": "stopped", "cause": cause, "note": problem})
+
+    def requeue_overdue(self) -> None:
+        """The work did not stop in time (a long call, a step without a way out): without it."""
+        if self.claim.held() and not self.run.is_done(self.run.measure()):
+            patience, minutes = self.task.patience, self.task.minutes
+            logger.warning("no stop within %.0f s of the warning: requeued as it is", patience)
+            self._requeue("timeout" if minutes is not None else "preempted")
+            if self.task.packed:
+                os._exit(EXIT_REQUEUED)
+
+    def fail(self, error: BaseException) -> None:
+        """Write down why it failed."""
+        logger.error("the cell failed", exc_info=error)
+        cause = failures.record_failure(self.run, self.claim.number, error, rank=self.where.rank)
+        record = {"outcome": "stopped" if cause == "cancelled" else "failed", "cause": cause}
+        if cause == "out of memory" and failures.of_gpu(error):
+            record["memory"] = "gpu"
+        failures.with_room(self.run, lambda: self.claim.end(record))
 
 
 def _check_code(task: CellTask) -> None:
@@ -182,30 +263,6 @@ def _check_code(task: CellTask) -> None:
             f"launched with the installed version {task.code}, in whose place {now} was installed "
             "since: launch again"
         )
-
-
-def _publish(run: RunFolder, claim: lease.Lease) -> str:
-    """Declare the run complete, unless another copy took it over and will do so."""
-    if not claim.held():
-        logger.warning("%s: finished, but another process has taken it over", run.path)
-        return "superseded"
-    try:
-        tidy_history(run)
-        seconds, attempts = wall_seconds(run)
-        record = {
-            "time": timestamp(),
-            "wall_s": round(seconds, 3),
-            "attempts": attempts,
-            "measure": list(run.measure()),
-            "summary": summary(run),
-        }
-        write_json(run.done_path, record)
-    except OSError as error:
-        _fail(run, claim, error)
-        raise
-    claim.end({"outcome": "done"})
-    failed = run.failed_measurements(run.measure())
-    return DONE_BUT_FOR + ", ".join(failed) if failed else "done"
 
 
 def wall_seconds(run: RunFolder) -> tuple[float, int]:
@@ -219,62 +276,12 @@ def wall_seconds(run: RunFolder) -> tuple[float, int]:
     return sum(spent), len(attempts)
 
 
-def _stopped(
-    task: CellTask,
-    run: RunFolder,
-    where: JobEnvironment,
-    signals: stop.Stop,
-    claim: lease.Lease,
-    seconds: float,
-) -> str:
-    reason = signals.reason
-    if reason == "warned" and where.requeue_command:
-        _requeue(task, claim, warning_means(task, seconds))
-        sys.exit(EXIT_REQUEUED)
-    if reason != "lost":
-        told = reason == "cancelled" or run.cancelled()
-        cause = "cancelled" if told else "terminated"
-        claim.end({"outcome": "stopped", "cause": cause})
-    return f"stopped: {reason}"
-
-
 def warning_means(task: CellTask, seconds: float) -> str:
     """Whether a warning after ``seconds`` is for the time limit ("timeout") or "preempted"."""
     if task.minutes is None:
         return "preempted"
     # the scheduler may be a minute early, and the cell began later than its job
     return "timeout" if seconds > 60 * task.minutes - 2 * task.patience - 120 else "preempted"
-
-
-def _requeue(task: CellTask, claim: lease.Lease, cause: str) -> None:
-    """Give the lease back and have the job started again; a refusal leaves it interrupted."""
-    if not claim.held():
-        return  # done already, over the head of work that reacted late
-    # the word goes first: the scheduler may kill this process before the command returns
-    claim.end({"outcome": "requeued", "cause": cause})
-    problem = None if task.packed else requeue()
-    if problem is not None:
-        logger.error("the job could not be requeued: %s", problem)
-        claim.end({"outcome": "stopped", "cause": cause, "note": problem})
-
-
-def _requeue_overdue(task: CellTask, run: RunFolder, claim: lease.Lease) -> None:
-    """The work did not stop in time (one long call, a step without a way out): go without it."""
-    if claim.held() and not run.is_done(run.measure()):
-        logger.warning("no stop within %.0f s of the warning: requeued as it is", task.patience)
-        _requeue(task, claim, "timeout" if task.minutes is not None else "preempted")
-        if task.packed:
-            os._exit(EXIT_REQUEUED)
-
-
-def _fail(run: RunFolder, claim: lease.Lease, error: BaseException, rank: int = 0) -> None:
-    logger.error("the cell failed", exc_info=error)
-    cause = failures.record_failure(run, claim.number, error, rank=rank)
-    outcome = "stopped" if cause == "cancelled" else "failed"
-    record = {"outcome": outcome, "cause": cause}
-    if cause == "out of memory" and failures.of_gpu(error):
-        record["memory"] = "gpu"
-    failures.with_room(run, lambda: claim.end(record))
 
 
 def _follow(task: CellTask, run: RunFolder, where: JobEnvironment, signals: stop.Stop) -> str:
@@ -287,7 +294,7 @@ def _follow(task: CellTask, run: RunFolder, where: JobEnvironment, signals: stop
             resolve(task.function)(run, attempt=claim.number, should_stop=signals, leader=False)
         except BaseException as error:
             if signals.reason is None:
-                _fail(run, claim, error, where.rank)
+                _Attempt(task, run, where, signals, claim).fail(error)
                 raise
             logger.warning("error after the request to stop", exc_info=True)
     return "followed"
@@ -317,20 +324,6 @@ def progress(run: RunFolder) -> str:
         except OSError:
             marks.append("-")
     return " ".join(marks)
-
-
-def _heartbeat(
-    claim: lease.Lease, run: RunFolder, signals: stop.Stop
-) -> AbstractContextManager[None]:
-    """Signs of life, with an ear for a lost lease and for the user."""
-
-    def each(held: bool) -> None:
-        if not held:
-            signals.ask("lost")
-        elif run.cancelled():
-            signals.ask("cancelled")
-
-    return lease.beating(claim, each)
 
 
 @contextlib.contextmanager

@@ -175,7 +175,7 @@ class RunFolder:
 
     def measure(self) -> tuple[str, ...]:
         """What is to be measured, for all grids that share the run."""
-        added = lease.read_dict(self.state_folder / "measure.json", shapes.MeasureFile) or {}
+        added = lease.read_dict(self.state_folder / "measure.json", shapes.RunFile) or {}
         return tuple(sorted({*self._said.get("measure", ()), *added.get("measure", ())}))
 
     @property

@@ -74,12 +74,6 @@ class RunFile(FileShape):
     trains: bool = True
 
 
-class MeasureFile(FileShape):
-    """What is to be measured besides."""
-
-    measure: list[str] = []
-
-
 class HolderFile(FileShape):
     """What the holder of a claim said of itself; see :func:`launch.records.process.myself`."""
 

@@ -7,13 +7,10 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
-from ablations.grid import Grid
 from core.errors import UserError
-from launch.executors.base import CellStatus, SubmissionError, Target
-from launch.records.store import Store
+from launch.executors.base import CellStatus, SubmissionError
 from launch.submit.launcher import Launched, launch
-from launch.submit.plan import SUBMITTED, plan_launch
-from launch.submit.retry import RetryRules
+from launch.submit.plan import SUBMITTED, LaunchRequest, plan_launch
 from launch.submit.stranded import free
 from launch.watch.survey import Survey, survey
 
@@ -27,10 +24,7 @@ LONGEST_PAUSE_SECONDS = 600.0
 
 
 def follow(
-    store: Store,
-    grid: Grid,
-    target: Target,
-    rules: RetryRules,
+    request: LaunchRequest,
     *,
     interval: float,
     only: Collection[str] | None = None,
@@ -55,19 +49,21 @@ def follow(
         UserError: nothing is left but cells that will never start as they were asked for.
     """
     # whoever cancels a cell while we wait means it; a measurement just failed would fail again
+    rules = request.rules
     rules = replace(rules, causes=rules.causes - {"cancelled"}, measurements=False)
-    needed = {s: m for s, m in grid.measures().items() if only is None or s in only}
+    request = replace(request, rules=rules)
+    needed = {s: m for s, m in request.grid.measures().items() if only is None or s in only}
     retries: Counter[str] = Counter()
     freed: Counter[str] = Counter()
     pause, refusals, no_room, hopeless = interval, 0, "", 0
     while True:
-        found = survey(store, needed, record=True)
+        found = survey(request.store, needed, record=True)
         show(replace(found, problems=[*found.problems, no_room]) if no_room else found)
         going = [s for s in found.cells.values() if s.state.name in ("queued", "running")]
         active = bool(going)
         hopeless = hopeless + 1 if _is_hopeless(going) else 0
         try:
-            done = _retry(store, grid, target, rules, retries, needed)
+            done = _retry(request, retries, needed)
             again, no_room = done is not None, (done and done.no_room) or ""
             again = _free(found, freed, rules.limit) or again
             refusals = 0
@@ -98,27 +94,21 @@ def _free(found: Survey, freed: Counter[str], limit: int) -> bool:
     return bool(stranded)
 
 
-def _retry(
-    store: Store,
-    grid: Grid,
-    target: Target,
-    rules: RetryRules,
-    retries: Counter[str],
-    only: Collection[str],
-) -> Launched | None:
-    """Submit what is missing or tried again, each cell at most ``rules.limit`` times.
+def _retry(request: LaunchRequest, retries: Counter[str], only: Collection[str]) -> Launched | None:
+    """Submit what is missing or tried again, each cell at most as often as the rules say.
 
     A cell that is tried again with more memory does not count: there is an end to that.
 
     Returns:
         What was submitted, if there was anything to submit, be there room for it or not.
     """
-    plan = plan_launch(store, grid, target, rules, only=only)
+    plan = plan_launch(request, only=only)
     chosen = [c for c in plan.cells if c.action in SUBMITTED and c.cell.signature in only]
     grown = {c.cell.signature for c in chosen if c.memory}
-    again = {c.cell.signature for c in chosen if retries[c.cell.signature] < rules.limit} | grown
+    limit = request.rules.limit
+    again = {c.cell.signature for c in chosen if retries[c.cell.signature] < limit} | grown
     if not again:
         return None
-    done = launch(store, grid, target, rules, only=again, patient=True)
+    done = launch(request, only=again, patient=True)
     retries.update(done.submitted - grown)
     return done

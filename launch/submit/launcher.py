@@ -38,8 +38,7 @@ from launch.records.journal import Batch, Journal, new_batch_id
 from launch.records.process import myself
 from launch.records.run_folder import timestamp
 from launch.records.store import Manifest, ManifestCell, Store
-from launch.submit.plan import LaunchPlan, plan_launch
-from launch.submit.retry import RetryRules
+from launch.submit.plan import LaunchPlan, LaunchRequest, plan_launch
 from launch.submit.stranded import free
 from launch.watch.cell_state import withdraw
 
@@ -71,17 +70,14 @@ class Launched:
 
 
 def launch(
-    store: Store,
-    grid: Grid,
-    target: Target,
-    rules: RetryRules,
+    request: LaunchRequest,
     *,
     only: Collection[str] | None = None,
     check: Callable[[LaunchPlan], None] = lambda plan: None,
     replace_queued: bool = False,
     patient: bool = False,
 ) -> Launched:
-    """Submit every cell of ``grid`` that is missing, or that the rules try again.
+    """Submit every cell of the grid that is missing, or that the rules try again.
 
     What runs in this process is only prepared: the executor's ``run`` runs it.
 
@@ -95,22 +91,22 @@ def launch(
         UserError: nothing can be submitted, or the scheduler refuses; what was submitted before
             that stays, and is found by the next launch.
     """
-    journal = Journal(store)
-    with only_launcher(store, target) as (claim, launcher):
-        plan = plan_launch(store, grid, target, rules, only=only, record=True)
+    store, journal = request.store, Journal(request.store)
+    with only_launcher(store, request.target) as (claim, launcher):
+        plan = plan_launch(request, only=only, record=True)
         if replace_queued and plan.outdated:
             outdated = set(map(id, plan.outdated))
             anew = {c.cell.signature for c in plan.cells if id(c.status) in outdated}
-            check(plan_launch(store, grid, target, rules, only=only, record=True, anew=anew))
-            target.executor.take_back(plan.outdated)
-            plan = plan_launch(store, grid, target, rules, only=only, record=True)
+            check(plan_launch(request, only=only, record=True, anew=anew))
+            request.target.executor.take_back(plan.outdated)
+            plan = plan_launch(request, only=only, record=True)
         else:
             check(plan)
         free(c.status for c in plan.cells if c.first and (not only or c.cell.signature in only))
         unknown = sum(not c.status.certain for c in plan.cells)
         if unknown:
             logger.warning("of %d cells it is not known whether they run: launch again", unknown)
-        _write_folders(store, grid, plan)
+        _write_folders(store, plan)
         submitted: list[tuple[Batch, str]] = []
         jobs = {c.cell.signature: c.status.job_id for c in plan.cells if c.status.job_id}
         waiting, no_room = list(reversed(plan.batches)), None
@@ -190,12 +186,12 @@ def manifest_of(grid: Grid) -> Manifest:
     )
 
 
-def _write_folders(store: Store, grid: Grid, plan: LaunchPlan) -> None:
+def _write_folders(store: Store, plan: LaunchPlan) -> None:
     """The manifest, and a folder for every run that does not have all that the grid wants.
 
     Cells that are queued or running already learn here what else is to be measured.
     """
-    measures = grid.measures()
+    measures = plan.grid.measures()
 
     def create(cell: Cell) -> None:
         run = store.run(cell.signature)
@@ -209,7 +205,7 @@ def _write_folders(store: Store, grid: Grid, plan: LaunchPlan) -> None:
         )
 
     in_parallel(create, [c.cell for c in plan.cells if c.first and c.action != "done"])
-    store.write_manifest(manifest_of(grid))
+    store.write_manifest(manifest_of(plan.grid))
 
 
 def _submit(
@@ -277,8 +273,7 @@ def _made_all_the_same(
 def in_parallel(action: Callable[[Any], None], items: Iterable[Any]) -> None:
     """Call ``action`` on every item from several threads: waiting for disks takes the time."""
     with ThreadPoolExecutor(_WRITERS) as pool:
-        for _ in pool.map(action, items):
-            pass
+        list(pool.map(action, items))
 
 
 def _forget_old_claims(folder: Path, number: int) -> None:

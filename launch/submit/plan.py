@@ -11,7 +11,7 @@ from typing import Literal
 
 from ablations.cell import Cell
 from ablations.grid import Grid
-from launch.executors.base import BatchPlan, CellStatus, Job, Target
+from launch.executors.base import BatchPlan, CellStatus, Job, Order, Target
 from launch.records.store import Store
 from launch.submit.codes import codes_of, in_order
 from launch.submit.retry import RetryRules, option
@@ -23,6 +23,21 @@ Action = Literal[
 
 SUBMITTED: tuple[Action, ...] = ("new", "resume", "retry")
 """Actions that mean that the cell is submitted."""
+
+
+@dataclass(frozen=True)
+class LaunchRequest:
+    """Cells that are to run, and where.
+
+    Attributes:
+        store: that has, or will have, their runs.
+        rules: which of those that failed, or were interrupted, are tried again.
+    """
+
+    store: Store
+    grid: Grid
+    target: Target
+    rules: RetryRules = field(default_factory=RetryRules)
 
 
 @dataclass(frozen=True)
@@ -86,16 +101,13 @@ class LaunchPlan:
 
 
 def plan_launch(
-    store: Store,
-    grid: Grid,
-    target: Target,
-    rules: RetryRules,
+    request: LaunchRequest,
     *,
     only: Collection[str] | None = None,
     record: bool = False,
     anew: Collection[str] = (),
 ) -> LaunchPlan:
-    """Decide about every cell of ``grid``.
+    """Decide about every cell of the grid.
 
     Args:
         only: signatures of the runs that may be submitted; none: all.
@@ -105,11 +117,12 @@ def plan_launch(
     Raises:
         UserError: the target cannot run the cells.
     """
+    store, grid, target = request.store, request.grid, request.target
     found = survey(store, grid.measures(), record=record)
     cells, seen = [], set()
     for cell in grid.all_cells:
         status = found.cells[cell.signature]
-        action, note = _decide(store, cell, status, rules)
+        action, note = _decide(store, cell, status, request.rules)
         if action == "queued" and cell.signature in anew:
             action = "resume" if status.state.attempt else "new"
         memory = None
@@ -136,7 +149,8 @@ def plan_launch(
     for cell in chosen:
         apart = executor.runs == "one code a batch"
         groups.setdefault(codes.get(cell.signature) if apart else None, []).append(cell)
-    parts = [executor.plan(store, target, group, after, problems) for group in groups.values()]
+    orders = [Order(store, target, group, after, problems) for group in groups.values()]
+    parts = map(executor.plan, orders)
     batches = in_order((batch for part in parts for batch in part), after)
     problems += [*_toy_data(chosen), *_left_out(store, grid)]
     outdated = _outdated(store, target, cells, problems)
@@ -183,7 +197,7 @@ def _outdated(
     after = {c.cell.signature: c.cell.start.signature for c in cells if c.cell.start}
     changed: set[str] = set()
     found = []
-    for part in target.executor.plan(store, target, ours, after, []) if ours else ():
+    for part in target.executor.plan(Order(store, target, ours, after)) if ours else ():
         for cell in part.cells:
             status = waiting[cell.signature]
             if (batch := status.batch) is not None and batch.executor == target.executor.name:

@@ -33,8 +33,8 @@ def test_names_of_launched_grids(tmp_path):
 
 def test_a_shipped_grid_is_read_with_overrides(tmp_path):
     asked = ask_for("components", ["train.steps=5"], "tiny", "2", executor="inline", store=tmp_path)
-    grid = asked.grid
-    assert asked.store.root == tmp_path and asked.target.executor.name == "inline"
+    request, grid = asked.request, asked.request.grid
+    assert request.store.root == tmp_path and request.target.executor.name == "inline"
     assert {cell.config.train.steps for cell in grid.cells} == {5}
     assert {cell.seed for cell in grid.cells} == {0, 1}
     assert json.dumps(dict(grid.cells[0].axes))

@@ -18,6 +18,7 @@ from launch.node import stop
 from launch.records import lease
 from launch.records.store import Store
 from launch.submit.launcher import launch
+from launch.submit.plan import LaunchRequest
 from launch.submit.retry import RetryRules
 from launch.watch.survey import survey
 
@@ -91,7 +92,9 @@ def go(store, toys):
     """``go(grid)``: launch it; returns the ids of the jobs made."""
 
     def run(grid, rules=None, **profile):
-        launched = launch(store, grid, slurm_target(**profile), rules or RetryRules())
+        launched = launch(
+            LaunchRequest(store, grid, slurm_target(**profile), rules or RetryRules())
+        )
         return [job_id for _, job_id in launched.batches]
 
     return run

@@ -13,6 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from launch.submit.plan import LaunchRequest
+
 
 def main(cells: int = 200, seconds: float = 2.0, jobs: int = 8) -> None:
     """Both ways, one after the other, on one cluster."""
@@ -22,7 +24,6 @@ def main(cells: int = 200, seconds: float = 2.0, jobs: int = 8) -> None:
 
     from launch.records.store import Store
     from launch.submit.launcher import launch
-    from launch.submit.retry import RetryRules
 
     with tempfile.TemporaryDirectory() as folder:
         cluster = Cluster(Path(folder) / "slurm")
@@ -39,7 +40,7 @@ def main(cells: int = 200, seconds: float = 2.0, jobs: int = 8) -> None:
                     write_toy(run.path, steps=1, sleep=seconds)
                 own = {"cpus": 1, "memory": "300M", "time": 30, "array_parallelism": jobs}
                 begin = time.monotonic()
-                launch(store, grid, slurm_target(pack=pack, **own), RetryRules())
+                launch(LaunchRequest(store, grid, slurm_target(pack=pack, **own)))
                 wait_for(lambda: all(run.done_path.exists() for run in runs), 3600, way)  # noqa: B023
                 print(f"{way}: {time.monotonic() - begin:.0f} s", flush=True)
         finally:

@@ -17,7 +17,7 @@ from launch.records import lease, process
 from launch.records.journal import Journal
 from launch.reproduce import grid_of_run, latest_provenance, recipe
 from launch.submit.launcher import launch
-from launch.submit.retry import RetryRules
+from launch.submit.plan import LaunchRequest
 
 THEN = {
     "python": "3.11.7",
@@ -151,7 +151,7 @@ def test_provenance_names_job_submission_and_seed(store, toys, signals, monkeypa
     monkeypatch.setenv("SLURM_JOB_ID", "77")
     grid = toys(toy_grid(1))
     target = Target(Inline(), make_profile({"gpus": 0}), function=TOY)
-    launched = launch(store, grid, target, RetryRules())
+    launched = launch(LaunchRequest(store, grid, target))
     list(Inline().run(Journal(store), launched.batches[0][0]))
     run = store.run(grid.cells[0].signature)
     write_provenance(run, 1)

@@ -172,9 +172,9 @@ def command(store, tmp_path, monkeypatch):
     text = "base: tiny\naxes: {head.queries: [5, 10, 20]}\nmeasure: [ap]\n"
     path.write_text(f"{text}table: {{baseline: {{head.queries: 5}}}}\nseeds: {LIMITS}\n")
 
-    def run_launch(_store, grid, _target, _rules, options):
-        asked.append((options.wait, options.report, len(grid.cells)))
-        return run(grid)
+    def run_launch(request, options):
+        asked.append((options.wait, options.report, len(request.grid.cells)))
+        return run(request.grid)
 
     def run_process(words, check):
         asked.append(" ".join(words[-4:-2]))

@@ -38,8 +38,7 @@ from launch.records.process import myself
 from launch.submit import follow as following
 from launch.submit.follow import follow
 from launch.submit.launcher import launch
-from launch.submit.plan import plan_launch
-from launch.submit.retry import RetryRules
+from launch.submit.plan import LaunchRequest, plan_launch
 from launch.watch.display import status_table
 from launch.watch.status import StatusRow
 
@@ -78,7 +77,7 @@ def test_one_cell_and_wait_runs_and_waits_for_that_cell_alone(
 ):
     grid = toys(toy_grid(3))
     options = LaunchOptions(cells=("a=x,s1",), wait=True, interval=0.1)
-    assert run_launch(store, grid, slurm_target(), RetryRules(), options)
+    assert run_launch(LaunchRequest(store, grid, slurm_target()), options)
     assert {job_id: len(job["tasks"]) for job_id, job in fake_slurm.jobs.items()} == {"100": 1}
     assert "toys: 1 cells submitted" in capsys.readouterr().out
 
@@ -87,9 +86,9 @@ def test_failed_cells_launched_again_are_named_with_the_option_that_retries_them
     store, toys, fake_slurm, capsys
 ):
     grid = toys(toy_grid(2), raise_at=1)
-    launch(store, grid, slurm_target(), RetryRules())
+    launch(LaunchRequest(store, grid, slurm_target()))
     run_queued(fake_slurm)
-    assert run_launch(store, grid, slurm_target(), RetryRules(), LaunchOptions())
+    assert run_launch(LaunchRequest(store, grid, slurm_target()), LaunchOptions())
     output = capsys.readouterr().out
     assert "nothing to submit (2 failed)" in output
     assert "2 failed runs are left as they are; to try them again: --retry error" in output
@@ -102,12 +101,12 @@ def test_names_that_look_like_emoji_or_markup_stay_as_they_are(store, fake_slurm
     grid = toy_grid(1).__class__("toys", "", (cell,), {}, ("ap",), None)
     write_json(store.run(cell.signature).path / "toy.json", {"steps": 1})
     assert name in shown(
-        plan_table(plan_launch(store, grid, slurm_target(), RetryRules()), {}, Price(), 9)
+        plan_table(plan_launch(LaunchRequest(store, grid, slurm_target())), {}, Price(), 9)
     )
     row = StatusRow(name, "done", "", None, None, None, None, None, "", "")
     assert name in shown(status_table("toys", [row], 9))
     target = Target(Inline(), make_profile({"gpus": 0}), function=TOY)
-    run_launch(store, grid, target, RetryRules(), LaunchOptions())
+    run_launch(LaunchRequest(store, grid, target), LaunchOptions())
     assert f"{name}: done" in capsys.readouterr().out
 
 
@@ -212,7 +211,7 @@ def test_a_refusal_that_leaves_a_failed_job_behind_is_a_refusal(
     fake_slurm.set(refuses_made_jobs="Requested node configuration is not available")
     grid = toys(toy_grid(2))
     with pytest.raises(SubmissionError, match="Requested node configuration is not available"):
-        run_launch(store, grid, slurm_target(memory="900G"), RetryRules(), LaunchOptions())
+        run_launch(LaunchRequest(store, grid, slurm_target(memory="900G")), LaunchOptions())
     assert "submitted" not in capsys.readouterr().out
     assert look(grid) == [("new", None)] * 2
 
@@ -220,14 +219,14 @@ def test_a_refusal_that_leaves_a_failed_job_behind_is_a_refusal(
 def test_at_a_submit_limit_it_says_what_went_in(store, toys, fake_slurm):
     fake_slurm.set(submit_limit=4)
     grid = toys(toy_grid(6))
-    done = launch(store, grid, slurm_target(), RetryRules())
+    done = launch(LaunchRequest(store, grid, slurm_target()))
     assert sum(len(batch.signatures) for batch, _ in done.batches) == 4
     text = submitted_text(done)
     assert text.startswith("toys: 4 cells submitted (SLURM jobs ")
     assert "2 more cells found no room: SLURM did not take the jobs" in text
     assert "job submit limit" in text
     with pytest.raises(NoRoomError, match="job submit limit"):
-        launch(store, grid, slurm_target(), RetryRules())
+        launch(LaunchRequest(store, grid, slurm_target()))
 
 
 def test_at_a_submit_limit_waiting_fills_up_as_room_comes(
@@ -236,7 +235,7 @@ def test_at_a_submit_limit_waiting_fills_up_as_room_comes(
     fake_slurm.set(submit_limit=4)
     grid = toys(toy_grid(6))
     options = LaunchOptions(wait=True, interval=0.1)
-    assert run_launch(store, grid, slurm_target(), RetryRules(), options)
+    assert run_launch(LaunchRequest(store, grid, slurm_target()), options)
     assert {store.run(c.signature).state().name for c in grid.cells} == {"done"}
     tasks = sum(len(job["tasks"]) for job in fake_slurm.jobs.values())
     assert tasks == 6
@@ -251,11 +250,11 @@ def test_refused_again_and_again_it_waits_longer_each_time(store, toys, fake_slu
         fake_slurm.set(refuses="down for maintenance")
 
     monkeypatch.setattr(following, "time", SimpleNamespace(sleep=sleep))
-    launch(store, grid, slurm_target(), RetryRules())
+    launch(LaunchRequest(store, grid, slurm_target()))
     run_queued(fake_slurm)
     fake_slurm.set(refuses="down for maintenance")
     with pytest.raises(SubmissionError, match="down for maintenance"):
-        follow(store, grid, slurm_target(), RetryRules(), interval=1.0)
+        follow(LaunchRequest(store, grid, slurm_target()), interval=1.0)
     assert pauses == [1.0, 2.0]
 
 
@@ -263,7 +262,7 @@ def test_a_cell_that_dies_at_once_is_not_tried_three_times_in_a_second(
     store, toys, fake_slurm, time_passes
 ):
     grid = toys(toy_grid(1), kill_at=1, misdeed_on=0)
-    follow(store, grid, slurm_target(), RetryRules(), interval=1.0)
+    follow(LaunchRequest(store, grid, slurm_target()), interval=1.0)
     assert Counter(len(job["tasks"]) for job in fake_slurm.jobs.values()) == {1: 3}
     assert time_passes[:3] == [1.0, 2.0, 4.0]
 
@@ -275,7 +274,7 @@ def test_sbatch_variables_of_the_user_fill_in_what_the_profile_leaves_open(
     monkeypatch.setenv("SBATCH_ACCOUNT", "mine")
     monkeypatch.setenv("SBATCH_TIMELIMIT", "1")
     target = slurm_target(account="ours")
-    done = launch(store, toys(toy_grid(1)), target, RetryRules())
+    done = launch(LaunchRequest(store, toys(toy_grid(1)), target))
     options = fake_slurm.jobs["100"]["options"]
     assert (options["partition"], options["account"]) == ("high", "ours")
     assert done.plan.problems[:3] == [
@@ -290,8 +289,8 @@ def test_sbatch_variables_of_the_user_fill_in_what_the_profile_leaves_open(
 def test_a_profile_changed_while_cells_are_queued_is_said(store, toys, go, fake_slurm):
     grid = toys(toy_grid(2))
     go(grid)
-    assert plan_launch(store, grid, slurm_target(), RetryRules()).problems == []
-    (problem,) = plan_launch(store, grid, slurm_target(memory="2G", cpus=3), RetryRules()).problems
+    assert plan_launch(LaunchRequest(store, grid, slurm_target())).problems == []
+    (problem,) = plan_launch(LaunchRequest(store, grid, slurm_target(memory="2G", cpus=3))).problems
     assert problem.startswith(
         "2 cells are queued with other resources than are asked for now (cpus_per_task, mem)"
     )
@@ -326,8 +325,8 @@ def test_called_from_a_folder_with_a_core_of_its_own_the_dispatcher_runs(
     monkeypatch.chdir(tmp_path)
     grid = toys(toy_grid(1))
     target = Target(Local(), make_profile({"gpus": 0}), function=TOY)
-    launch(store, grid, target, RetryRules())
-    follow(store, grid, target, RetryRules(), interval=0.2)
+    launch(LaunchRequest(store, grid, target))
+    follow(LaunchRequest(store, grid, target), interval=0.2)
     assert look(grid) == [("done", None)]
 
 
@@ -339,7 +338,7 @@ def test_inline_says_what_runs_here_and_makes_the_report(store, toys, signals, c
     command = (sys.executable, "-c", "print('the report')")
     monkeypatch.setattr("launch.commands.report_command", lambda *_: command)
     target = Target(Inline(), make_profile({"gpus": 0}), function=TOY)
-    assert run_launch(store, grid, target, RetryRules(), LaunchOptions(report=True))
+    assert run_launch(LaunchRequest(store, grid, target), LaunchOptions(report=True))
     output = capfd.readouterr().out
     assert "toys: 2 cells, which run in this process, one after the other" in output
     assert "nothing to submit" not in output
@@ -361,7 +360,7 @@ def test_a_store_that_cannot_be_written_is_one_line(store, toys, go, fake_slurm,
         cancel(store, manifest.cells)
     monkeypatch.setattr("launch.records.lease.acquire", refuse)
     with pytest.raises(UserError, match=f"the store {store.root} cannot be written"):
-        launch(store, grid, slurm_target(), RetryRules())
+        launch(LaunchRequest(store, grid, slurm_target()))
 
 
 # --- code that was edited ------------------------------------------------------------------------
@@ -455,5 +454,5 @@ def test_a_batch_of_an_executor_that_is_not_known_here_is_left_alone(store, make
 
 def test_an_option_that_the_executor_does_not_take_is_said(store, fake_slurm):
     target = Target(Inline(), make_profile({"gpus": 0}), jobs=4, function=TOY)
-    plan = plan_launch(store, toy_grid(2), target, RetryRules())
+    plan = plan_launch(LaunchRequest(store, toy_grid(2), target))
     assert plan.problems == ["--jobs 4 has no effect on the executor inline"]

@@ -16,7 +16,7 @@ from launch.records import lease, process
 from launch.records.journal import Journal
 from launch.records.process import myself
 from launch.submit.launcher import launch
-from launch.submit.retry import RetryRules
+from launch.submit.plan import LaunchRequest
 
 pytestmark = pytest.mark.usefixtures("fake_slurm", "quick")
 FIVE_MINUTES = 300.0
@@ -60,7 +60,7 @@ def test_a_clock_that_differs_by_five_minutes_ends_no_cell(store, toys, look, mo
     grid = toys(toy_grid(1))
     target = Target(Local(), make_profile({"gpus": 0}), function=TOY)
     monkeypatch.setattr(Local, "submit", lambda *_: "1")
-    ((batch, _),) = launch(store, grid, target, RetryRules()).batches
+    ((batch, _),) = launch(LaunchRequest(store, grid, target)).batches
     there = {"machine": "another", "host": "another"}
     lease.acquire(lease_folder(Journal(store), batch.id), myself() | there)
     run = store.run(grid.cells[0].signature)
@@ -68,7 +68,7 @@ def test_a_clock_that_differs_by_five_minutes_ends_no_cell(store, toys, look, mo
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() + ahead)
     assert look(grid) == [("running", None)]
-    assert launch(store, grid, target, RetryRules()).batches == ()
+    assert launch(LaunchRequest(store, grid, target)).batches == ()
     with pytest.raises(lease.LeaseHeldError):
         lease.acquire(run.state_folder, myself(), wait=False)
     os.utime(claim.path, (1, 1))  # silent by every clock

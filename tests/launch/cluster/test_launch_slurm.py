@@ -17,8 +17,8 @@ from launch.executors.profile import make_profile
 from launch.executors.slurm import Slurm
 from launch.records import lease
 from launch.submit.launcher import launch
-from launch.submit.plan import plan_launch
-from launch.submit.retry import RetryRules, parse_rules
+from launch.submit.plan import LaunchRequest, plan_launch
+from launch.submit.retry import parse_rules
 
 pytestmark = pytest.mark.usefixtures("fake_slurm", "quick")
 
@@ -94,7 +94,7 @@ def test_arrays_are_split_below_the_sites_limit_and_by_shape(toys, go, fake_slur
 def test_each_shape_gets_an_array_of_its_own(store, toys, fake_slurm):
     rules = [{"when": {"seed": [1, 2]}, "set": {"gpus": 2}}]
     grid = toys(toy_grid(4))
-    launch(store, grid, slurm_target(rules=rules, partition="main"), RetryRules())
+    launch(LaunchRequest(store, grid, slurm_target(rules=rules, partition="main")))
     plain, large = fake_slurm.jobs["100"]["options"], fake_slurm.jobs["101"]["options"]
     assert "gpus-per-node" not in plain
     assert (large["gpus-per-node"], large["ntasks-per-node"]) == ("2", "2")
@@ -188,7 +188,7 @@ def test_planning_changes_nothing(store, toys, go, fake_slurm):
     fake_slurm.task(100, state="TIMEOUT")
     before = sorted((p, p.stat().st_mtime_ns) for p in store.root.rglob("*"))
     fake_slurm.forget_calls()
-    plan = plan_launch(store, grid, slurm_target(), RetryRules())
+    plan = plan_launch(LaunchRequest(store, grid, slurm_target()))
     assert [(c.action, c.note) for c in plan.cells] == [
         ("new", "timeout"),
         ("new", ""),
@@ -204,13 +204,13 @@ def test_planning_changes_nothing(store, toys, go, fake_slurm):
 def test_without_slurm_the_plan_says_so(store, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(UserError, match="use --executor local"):
-        plan_launch(store, toy_grid(1), slurm_target(), RetryRules())
+        plan_launch(LaunchRequest(store, toy_grid(1), slurm_target()))
 
 
 def test_a_plan_without_an_answering_cluster_says_that_its_limits_are_unknown(store, fake_slurm):
     fake_slurm.set(down=True)
-    plan = plan_launch(store, toy_grid(1), slurm_target(), RetryRules())
+    plan = plan_launch(LaunchRequest(store, toy_grid(1), slurm_target()))
     assert [len(batch.cells) for batch in plan.batches] == [1]
     assert "SLURM does not answer, so the site's limits are unknown" in plan.problems[0]
     with pytest.raises(UserError, match="Unable to contact slurm controller"):
-        launch(store, toy_grid(1), slurm_target(), RetryRules())
+        launch(LaunchRequest(store, toy_grid(1), slurm_target()))

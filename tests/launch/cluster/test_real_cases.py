@@ -22,7 +22,7 @@ from launch.executors import slurm_queries as slurm
 from launch.executors.base import SubmissionError
 from launch.records import lease
 from launch.records.journal import Journal
-from launch.submit.retry import RetryRules
+from launch.submit.plan import LaunchRequest
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.usefixtures("real_slurm")]
 
@@ -103,7 +103,7 @@ def test_waiting_for_what_no_node_has_ends_with_slurms_reason(store, toys):
     grid = toys(toy_grid(1))
     target = slurm_target(cpus=99)
     with pytest.raises(UserError, match="will never start as asked for: SLURM says PartitionConf"):
-        run_launch(store, grid, target, RetryRules(), LaunchOptions(wait=True, interval=2))
+        run_launch(LaunchRequest(store, grid, target), LaunchOptions(wait=True, interval=2))
     assert len(cancel(store, store.manifest("toys").cells).cells) == 1
 
 

@@ -22,7 +22,7 @@ from launch.records import lease
 from launch.records.store import Store
 from launch.submit.follow import follow
 from launch.submit.launcher import launch
-from launch.submit.retry import RetryRules
+from launch.submit.plan import LaunchRequest
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.usefixtures("real_slurm")]
 
@@ -45,7 +45,7 @@ def test_at_the_sites_submit_limit_it_says_what_went_in_and_fills_up(study, real
         done = grid.launch()
         assert 0 < len(done.submitted) <= 4
         assert "more cells found no room: SLURM did not take the jobs" in submitted_text(done)
-        follow(grid.store, grid.grid, grid.target, RetryRules(), interval=1.0)
+        follow(LaunchRequest(grid.store, grid.grid, grid.target), interval=1.0)
     finally:
         limit(-1)
     assert grid.states() == [("done", None)] * 7
@@ -58,7 +58,7 @@ def test_more_memory_after_out_of_memory(study):
     grid.toy(0, allocate_at=2, megabytes=2000, pause=0.2)
     grid.launch()
     grid.wait([("failed", "out of memory")])
-    follow(grid.store, grid.grid, grid.target, RetryRules(), interval=1.0)
+    follow(LaunchRequest(grid.store, grid.grid, grid.target), interval=1.0)
     assert grid.states() == [("done", None)]
     (before, now) = [grid.run().provenance(k).exists() for k in (1, 2)]
     assert before
@@ -81,7 +81,7 @@ def test_queued_cells_are_held_released_and_put_in_anew(study, real_slurm):
     grid.target = Target(Slurm(), profile, function=TOY)
     (problem,) = grid.launch().plan.problems
     assert "3 cells are queued with other resources than are asked for now" in problem
-    anew = launch(grid.store, grid.grid, grid.target, RetryRules(), replace_queued=True)
+    anew = launch(LaunchRequest(grid.store, grid.grid, grid.target), replace_queued=True)
     assert len(anew.submitted) == 3
     grid.wait(["done"] * 3)
     assert [len(grid.run(k).attempts()) for k in range(3)] == [1] * 3

@@ -23,6 +23,7 @@ from launch.executors.slurm import Slurm
 from launch.records import lease
 from launch.records.journal import Journal
 from launch.submit.launcher import launch
+from launch.submit.plan import LaunchRequest
 from launch.submit.retry import RetryRules, parse_rules
 from launch.submit.stranded import free
 from launch.watch.survey import survey
@@ -49,7 +50,7 @@ class Study:
         (self.run(k).path / "go").touch()
 
     def launch(self, *retry):
-        return launch(self.store, self.grid, self.target, parse_rules(retry))
+        return launch(LaunchRequest(self.store, self.grid, self.target, parse_rules(retry)))
 
     def look(self):
         found = survey(self.store, self.grid.measures(), record=True)

@@ -10,6 +10,7 @@ from ablations.grid import build_grid
 from launch.commands import LaunchOptions, run_rounds
 from launch.records.summary import recorded_ap
 from launch.rounds import comparison, standing
+from launch.submit.plan import LaunchRequest
 from launch.submit.retry import parse_rules
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.usefixtures("real_slurm")]
@@ -34,7 +35,9 @@ def test_rounds_of_seeds_are_submitted_one_after_the_other(store):
     for signature, count in steps.items():
         write_toy(store.run(signature).path, steps=count)
     target = slurm_target(cpus=1, memory="300M")
-    assert run_rounds(store, grid, target, parse_rules([]), LaunchOptions(interval=0.5))
+    assert run_rounds(
+        LaunchRequest(store, grid, target, parse_rules([])), LaunchOptions(interval=0.5)
+    )
     assert len(cells) == len(QUERIES) * MOST
     for signature, count in steps.items():
         run = store.run(signature)

@@ -29,8 +29,8 @@ from launch.records import lease
 from launch.records.journal import Journal
 from launch.submit.follow import follow
 from launch.submit.launcher import launch
-from launch.submit.plan import plan_launch
-from launch.submit.retry import RetryRules, parse_rules
+from launch.submit.plan import LaunchRequest, plan_launch
+from launch.submit.retry import parse_rules
 from launch.watch.survey import survey
 
 pytestmark = pytest.mark.usefixtures("quick", "no_gpus")
@@ -69,10 +69,10 @@ def wait_until_over(look, grid, seconds=60):
 def test_cells_run_n_at_a_time_and_the_launcher_may_go(store, toys, look):
     grid = toys(toy_grid(3), steps=4, sleep=0.1)
     start = time.monotonic()
-    launched = launch(store, grid, target(), RetryRules())
+    launched = launch(LaunchRequest(store, grid, target()))
     assert time.monotonic() - start < 10
     assert {name for name, _ in look(grid)} <= {"queued", "running"}
-    assert launch(store, grid, target(), RetryRules()).batches == ()
+    assert launch(LaunchRequest(store, grid, target())).batches == ()
     wait_until_over(look, grid)
     assert look(grid) == [("done", None)] * 3
     # a cell is done a moment before it gives its lease back, and both before the dispatcher ends
@@ -99,7 +99,7 @@ def test_failures_do_not_keep_others_from_running(store, toys, look):
     grid = toys(toy_grid(3))
     (store.run(runs_of(grid)[0]).path / "toy.json").write_text('{"raise_at": 1}')
     (store.run(runs_of(grid)[1]).path / "toy.json").write_text('{"kill_at": 1}')
-    launch(store, grid, target(jobs=1), RetryRules())
+    launch(LaunchRequest(store, grid, target(jobs=1)))
     wait_until_over(look, grid)
     assert look(grid) == [("failed", "error"), ("interrupted", "died"), ("done", None)]
 
@@ -107,9 +107,9 @@ def test_failures_do_not_keep_others_from_running(store, toys, look):
 @pytest.mark.slow
 def test_following_tries_again_what_may_pass(store, toys):
     grid = toys(toy_grid(2), kill_at=2)
-    launch(store, grid, target(), RetryRules())
+    launch(LaunchRequest(store, grid, target()))
     shown = []
-    last = follow(store, grid, target(), RetryRules(), interval=0.1, show=shown.append)
+    last = follow(LaunchRequest(store, grid, target()), interval=0.1, show=shown.append)
     assert {s.state.name for s in last.cells.values()} == {"done"}
     assert [len(store.run(s).attempts()) for s in runs_of(grid)] == [2, 2]
     assert len(shown) > 1
@@ -119,8 +119,8 @@ def test_following_tries_again_what_may_pass(store, toys):
 @pytest.mark.slow
 def test_following_gives_up_at_the_limit(store, toys):
     grid = toys(toy_grid(1), kill_at=1, misdeed_on=0)
-    launch(store, grid, target(), RetryRules())
-    last = follow(store, grid, target(), parse_rules([], 2), interval=0.1)
+    launch(LaunchRequest(store, grid, target()))
+    last = follow(LaunchRequest(store, grid, target(), parse_rules([], 2)), interval=0.1)
     assert [s.state.name for s in last.cells.values()] == ["interrupted"]
     assert len(store.run(runs_of(grid)[0]).attempts()) == 2
 
@@ -128,14 +128,14 @@ def test_following_gives_up_at_the_limit(store, toys):
 @pytest.mark.slow
 def test_a_dispatcher_that_dies_leaves_cells_that_can_be_launched_again(store, toys, look):
     grid = toys(toy_grid(3), steps=40, sleep=0.05)
-    launched = launch(store, grid, target(jobs=1), RetryRules())
+    launched = launch(LaunchRequest(store, grid, target(jobs=1)))
     run = store.run(runs_of(grid)[0])
     wait_for(run.history.exists, 30, "the first cell")
     os.kill(int(launched.batches[0][1]), signal.SIGKILL)
     wait_for(lambda: not is_dispatched(Journal(store), launched.batches[0][0].id), 30, "its lease")
     assert look(grid)[0][0] == "running"  # cells outlive their dispatcher
     assert look(grid)[1:] == [("new", None)] * 2
-    again = launch(store, grid, target(jobs=2), RetryRules())
+    again = launch(LaunchRequest(store, grid, target(jobs=2)))
     assert len(again.batches[0][0].signatures) == 2
     wait_until_over(look, grid)
     assert look(grid) == [("done", None)] * 3
@@ -146,13 +146,13 @@ def test_a_dispatcher_goes_on_with_what_waits_of_the_grid(store, toys, look):
     waits = {"steps": 3, "wait_at": 2}
     first = toys(toy_grid(1))
     (store.run(runs_of(first)[0]).path / "toy.json").write_text(json.dumps(waits))
-    launch(store, first, target(jobs=1), RetryRules())
+    launch(LaunchRequest(store, first, target(jobs=1)))
     grid = toys(toy_grid(4))
     for signature in runs_of(grid)[:2]:
         (store.run(signature).path / "toy.json").write_text(json.dumps(waits))
     made = store.root / "reported"
     then = (sys.executable, "-c", f"open({str(made)!r}, 'w')")
-    launched = launch(store, grid, target(jobs=1, then=then), RetryRules())
+    launched = launch(LaunchRequest(store, grid, target(jobs=1, then=then)))
     runs = [store.run(signature) for signature in runs_of(grid)]
     wait_for(lambda: all(run.history.exists() for run in runs[:2]), 60, "a cell of each launch")
     (runs[0].path / "go").touch()  # of the second launch still the first cell runs
@@ -170,7 +170,7 @@ def test_a_dispatcher_goes_on_with_what_waits_of_the_grid(store, toys, look):
 @pytest.mark.slow
 def test_told_to_stop_a_dispatcher_starts_no_further_cell(store, toys, look):
     grid = toys(toy_grid(2), steps=20, sleep=0.05)
-    launched = launch(store, grid, target(jobs=1), RetryRules())
+    launched = launch(LaunchRequest(store, grid, target(jobs=1)))
     run = store.run(runs_of(grid)[0])
     wait_for(run.history.exists, 30, "the first cell")
     os.kill(int(launched.batches[0][1]), signal.SIGTERM)
@@ -182,7 +182,7 @@ def test_told_to_stop_a_dispatcher_starts_no_further_cell(store, toys, look):
 @pytest.mark.slow
 def test_cancelling_stops_what_runs_and_what_waits(store, toys, look):
     grid = toys(toy_grid(3), steps=10**6, sleep=0.05)
-    launch(store, grid, target(jobs=1), RetryRules())
+    launch(LaunchRequest(store, grid, target(jobs=1)))
     run = store.run(runs_of(grid)[0])
     wait_for(run.history.exists, 30, "the first cell")
     done = cancel(store, store.manifest("toys").cells)
@@ -193,7 +193,7 @@ def test_cancelling_stops_what_runs_and_what_waits(store, toys, look):
     assert cancel(store, store.manifest("toys").cells).cells == ()
     for signature in runs_of(grid):
         (store.run(signature).path / "toy.json").write_text('{"steps": 3}')
-    launch(store, grid, target(), RetryRules())
+    launch(LaunchRequest(store, grid, target()))
     wait_until_over(look, grid)
     assert look(grid) == [("done", None)] * 3
 
@@ -203,7 +203,7 @@ def test_a_command_follows_the_last_cell(store, toys, look, tmp_path):
     grid = toys(toy_grid(2))
     note = tmp_path / "note"
     code = f"from pathlib import Path; Path({str(note)!r}).write_text('made')"
-    launch(store, grid, target(then=(sys.executable, "-c", code)), RetryRules())
+    launch(LaunchRequest(store, grid, target(then=(sys.executable, "-c", code))))
     wait_for(note.exists, 60, "the command")
     assert look(grid) == [("done", None)] * 2
 
@@ -212,9 +212,9 @@ def test_a_command_follows_the_last_cell(store, toys, look, tmp_path):
 def test_each_lane_has_gpus_of_its_own(store, toys, look, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-aa,GPU-bb,GPU-cc")
     grid = toys(toy_grid(2), steps=5, sleep=0.1)
-    plan = plan_launch(store, grid, target(gpus=1), RetryRules())
+    plan = plan_launch(LaunchRequest(store, grid, target(gpus=1)))
     assert plan.batches[0].parameters["gpus"] == [["GPU-aa"], ["GPU-bb"]]
-    launch(store, grid, target(gpus=1), RetryRules())
+    launch(LaunchRequest(store, grid, target(gpus=1)))
     runs = [store.run(s) for s in runs_of(grid)]
     seen = set()
 
@@ -236,7 +236,7 @@ def test_each_lane_has_gpus_of_its_own(store, toys, look, monkeypatch):
 def test_a_cell_on_two_gpus_is_two_processes(store, toys, look, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     grid = toys(toy_grid(1), steps=4, sleep=0.2)
-    launch(store, grid, target(gpus=2), RetryRules())
+    launch(LaunchRequest(store, grid, target(gpus=2)))
     wait_until_over(look, grid)
     assert look(grid) == [("done", None)]
     run = store.run(runs_of(grid)[0])
@@ -293,7 +293,7 @@ def test_inside_a_job_sbatch_does_not_see_it(monkeypatch):
 def test_inline_cells_run_here_and_failures_do_not_stop_the_others(store, toys, signals, look):
     grid = toys(toy_grid(3))
     (store.run(runs_of(grid)[0]).path / "toy.json").write_text('{"raise_at": 1}')
-    launched = launch(store, grid, target("inline"), RetryRules())
+    launched = launch(LaunchRequest(store, grid, target("inline")))
     assert look(grid) == [("queued", None)] * 3
     outcomes = dict(Inline().run(Journal(store), launched.batches[0][0]))
     assert list(outcomes.values()) == ["failed: step 1 went wrong", "done", "done"]
@@ -310,24 +310,25 @@ from pathlib import Path
 from toy_grids import TOY, toy_grid
 from launch.executors import base as plan, inline, profile
 from launch.records import journal, store
-from launch.submit import launcher, retry
+from launch.submit import launcher
+from launch.submit.plan import LaunchRequest
 where = store.Store(Path({str(store.root)!r}))
 target = plan.Target(inline.Inline(), profile.make_profile({{"gpus": 0}}), 1, TOY)
-launched = launcher.launch(where, toy_grid(2), target, retry.RetryRules())
+launched = launcher.launch(LaunchRequest(where, toy_grid(2), target))
 for outcome in inline.Inline().run(journal.Journal(where), launched.batches[0][0]):
     import os; os.kill(os.getpid(), 9)
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
     assert look(grid) == [("done", None), ("new", None)]
-    launched = launch(store, grid, target("inline"), RetryRules())
+    launched = launch(LaunchRequest(store, grid, target("inline")))
     assert [o for _, o in Inline().run(Journal(store), launched.batches[0][0])] == ["done"]
 
 
 def test_two_inline_launches_do_not_run_a_cell_twice(store, toys, signals):
     grid = toys(toy_grid(1))
-    first = launch(store, grid, target("inline"), RetryRules())
+    first = launch(LaunchRequest(store, grid, target("inline")))
     outcomes = Inline().run(Journal(store), first.batches[0][0])
-    assert launch(store, grid, target("inline"), RetryRules()).batches == ()
+    assert launch(LaunchRequest(store, grid, target("inline"))).batches == ()
     assert [outcome for _, outcome in outcomes] == ["done"]
 
 
@@ -338,10 +339,11 @@ from pathlib import Path
 from toy_grids import TOY, toy_grid
 from launch.executors import base as plan, inline, profile
 from launch.records import journal, store
-from launch.submit import launcher, retry
+from launch.submit import launcher
+from launch.submit.plan import LaunchRequest
 where = store.Store(Path({str(store.root)!r}))
 target = plan.Target(inline.Inline(), profile.make_profile({{"gpus": 0}}), 1, TOY)
-launched = launcher.launch(where, toy_grid(2), target, retry.RetryRules())
+launched = launcher.launch(LaunchRequest(where, toy_grid(2), target))
 print(list(inline.Inline().run(journal.Journal(where), launched.batches[0][0])))
 """
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
@@ -363,33 +365,33 @@ def test_lanes_share_the_cores_unless_the_user_decided(monkeypatch):
 
 def test_speeds_measured_side_by_side_are_warned_of(store):
     grid = toy_grid(2, measure=("flops", "fps"))
-    assert "use --jobs 1" in plan_launch(store, grid, target(jobs=2), RetryRules()).problems[0]
-    assert plan_launch(store, grid, target(jobs=1), RetryRules()).problems == []
-    assert plan_launch(store, toy_grid(2), target(jobs=2), RetryRules()).problems == []
+    assert "use --jobs 1" in plan_launch(LaunchRequest(store, grid, target(jobs=2))).problems[0]
+    assert plan_launch(LaunchRequest(store, grid, target(jobs=1))).problems == []
+    assert plan_launch(LaunchRequest(store, toy_grid(2), target(jobs=2))).problems == []
 
 
 def test_what_will_spoil_the_figures_is_said_before(store):
     grid = toy_grid(2, measure=("fps",))
-    (problem,) = plan_launch(store, grid, target(), RetryRules()).problems[:1]
+    (problem,) = plan_launch(LaunchRequest(store, grid, target())).problems[:1]
     assert "share the CPU" in problem
 
 
 def test_full_size_models_on_the_toy_data_are_named(store):
     full = load_grid("components")
-    (problem,) = plan_launch(store, full, target("inline"), RetryRules()).problems
+    (problem,) = plan_launch(LaunchRequest(store, full, target("inline"))).problems
     assert "add data.root=PATH" in problem
     tiny = load_grid("components", scale="tiny")
-    assert plan_launch(store, tiny, target("inline"), RetryRules()).problems == []
+    assert plan_launch(LaunchRequest(store, tiny, target("inline"))).problems == []
 
 
 def test_cells_that_a_grid_no_longer_has_are_named_and_their_manifest_kept(store):
     before, now = toy_grid(3), toy_grid(1)
-    launch(store, before, target("inline"), RetryRules())
-    assert plan_launch(store, before, target("inline"), RetryRules()).problems == []
-    (problem,) = plan_launch(store, now, target("inline"), RetryRules()).problems
+    launch(LaunchRequest(store, before, target("inline")))
+    assert plan_launch(LaunchRequest(store, before, target("inline"))).problems == []
+    (problem,) = plan_launch(LaunchRequest(store, now, target("inline"))).problems
     assert problem.startswith("2 cells of toys as it was launched before are not in it now")
     assert "--name" in problem
-    launch(store, now, target("inline"), RetryRules())
+    launch(LaunchRequest(store, now, target("inline")))
     (kept,) = (store.grids / "former").iterdir()
     assert len(json.loads(kept.read_text())["cells"]) == 3
     assert len(store.manifest("toys").cells) == 1

@@ -20,8 +20,7 @@ from launch.executors.profile import (
 )
 from launch.executors.slurm import Slurm
 from launch.executors.slurm_options import slurm_parameters, task_settings
-from launch.submit.plan import plan_launch
-from launch.submit.retry import RetryRules
+from launch.submit.plan import LaunchRequest, plan_launch
 
 
 @pytest.mark.parametrize("name", shipped_profiles())
@@ -162,10 +161,10 @@ def test_clips_that_cannot_be_shared_out_are_a_fault_before_anything_is_submitte
     grid = toy_grid(2)  # four clips a step
     target = Target(Slurm(), make_profile({"gpus": 3}))
     with pytest.raises(UserError, match=r"cell a=x,s0: train.clips=4 .* among 3 processes"):
-        plan_launch(store, grid, target, RetryRules())
-    assert plan_launch(store, grid, Target(Slurm(), make_profile({"gpus": 4})), RetryRules())
+        plan_launch(LaunchRequest(store, grid, target))
+    assert plan_launch(LaunchRequest(store, grid, Target(Slurm(), make_profile({"gpus": 4}))))
     costs = toy_grid(2, measure=("flops",))
-    assert plan_launch(store, costs, target, RetryRules())
+    assert plan_launch(LaunchRequest(store, costs, target))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")
     with pytest.raises(UserError, match="among 3 processes"):
-        plan_launch(store, grid, Target(Local(), make_profile({"gpus": 3})), RetryRules())
+        plan_launch(LaunchRequest(store, grid, Target(Local(), make_profile({"gpus": 3}))))

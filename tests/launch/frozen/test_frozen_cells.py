@@ -22,8 +22,8 @@ from launch.records import lease
 from launch.records.journal import Journal
 from launch.records.process import myself
 from launch.submit.launcher import launch
-from launch.submit.plan import plan_launch
-from launch.submit.retry import RetryRules, parse_rules
+from launch.submit.plan import LaunchRequest, plan_launch
+from launch.submit.retry import parse_rules
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -48,7 +48,7 @@ def codes(store, cell):
 def test_cells_that_wait_run_the_code_of_the_launch(store, checkout):
     grid = toy_grid(2)
     launched = target(store, checkout)
-    launch(store, grid, launched, RetryRules())
+    launch(LaunchRequest(store, grid, launched))
     run = store.run(grid.cells[0].signature)
     wait_for(run.attempts, 30, "the first cell")
     edit(checkout, 2)
@@ -65,12 +65,12 @@ def test_a_further_attempt_runs_the_cells_own_code_unless_told_otherwise(store, 
     go(store)
     edit(checkout, 1, fails=True)
     a = target(store, checkout)
-    launch(store, grid, a, RetryRules(), only={first.signature})
+    launch(LaunchRequest(store, grid, a), only={first.signature})
     wait_for(lambda: look(grid)[0] == ("failed", "error"), 30, "the failure")
 
     edit(checkout, 2)
     b = target(store, checkout)
-    done = launch(store, grid, b, again)
+    done = launch(LaunchRequest(store, grid, b, again))
     (batch, _), *more = done.batches
     assert not more, "one dispatcher for the machine, whatever the cells' code"
     assert dict(zip(batch.signatures, batch.codes, strict=True)) == {
@@ -83,7 +83,7 @@ def test_a_further_attempt_runs_the_cells_own_code_unless_told_otherwise(store, 
     wait_for(lambda: look(grid) == [("failed", "error"), ("done", None)], 30, "the second attempt")
     assert values(store, grid) == [None, 2]
 
-    launch(store, grid, replace(b, new_code=True), again)
+    launch(LaunchRequest(store, grid, replace(b, new_code=True), again))
     wait_for(lambda: look(grid)[0] == ("done", None), 30, "the third attempt")
     assert values(store, grid) == [2, 2]
     assert codes(store, first) == [a.code, a.code, b.code]
@@ -107,8 +107,8 @@ def test_code_that_is_gone_is_an_error_before_anything_is_submitted(store, check
     shutil.rmtree(store.code / before.code)
     again = parse_rules(["error"], 5)
     with pytest.raises(UserError, match=rf"begun by the code {before.code}, but .* is gone"):
-        plan_launch(store, grid, now, again)
-    assert plan_launch(store, grid, replace(now, new_code=True), again).codes == {
+        plan_launch(LaunchRequest(store, grid, now, again))
+    assert plan_launch(LaunchRequest(store, grid, replace(now, new_code=True), again)).codes == {
         grid.cells[0].signature: now.code
     }
 
@@ -119,11 +119,11 @@ def test_inline_runs_what_stands_here_and_says_where_that_is_not_the_cells_own(
     grid, _, now = begun
     again, inline = parse_rules(["error"], 5), find_executor("inline")
     with pytest.raises(UserError, match=r"inline runs what stands here.*--executor local"):
-        plan_launch(store, grid, replace(now, executor=inline), again)
-    plan_launch(store, grid, replace(now, executor=inline, new_code=True), again)
+        plan_launch(LaunchRequest(store, grid, replace(now, executor=inline), again))
+    plan_launch(LaunchRequest(store, grid, replace(now, executor=inline, new_code=True), again))
     edit(checkout, 1)
     (checkout / "README.md").write_text("words, which change no result")
-    plan_launch(store, grid, target(store, checkout, "inline"), again)
+    plan_launch(LaunchRequest(store, grid, target(store, checkout, "inline"), again))
 
 
 def test_on_slurm_each_array_has_one_code_and_its_command_is_that_of_the_copy(
@@ -132,7 +132,7 @@ def test_on_slurm_each_array_has_one_code_and_its_command_is_that_of_the_copy(
     _, before, now = begun
     grid = toy_grid(3)
     asked = replace(slurm_target(), code=now.code, function=PROBE_CELL)
-    done = launch(store, grid, asked, parse_rules(["error"], 5))
+    done = launch(LaunchRequest(store, grid, asked, parse_rules(["error"], 5)))
     assert [set(batch.codes) for batch, _ in done.batches] == [{before.code}, {now.code}]
     for batch, job in done.batches:
         start = store.code / batch.codes[0] / "launch/code/start.py"
@@ -144,7 +144,7 @@ def test_on_slurm_each_array_has_one_code_and_its_command_is_that_of_the_copy(
 def test_records_from_before_code_was_frozen_name_none(store, toys):
     grid = toys(toy_grid(1))
     asked = Target(find_executor("inline"), make_profile({"gpus": 0}))
-    done = launch(store, grid, asked, RetryRules())
+    done = launch(LaunchRequest(store, grid, asked))
     ((batch, _),) = done.batches
     path = Journal(store).file(batch)
     record = json.loads(path.read_text())
@@ -157,7 +157,7 @@ def test_a_wheel_that_was_replaced_since_the_launch_does_not_run(store, toys, si
     grid = toys(toy_grid(1), steps=2)
     monkeypatch.setattr(task, "code_identity", lambda: {"id": "1.1-bbb", "kind": "installed"})
     asked = Target(find_executor("inline"), make_profile({"gpus": 0}), function=TOY, code="1.0-aaa")
-    ((batch, _),) = launch(store, grid, asked, RetryRules()).batches
+    ((batch, _),) = launch(LaunchRequest(store, grid, asked)).batches
     ((_, outcome),) = find_executor("inline").run(Journal(store), batch)
     run = store.run(grid.cells[0].signature)
     assert "1.0-aaa, in whose place 1.1-bbb was installed since: launch again" in outcome
@@ -170,7 +170,7 @@ def test_a_wheel_that_was_replaced_since_the_launch_does_not_run(store, toys, si
 def test_a_plan_says_what_goes_on_with_its_own_code_and_writes_nothing(store, checkout, begun):
     grid, before, now = begun
     shutil.rmtree(store.code / now.code)
-    plan = plan_launch(store, grid, now, parse_rules(["error"], 5))
+    plan = plan_launch(LaunchRequest(store, grid, now, parse_rules(["error"], 5)))
     (said,) = plan.problems
     assert f"1 cell goes on with the code {before.code} of earlier attempts, which" in said
     assert not (store.code / now.code).exists()

@@ -19,7 +19,7 @@ from launch.node.elsewhere import Elsewhere
 from launch.records import lease
 from launch.records.journal import Journal
 from launch.submit.launcher import launch
-from launch.submit.retry import RetryRules
+from launch.submit.plan import LaunchRequest
 from launch.watch.logs import find_log
 from launch.watch.survey import survey
 
@@ -52,28 +52,28 @@ def test_a_job_goes_on_with_what_waits_for_other_jobs_and_these_end_at_once(
 
 
 def other_memory(store, grid):
-    launch(store, grid, slurm_target(pack={"cells": 2}, memory="7G"), RetryRules())
+    launch(LaunchRequest(store, grid, slurm_target(pack={"cells": 2}, memory="7G")))
 
 
 def other_limit(store, grid):
-    launch(store, grid, slurm_target(pack={"cells": 2}, time=120), RetryRules())
+    launch(LaunchRequest(store, grid, slurm_target(pack={"cells": 2}, time=120)))
 
 
 def side_by_side(store, grid):
     pack = {"cells": 2, "side_by_side": 2}
-    launch(store, grid, slurm_target(pack=pack), RetryRules())
+    launch(LaunchRequest(store, grid, slurm_target(pack=pack)))
 
 
 def not_packed(store, grid):
-    launch(store, grid, slurm_target(), RetryRules())
+    launch(LaunchRequest(store, grid, slurm_target()))
 
 
 def other_code(store, grid):
-    launch(store, grid, replace(slurm_target(pack={"cells": 2}), code="0" * 16), RetryRules())
+    launch(LaunchRequest(store, grid, replace(slurm_target(pack={"cells": 2}), code="0" * 16)))
 
 
 def other_python(store, grid):
-    launch(store, grid, slurm_target(pack={"cells": 2}, python="python3.99"), RetryRules())
+    launch(LaunchRequest(store, grid, slurm_target(pack={"cells": 2}, python="python3.99")))
 
 
 def other_user(store, grid):
@@ -93,7 +93,7 @@ def held(store, grid):
 
 
 def alike(store, grid):
-    launch(store, grid, slurm_target(pack={"cells": 2}), RetryRules())
+    launch(LaunchRequest(store, grid, slurm_target(pack={"cells": 2})))
 
 
 def change_batch(store, grid, change):

@@ -25,6 +25,7 @@ from launch.records import lease, process
 from launch.records.failures import group_failures
 from launch.submit.follow import follow
 from launch.submit.launcher import launch
+from launch.submit.plan import LaunchRequest
 from launch.submit.retry import RetryRules
 
 
@@ -344,8 +345,8 @@ def test_a_real_cell_on_two_processes_scores_like_on_one(store, signals, monkeyp
     cell = Cell("c", config, {"a": "x"}, ("ap",))
     grid = Grid("two", "", (cell,), {"a": ("x",)}, ("ap",), None)
     target = Target(Local(), make_profile({"gpus": 2}))
-    launch(store, grid, target, RetryRules())
-    found = follow(store, grid, target, RetryRules(), interval=0.5)
+    launch(LaunchRequest(store, grid, target))
+    found = follow(LaunchRequest(store, grid, target), interval=0.5)
     assert {s.state.name for s in found.cells.values()} == {"done"}
     both = store.run(cell.signature)
     assert both.attempts()[0].holder["tasks"] == 2

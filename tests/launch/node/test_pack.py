@@ -24,8 +24,7 @@ from launch.node.worker import make_pickle
 from launch.records import lease
 from launch.records.journal import Journal
 from launch.records.process import myself
-from launch.submit.plan import plan_launch
-from launch.submit.retry import RetryRules
+from launch.submit.plan import LaunchRequest, plan_launch
 from launch.watch.logs import find_log
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -210,7 +209,7 @@ def test_a_run_that_others_start_from_has_a_job_of_its_own(store, fake_slurm):
     first, *others = grid.cells
     followers = tuple(replace(cell, start=first) for cell in others)
     target = slurm_target(pack={"cells": 2})
-    plan = plan_launch(store, replace(grid, cells=followers), target, RetryRules())
+    plan = plan_launch(LaunchRequest(store, replace(grid, cells=followers), target))
     assert [(len(b.cells), dict(b.pack)) for b in plan.batches] == [
         (1, {}),
         (2, {"cells": 2, "side_by_side": 1}),
@@ -247,7 +246,7 @@ def test_cells_on_several_gpus_are_not_packed():
 def test_what_packing_does_is_said_before_the_launch(store, fake_slurm):
     target = slurm_target(pack={"cells": 4, "side_by_side": 2})
     grid = toy_grid(9, measure=("ap", "fps"))
-    plan = plan_launch(store, grid, target, RetryRules())
+    plan = plan_launch(LaunchRequest(store, grid, target))
     assert target.executor.place(plan.batches[0]).startswith(
         "a job array of 3 with 4 cells each, 2 at a time, with "
     )
@@ -260,5 +259,5 @@ def test_what_packing_does_is_said_before_the_launch(store, fake_slurm):
 def test_locally_cells_side_by_side_share_a_gpu(store, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     profile = make_profile({"gpus": 1, "pack": {"cells": 4, "side_by_side": 2}})
-    plan = plan_launch(store, toy_grid(5), Target(Local(), profile, 8, TOY), RetryRules())
+    plan = plan_launch(LaunchRequest(store, toy_grid(5), Target(Local(), profile, 8, TOY)))
     assert plan.batches[0].parameters["gpus"] == [["0"], ["1"], ["0"], ["1"]]

@@ -25,8 +25,7 @@ from launch.records import lease
 from launch.records.journal import Batch, Journal
 from launch.records.process import myself
 from launch.submit.launcher import manifest_of
-from launch.submit.plan import plan_launch
-from launch.submit.retry import RetryRules
+from launch.submit.plan import LaunchRequest, plan_launch
 
 LOCAL = Target(Local(), make_profile({"gpus": 0}))
 
@@ -40,7 +39,7 @@ def grid_of(*configs, measure=("ap",), starts=()):
 
 
 def priced(store, grid, target=LOCAL, **multiply_adds):
-    plan = plan_launch(store, grid, target, RetryRules())
+    plan = plan_launch(LaunchRequest(store, grid, target))
     costs = {c.signature: Costs(1, multiply_adds.get(c.name)) for c in grid.all_cells}
     return plan, price_of(store, plan, costs)
 

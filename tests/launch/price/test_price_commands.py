@@ -61,9 +61,10 @@ def test_a_probe_is_a_short_run_of_the_dearest_cell_whose_price_is_unknown(
 ):
     probed = []
 
-    def run_launch(where, grid, target, rules, options):
-        (cell,) = grid.cells
-        probed.append((grid.name, cell.name, options.wait, target.executor.name))
+    def run_launch(request, options):
+        (cell,) = request.grid.cells
+        executor = request.target.executor.name
+        probed.append((request.grid.name, cell.name, options.wait, executor))
         finished(cell.config, step_s=2.0, threads=1)
         return True
 

@@ -45,13 +45,12 @@ from launch.records.store import Store
 from launch.executors.base import Target
 from launch.executors.slurm import Slurm
 from launch.executors.profile import make_profile
-from launch.submit.retry import RetryRules
+from launch.submit.plan import LaunchRequest
 {sabotage}
 grid = toy_grid(4)
 profile = make_profile({{"gpus": 0, "time": 60, "max_array_size": 2}})
-launched = launcher.launch(
-    Store(Path(sys.argv[1])), grid, Target(Slurm(), profile, function=TOY), RetryRules()
-)
+target = Target(Slurm(), profile, function=TOY)
+launched = launcher.launch(LaunchRequest(Store(Path(sys.argv[1])), grid, target))
 print([job_id for _, job_id in launched.batches])
 """
 

@@ -12,7 +12,7 @@ from core.errors import UserError
 from launch.commands import LaunchOptions, run_launch, watch_status
 from launch.executors import slurm_queries as slurm
 from launch.submit.launcher import manifest_of
-from launch.submit.retry import RetryRules
+from launch.submit.plan import LaunchRequest
 from launch.watch.status import exit_status, status_rows
 from launch.watch.survey import survey
 
@@ -27,7 +27,7 @@ def wait(store, toys, fake_slurm, monkeypatch):
         happens = iter(between)
         monkeypatch.setattr(following, "time", SimpleNamespace(sleep=lambda _: next(happens)()))
         grid = toys(toy_grid(count))
-        return run_launch(store, grid, slurm_target(), RetryRules(), LaunchOptions(wait=True))
+        return run_launch(LaunchRequest(store, grid, slurm_target()), LaunchOptions(wait=True))
 
     return run
 

@@ -15,7 +15,6 @@ from core.errors import UserError
 from launch.cancel import hold
 from launch.commands import LaunchOptions, run_launch
 from launch.executors.base import Target
-from launch.executors.inline import Inline
 from launch.executors.local import Local
 from launch.executors.memory import size
 from launch.executors.profile import make_profile
@@ -24,8 +23,8 @@ from launch.records.failures import of_gpu
 from launch.records.process import myself
 from launch.submit.follow import follow
 from launch.submit.launcher import launch
-from launch.submit.plan import plan_launch
-from launch.submit.retry import RetryRules, parse_rules
+from launch.submit.plan import LaunchRequest, plan_launch
+from launch.submit.retry import parse_rules
 
 pytestmark = pytest.mark.usefixtures("quick")
 GROWS = {"memory": "32G", "on_out_of_memory": {"memory": 1.5, "most": "60G"}}
@@ -74,32 +73,32 @@ def test_out_of_memory_a_cell_is_tried_again_with_more_up_to_a_most(
     grid = toys(toy_grid(1))
     ends("OUT_OF_MEMORY", "PREEMPTED", "OUT_OF_MEMORY", "OUT_OF_MEMORY")
     target = slurm_target(**GROWS)
-    launch(store, grid, target, RetryRules())
-    follow(store, grid, target, RetryRules(), interval=0.1)
+    launch(LaunchRequest(store, grid, target))
+    follow(LaunchRequest(store, grid, target), interval=0.1)
     # grown after the first, kept after the preemption, at most 60G after the third
     assert memories(fake_slurm) == ["32G", "48G", "48G", "60G"]
     assert look(grid) == [("failed", "out of memory")]
-    left = plan_launch(store, grid, target, RetryRules())
+    left = plan_launch(LaunchRequest(store, grid, target))
     assert left.cells[0].note == "not tried again after: out of memory (--retry out-of-memory)"
-    more = plan_launch(store, grid, slurm_target(**GROWS | {"memory": "64G"}), RetryRules())
+    more = plan_launch(LaunchRequest(store, grid, slurm_target(**GROWS | {"memory": "64G"})))
     assert more.batches == ()  # the most is what the profile says it is
 
 
 def test_what_a_cell_gets_is_shown_in_plan_and_status(store, toys, fake_slurm, look):
     grid = toys(toy_grid(2))
     target = slurm_target(**GROWS)
-    launch(store, grid, target, RetryRules())
+    launch(LaunchRequest(store, grid, target))
     run_to(store, fake_slurm, "100", 0, "OUT_OF_MEMORY")
     look(grid)
-    planned = plan_launch(store, grid, target, RetryRules())
+    planned = plan_launch(LaunchRequest(store, grid, target))
     assert (planned.cells[0].action, planned.cells[0].note) == (
         "retry",
         "failed: out of memory; now with 48G",
     )
     assert planned.outdated == []
-    launch(store, grid, target, RetryRules())
+    launch(LaunchRequest(store, grid, target))
     assert look(grid, notes=True) == ["memory 48G, after it ran out of less", ""]
-    assert plan_launch(store, grid, target, RetryRules()).problems == []
+    assert plan_launch(LaunchRequest(store, grid, target)).problems == []
 
 
 def test_without_the_field_nothing_grows(store, toys, fake_slurm, look, go):
@@ -119,12 +118,12 @@ def test_a_gpu_that_is_full_asks_for_no_more_host_memory(store, toys, fake_slurm
     assert of_gpu(OutOfMemoryError("CUDA out of memory"))
     assert not of_gpu(MemoryError())
     grid = toys(toy_grid(1))
-    launch(store, grid, slurm_target(**GROWS), RetryRules())
+    launch(LaunchRequest(store, grid, slurm_target(**GROWS)))
     folder = store.run(grid.cells[0].signature).state_folder
     batch = lease.read_dict(folder / "queued.json")["batch"]
     claim = lease.acquire(folder, myself(batch=batch, index=0))
     claim.end({"outcome": "failed", "cause": "out of memory", "memory": "gpu"})
-    assert plan_launch(store, grid, slurm_target(**GROWS), RetryRules()).batches == ()
+    assert plan_launch(LaunchRequest(store, grid, slurm_target(**GROWS))).batches == ()
 
 
 def test_sizes_are_read_as_slurm_reads_them():
@@ -152,9 +151,11 @@ def test_no_room_at_all_and_waiting_goes_on_until_there_is(
 
     following.time.sleep = sleep
     reports = []
-    monkeypatch.setattr(Inline, "report", lambda *_: reports.append(len(looks)) or "report: made")
+    monkeypatch.setattr(
+        "launch.commands.run_report", lambda _: reports.append(len(looks)) or "report: made"
+    )
     options = LaunchOptions(wait=True, interval=0.1, report=True)
-    assert run_launch(store, grid, slurm_target(), RetryRules(), options)
+    assert run_launch(LaunchRequest(store, grid, slurm_target()), options)
     assert reports == [len(looks)]  # no job could wait for those that were not in yet
     printed = " ".join(capsys.readouterr().out.split())
     assert "toys: nothing submitted 2 cells found no room: SLURM did not take the jobs" in printed
@@ -174,7 +175,7 @@ def test_queued_cells_are_put_in_anew_where_the_profile_changed(store, toys, go,
     go(grid)
     process = fake_slurm.start(100, 0)
     try:
-        done = launch(store, grid, slurm_target(memory="2G"), RetryRules(), replace_queued=True)
+        done = launch(LaunchRequest(store, grid, slurm_target(memory="2G")), replace_queued=True)
         assert fake_slurm.calls("scancel")[0].startswith("scancel --state=PENDING 100_")
         assert [batch.names for batch, _ in done.batches] == [("a=x,s1", "a=x,s2")]
         assert fake_slurm.state(100, 0) == "RUNNING"
@@ -182,7 +183,7 @@ def test_queued_cells_are_put_in_anew_where_the_profile_changed(store, toys, go,
     finally:
         (store.run(grid.cells[0].signature).path / "go").touch()
         process.wait(timeout=120)
-    again = launch(store, grid, slurm_target(memory="2G"), RetryRules(), replace_queued=True)
+    again = launch(LaunchRequest(store, grid, slurm_target(memory="2G")), replace_queued=True)
     assert again.batches == ()
 
 
@@ -196,7 +197,7 @@ def test_what_is_refused_takes_nothing_back(store, toys, go, fake_slurm):
         raise UserError("too dear")
 
     with pytest.raises(UserError, match="too dear"):
-        launch(store, grid, slurm_target(memory="2G"), RetryRules(), replace_queued=True,
+        launch(LaunchRequest(store, grid, slurm_target(memory="2G")), replace_queued=True,
                check=refuse)  # fmt: skip
     assert [c.name for b in seen[0].batches for c in b.cells] == ["a=x,s0", "a=x,s1"]
     assert fake_slurm.calls("scancel") == []
@@ -207,9 +208,9 @@ def test_packed_cells_are_put_in_anew_too(store, toys, go, fake_slurm):
     grid = toys(toy_grid(4))
     go(grid, pack={"cells": 2})
     target = slurm_target(pack={"cells": 4})
-    (problem,) = plan_launch(store, grid, target, RetryRules()).problems
+    (problem,) = plan_launch(LaunchRequest(store, grid, target)).problems
     assert "now (pack)" in problem
-    launch(store, grid, target, RetryRules(), replace_queued=True)
+    launch(LaunchRequest(store, grid, target), replace_queued=True)
     assert fake_slurm.calls("scancel") == ["scancel --state=PENDING 100"]
     assert len(fake_slurm.jobs["101"]["tasks"]) == 1
 
@@ -249,7 +250,7 @@ def test_further_fields_become_options(store, toys, fake_slurm):
         dependency="afterok:7",
         extra={"exclude": "n7"},
     )
-    launch(store, toys(toy_grid(1)), target, RetryRules())
+    launch(LaunchRequest(store, toys(toy_grid(1)), target))
     options = fake_slurm.jobs["100"]["options"]
     assert {name: options[name] for name in ("mem-per-cpu", "reservation", "nice")} == {
         "mem-per-cpu": "2G",
@@ -263,7 +264,7 @@ def test_further_fields_become_options(store, toys, fake_slurm):
 
 
 def test_all_of_a_nodes_memory(store, toys, fake_slurm):
-    launch(store, toys(toy_grid(1)), slurm_target(memory=0), RetryRules())
+    launch(LaunchRequest(store, toys(toy_grid(1)), slurm_target(memory=0)))
     assert memories(fake_slurm) == ["0"]
 
 
@@ -295,12 +296,12 @@ def test_a_store_with_a_percent_sign_is_refused_with_a_way_out(tmp_path, fake_sl
     odd, local = Store(tmp_path / "100%_a"), Target(Local(), make_profile({"gpus": 0}))
     for target in (slurm_target(), local):
         with pytest.raises(UserError, match="has a % in its path"):
-            launch(odd, toy_grid(1), target, RetryRules())
+            launch(LaunchRequest(odd, toy_grid(1), target))
     odd.root.mkdir(exist_ok=True)
     (tmp_path / "plain").symlink_to(odd.root)
     plain, grid = Store(tmp_path / "plain"), toy_grid(2)
     for cell in grid.cells:
         write_toy(plain.run(cell.signature).path)
-    launch(plain, grid, slurm_target(), RetryRules())
+    launch(LaunchRequest(plain, grid, slurm_target()))
     assert fake_slurm.run(100, 1) == 0
     assert plain.run(grid.cells[1].signature).state(("ap",)).name == "done"

@@ -25,10 +25,12 @@ from launch.executors.base import Target
 from launch.executors.local import Local
 from launch.executors.profile import make_profile
 from launch.records.store import Store
-from launch.submit.retry import RetryRules
+from launch.submit.plan import LaunchRequest
 from toy_grids import TOY, toy_grid
 target = Target(Local(), make_profile({"gpus": 0}), 2, TOY)
-well = run_launch(Store.default(), toy_grid(4), target, RetryRules(), LaunchOptions(wait=True))
+well = run_launch(
+    LaunchRequest(Store.default(), toy_grid(4), target), LaunchOptions(wait=True)
+)
 print("well", well)
 """
 

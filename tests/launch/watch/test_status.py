@@ -23,8 +23,7 @@ from launch.records import lease, process
 from launch.records.failures import FailureGroup
 from launch.records.summary import last_line, summary
 from launch.submit.launcher import launch, manifest_of
-from launch.submit.plan import plan_launch
-from launch.submit.retry import RetryRules
+from launch.submit.plan import LaunchRequest, plan_launch
 from launch.watch import logs
 from launch.watch.display import (
     failure_text,
@@ -90,7 +89,7 @@ def test_the_table_shows_the_rows_and_the_counts(store, mixed):
 
 def test_looking_works_where_nothing_can_be_written(store, toys, fake_slurm, monkeypatch):
     grid = toys(toy_grid(2))
-    launch(store, grid, slurm_target(), RetryRules())
+    launch(LaunchRequest(store, grid, slurm_target()))
     for k in range(2):
         fake_slurm.task(100, k, state="TIMEOUT")
 
@@ -154,7 +153,7 @@ def test_durations(seconds, text):
 
 def test_a_plan_shows_cells_jobs_and_what_is_left_alone(store, fake_slurm, mixed):
     text = shown(
-        plan_table(plan_launch(store, mixed, slurm_target(), RetryRules()), {}, Price(), 60)
+        plan_table(plan_launch(LaunchRequest(store, mixed, slurm_target())), {}, Price(), 60)
     )
     for word in ("running", "not tried again after: out of memory", "resume", "timeout", "new"):
         assert word in text
@@ -166,24 +165,24 @@ def test_a_plan_shows_cells_jobs_and_what_is_left_alone(store, fake_slurm, mixed
 
 def test_plans_for_this_machine_say_where(store, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
-    plan = plan_launch(store, toy_grid(3), Target(Local(), make_profile({}), 2), RetryRules())
+    plan = plan_launch(LaunchRequest(store, toy_grid(3), Target(Local(), make_profile({}), 2)))
     assert "3 cells: on this machine, 2 at a time, GPUs 0; 1" in shown(
         plan_table(plan, {}, Price(), 60)
     )
-    plan = plan_launch(store, toy_grid(1), Target(Inline(), make_profile({})), RetryRules())
+    plan = plan_launch(LaunchRequest(store, toy_grid(1), Target(Inline(), make_profile({}))))
     assert "1 cell: in this process, one after the other" in shown(
         plan_table(plan, {}, Price(), 60)
     )
     assert "... and 2 more" in shown(
-        plan_table(plan_launch(store, toy_grid(3), plan.target, RetryRules()), {}, Price(), 1)
+        plan_table(plan_launch(LaunchRequest(store, toy_grid(3), plan.target)), {}, Price(), 1)
     )
 
 
 def test_what_a_launch_did_in_a_line(store, fake_slurm):
     grid = toy_grid(2)
-    done = launch(store, grid, slurm_target(), RetryRules())
+    done = launch(LaunchRequest(store, grid, slurm_target()))
     assert submitted_text(done) == "toys: 2 cells submitted (SLURM jobs 100)"
-    again = launch(store, grid, slurm_target(), RetryRules())
+    again = launch(LaunchRequest(store, grid, slurm_target()))
     assert submitted_text(again) == "toys: nothing to submit (2 queued)"
 
 
@@ -214,7 +213,7 @@ def test_the_log_of_the_latest_attempt_is_found(store, make_run):
 
 def test_before_the_cell_began_the_schedulers_log_is_shown(store, toys, fake_slurm):
     grid = toys(toy_grid(2))
-    launched = launch(store, grid, slurm_target(), RetryRules())
+    launched = launch(LaunchRequest(store, grid, slurm_target()))
     folder = store.journal / "submitit" / launched.batches[0][0].id
     (folder / "100_1_0_log.out").write_text("slurmstepd: error")
     found = logs.find_log(store, grid.cells[1].signature)
@@ -243,7 +242,7 @@ def test_a_log_is_followed_until_it_is_over(tmp_path):
 
 def test_cancelling_marks_the_cells_and_tells_slurm_once(store, toys, fake_slurm):
     grid = toys(toy_grid(3))
-    launch(store, grid, slurm_target(), RetryRules())
+    launch(LaunchRequest(store, grid, slurm_target()))
     fake_slurm.run(100, 0)
     done = cancel(store, store.manifest("toys").cells)
     assert [c.name for c in done.cells] == ["a=x,s1", "a=x,s2"]
@@ -254,7 +253,7 @@ def test_cancelling_marks_the_cells_and_tells_slurm_once(store, toys, fake_slurm
 
 def test_a_cancellation_counts_even_if_slurm_forgets_it(store, toys, fake_slurm):
     grid = toys(toy_grid(1))
-    launch(store, grid, slurm_target(), RetryRules())
+    launch(LaunchRequest(store, grid, slurm_target()))
     (fake_slurm.bin / "scancel").write_text("#!/bin/sh\necho down >&2\nexit 1\n")
     done = cancel(store, store.manifest("toys").cells)
     assert "down" in done.problem
