@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -16,8 +16,8 @@ from cli.options import (
 from core.errors import UserError
 
 if TYPE_CHECKING:
-    from benchmarks.request import Request
     from benchmarks.speed.isolated import SpeedJob
+    from benchmarks.workloads.spec import WorkloadSpec
 
 app = typer.Typer()
 bench = typer.Typer(
@@ -25,22 +25,6 @@ bench = typer.Typer(
 )
 app.add_typer(bench, name="bench")
 
-Configs = Annotated[
-    list[str] | None,
-    typer.Argument(
-        help="presets, YAML files or run folders, each with switches of its own after commas "
-        "(tevit_r50,head.kind=per_frame); and switches for all of them (head.classes=80)"
-    ),
-]
-MmdetConfigs = Annotated[
-    list[str] | None,
-    typer.Option("--mmdet", help="mmdet configuration to measure, too: a file, or a shipped name"),
-]
-FrameSize = Annotated[
-    str | None, typer.Option("--size", help="padded frames, WIDTHxHEIGHT; none: the config's")
-]
-ClipLength = Annotated[int | None, typer.Option("--clip", help="frames a clip; none: the config's")]
-BatchOption = Annotated[int, typer.Option(help="clips a call")]
 Weights = Annotated[Path | None, typer.Option("--checkpoint", help="weights; none: initial ones")]
 MemoryLimit = Annotated[
     float | None, typer.Option(min=0.1, max=1e6, help="GiB that a measuring process may use")
@@ -57,8 +41,46 @@ Device = Annotated[
 
 
 @dataclass(frozen=True)
-class How:
-    """What ``fps`` and ``bench`` are told of how to measure."""
+class Models:
+    """Which models are to be measured."""
+
+    configs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="presets, YAML files or run folders, each with switches of its own after commas "
+            "(tevit_r50,head.kind=per_frame); and switches for all of them (head.classes=80)"
+        ),
+    ] = None
+    mmdet: Annotated[
+        list[str] | None,
+        typer.Option(help="mmdet configuration to measure, too: a file, or a shipped name"),
+    ] = None
+
+    def workloads(self, **more: Any) -> tuple[WorkloadSpec, ...]:
+        """Each of them, checked; ``more`` as of :class:`benchmarks.request.Request`."""
+        from benchmarks.request import Request
+
+        return Request(self.configs or (), self.mmdet or (), **more).workloads()
+
+
+@dataclass(frozen=True)
+class Shaped(Models):
+    """And the shape of their input."""
+
+    size: Annotated[
+        str | None, typer.Option(help="padded frames, WIDTHxHEIGHT; none: the config's")
+    ] = None
+    clip: Annotated[int | None, typer.Option(help="frames a clip; none: the config's")] = None
+    batch: Annotated[int, typer.Option(help="clips a call")] = 1
+
+    def workloads(self, **more: Any) -> tuple[WorkloadSpec, ...]:
+        """The same, at this shape."""
+        return super().workloads(size=self.size, clip=self.clip, batch=self.batch, **more)
+
+
+@dataclass(frozen=True)
+class How(Models):
+    """And how ``fps`` and ``bench`` are to measure them."""
 
     samples: Annotated[
         int, typer.Option(min=1, max=2000, help="timed calls or steps of each config, at least")
@@ -86,11 +108,11 @@ class How:
     def job(
         self,
         kind: Literal["fps", "train", "roofline"],
-        request: Request,
         device: str | None = None,
         memory_limit: float | None = None,
+        **more: Any,
     ) -> SpeedJob:
-        """What is asked for, checked; ``memory_limit`` in GiB."""
+        """What is asked for, checked; ``memory_limit`` in GiB, ``more`` as of ``workloads``."""
         from benchmarks.speed.isolated import SpeedJob
         from benchmarks.speed.matmul_rate import Backends
         from benchmarks.speed.measure import find_device
@@ -98,13 +120,18 @@ class How:
 
         return SpeedJob(
             kind,
-            request.workloads(),
+            self.workloads(**more),
             find_device(device),
             Sampling(self.warmup, self.samples, self.seconds),
             threads=self.threads,
             memory_limit=None if memory_limit is None else int(memory_limit * 2**30),
             backends=Backends(self.tf32, self.cudnn_benchmark),
         )
+
+
+@dataclass(frozen=True)
+class HowShaped(Shaped, How):
+    """And both."""
 
 
 @app.command("ap")
@@ -167,12 +194,9 @@ def average_precision(
 
 
 @app.command("flops")
+@takes(Shaped)
 def count_flops(
-    configs: Configs = None,
-    mmdet: MmdetConfigs = None,
-    size: FrameSize = None,
-    clip: ClipLength = None,
-    batch: BatchOption = 1,
+    models: Shaped,
     device: Annotated[str, typer.Option(help="where the model runs while counted")] = "cpu",
     json_file: JsonOut = None,
 ) -> None:
@@ -185,26 +209,19 @@ def count_flops(
     from rich.console import Console
 
     from benchmarks.commands import Outputs
-    from benchmarks.request import Request
     from benchmarks.speed.isolated import SpeedJob, run_job
     from benchmarks.speed.measure import find_device
     from benchmarks.tables import flops_table
 
-    request = Request(configs or (), mmdet or (), size, clip, batch)
-    records = run_job(SpeedJob("flops", request.workloads(), find_device(device)))
+    records = run_job(SpeedJob("flops", models.workloads(), find_device(device)))
     Outputs(json_file).write(records)
     Console().print(flops_table(records))
 
 
 @app.command("fps")
-@takes(How)
+@takes(HowShaped)
 def measure_fps(
-    how: How,
-    configs: Configs = None,
-    mmdet: MmdetConfigs = None,
-    size: FrameSize = None,
-    clip: ClipLength = None,
-    batch: BatchOption = 1,
+    how: HowShaped,
     video_size: Annotated[
         str | None, typer.Option(help="masks and image files, WIDTHxHEIGHT; default 1280x720")
     ] = None,
@@ -240,15 +257,12 @@ def measure_fps(
     `tevit fps tevit_msgshift --find-max-clip`
     """
     from benchmarks.commands import Outputs, run_curve, run_fps, run_search
-    from benchmarks.request import Request
     from benchmarks.speed.fps import SCOPES
 
     if find_max_clip and curve is not None:
         raise UserError("--find-max-clip and --curve: one at a time")
-    request = Request(
-        configs or (), mmdet or (), size, clip, batch, video_size, checkpoint, compiled
-    )
-    job = how.job("fps", request, device, memory_limit)
+    more = {"video_size": video_size, "checkpoint": checkpoint, "compiled": compiled}
+    job = how.job("fps", device, memory_limit, **more)
     job = replace(job, scopes=tuple(dict.fromkeys(scope or SCOPES)))
     outputs = Outputs(json_file, csv_file)
     if find_max_clip:
@@ -263,8 +277,6 @@ def measure_fps(
 @takes(How)
 def bench_train(
     how: How,
-    configs: Configs = None,
-    mmdet: MmdetConfigs = None,
     memory_limit: MemoryLimit = None,
     curve: Annotated[
         str | None, typer.Option(help="measure several numbers of clips a step: batch=1,2,4,8")
@@ -282,9 +294,8 @@ def bench_train(
     `tevit bench train tevit_msgshift data.root=PATH --curve batch=1,2,4,8 --json b.json`
     """
     from benchmarks.commands import Outputs, run_curve, run_fps
-    from benchmarks.request import Request
 
-    job = how.job("train", Request(configs or (), mmdet or ()), memory_limit=memory_limit)
+    job = how.job("train", memory_limit=memory_limit)
     outputs = Outputs(json_file, csv_file)
     if curve is None:
         run_fps(job, outputs)
@@ -293,14 +304,9 @@ def bench_train(
 
 
 @bench.command("roofline")
-@takes(How)
+@takes(HowShaped)
 def bench_roofline(
-    how: How,
-    configs: Configs = None,
-    mmdet: MmdetConfigs = None,
-    size: FrameSize = None,
-    clip: ClipLength = None,
-    batch: BatchOption = 1,
+    how: HowShaped,
     device: Device = None,
     checkpoint: Weights = None,
     json_file: JsonOut = None,
@@ -314,10 +320,8 @@ def bench_roofline(
     `tevit plot roofline.json`
     """
     from benchmarks.commands import Outputs, run_fps
-    from benchmarks.request import Request
 
-    request = Request(configs or (), mmdet or (), size, clip, batch, checkpoint=checkpoint)
-    run_fps(how.job("roofline", request, device), Outputs(json_file))
+    run_fps(how.job("roofline", device, checkpoint=checkpoint), Outputs(json_file))
 
 
 @app.command("regress")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+
 from rich.text import Text
 from rich.tree import Tree
 from torch import nn
@@ -26,29 +28,20 @@ def _grow(tree: Tree, module: nn.Module, depth: int) -> None:
     if depth == 0:
         return
     children = [(n, m) for n, m in module.named_children() if parameter_count(m)]
-    start = 0
-    while start < len(children):
-        name, child = children[start]
-        end = start + 1
-        while end < len(children) and _alike(child, children[end][1]):
-            end += 1
-        if end - start > 1:
-            name = f"{name}-{children[end - 1][0]} (each)"
+    for _, alike in groupby(children, key=lambda named: _kind(named[1])):
+        (name, child), *more = alike
+        if more:
+            name = f"{name}-{more[-1][0]} (each)"
         _grow(tree.add(_label(f"{name}: {type(child).__name__}", child)), child, depth - 1)
-        start = end
     own = sum(p.numel() for p in module.parameters(recurse=False))
     if own and children:
         names = ", ".join(name for name, _ in module.named_parameters(recurse=False))
         tree.add(Text.assemble(names, (f"  {own:,}", "bold")))
 
 
-def _alike(a: nn.Module, b: nn.Module) -> bool:
-    """Same names, shapes and trainability."""
-
-    def shape(module: nn.Module) -> list[tuple[str, object, bool]]:
-        return [(n, p.shape, p.requires_grad) for n, p in module.named_parameters()]
-
-    return type(a) is type(b) and shape(a) == shape(b)
+def _kind(module: nn.Module) -> tuple[type, list[tuple[str, object, bool]]]:
+    """Names, shapes and trainability: what modules that share a line have in common."""
+    return type(module), [(n, p.shape, p.requires_grad) for n, p in module.named_parameters()]
 
 
 def _label(text: str, module: nn.Module) -> Text:

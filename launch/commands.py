@@ -34,6 +34,7 @@ from launch.submit.plan import LaunchPlan, LaunchRequest
 from launch.watch.display import live_status, say, status_lines, status_table
 from launch.watch.status import (
     GOING_ON,
+    StatusRow,
     exit_status,
     status_json,
     status_rows,
@@ -240,17 +241,23 @@ def show_status(
     form: Literal["table", "tsv", "json"] = "table",
 ) -> int:
     """Print the state of every cell once; returns what it means for scripts (exit_status)."""
-    found = survey(store, manifest.measures(), record=True)
-    rows = status_rows(store, manifest.all_cells, found)
+    rows, problems = _look(store, manifest)
     if form == "json":
-        print(json.dumps(status_json(manifest, rows, _problems(found)), indent=1))
+        print(json.dumps(status_json(manifest, rows, problems), indent=1))
     elif form == "tsv" or limit > 1000:
         print("\n".join(status_lines(rows)))
     else:
         console = Console()
-        console.print(status_table(manifest.grid, rows, limit, _problems(found)))
+        console.print(status_table(manifest.grid, rows, limit, problems))
         _say_spent(store, manifest, console)
     return exit_status(rows)
+
+
+def _look(store: Store, manifest: Manifest) -> tuple[list[StatusRow], list[str]]:
+    """The state of every cell now, and what is wrong as a whole."""
+    found = survey(store, manifest.measures(), record=True)
+    orphans = [f"job {job.id} of this store has no record: {job.name}" for job in found.orphans]
+    return status_rows(store, manifest.all_cells, found), [*found.problems, *orphans]
 
 
 def _say_spent(store: Store, manifest: Manifest, console: Console) -> None:
@@ -263,20 +270,14 @@ def watch_status(store: Store, manifest: Manifest, interval: float, limit: int) 
     console = Console()
     with live_status(manifest.grid, console, limit) as display:
         while True:
-            found = survey(store, manifest.measures(), record=True)
-            rows = status_rows(store, manifest.all_cells, found)
-            display(rows, _problems(found))
+            rows, problems = _look(store, manifest)
+            display(rows, problems)
             if exit_status(rows) != GOING_ON:
                 break
             time.sleep(interval)
-    console.print(status_table(manifest.grid, rows, limit, _problems(found)))
+    console.print(status_table(manifest.grid, rows, limit, problems))
     _say_spent(store, manifest, console)
     return exit_status(rows)
-
-
-def _problems(found: Survey) -> list[str]:
-    orphans = [f"job {job.id} of this store has no record: {job.name}" for job in found.orphans]
-    return [*found.problems, *orphans]
 
 
 def failure_groups(store: Store, manifest: Manifest) -> list[FailureGroup]:

@@ -25,19 +25,15 @@ from launch.watch.view import StatusView
 
 TICK_SECONDS = 0.5
 _NAMES = {
-    "\x1b[A": "up",
-    "\x1b[B": "down",
-    "\x1bOA": "up",
-    "\x1bOB": "down",
+    **dict.fromkeys(("\x1b[A", "\x1bOA"), "up"),
+    **dict.fromkeys(("\x1b[B", "\x1bOB"), "down"),
     "\x1b[5~": "page up",
     "\x1b[6~": "page down",
     **dict.fromkeys(("\x1b[H", "\x1b[1~", "\x1bOH"), "home"),
     **dict.fromkeys(("\x1b[F", "\x1b[4~", "\x1bOF"), "end"),
     "\x1b": "escape",
-    "\r": "enter",
-    "\n": "enter",
-    "\x7f": "backspace",
-    "\x08": "backspace",
+    **dict.fromkeys("\r\n", "enter"),
+    **dict.fromkeys("\x7f\x08", "backspace"),
     "\x03": "ctrl-c",
 }
 

@@ -174,7 +174,7 @@ def is_dispatched(journal: Journal, batch: str) -> bool | None:
     return None if claim is None else claim.alive(lease.server_time(folder))
 
 
-def dispatch(journal: Journal, batch: Batch, *, poll: float = _POLL_SECONDS) -> None:
+def dispatch(journal: Journal, batch: Batch) -> None:
     """Run every cell of ``batch``, and what else of the grid waits; returns when all have ended.
 
     Told to stop (SIGTERM), it starts no further cell and waits for those that run.
@@ -187,7 +187,7 @@ def dispatch(journal: Journal, batch: Batch, *, poll: float = _POLL_SECONDS) -> 
         own = tasks_of(journal.file(batch))
         elsewhere = Elsewhere(journal.file(batch), lambda task: _waits(journal, task))
         tasks = [*own]
-        while (lane := _next_lane(lanes, signals, poll)) is not None:
+        while (lane := _next_lane(lanes, signals)) is not None:
             task = next((t for t in tasks if _may_begin(journal, t)), None)
             if task is not None:
                 tasks.remove(task)
@@ -197,15 +197,15 @@ def dispatch(journal: Journal, batch: Batch, *, poll: float = _POLL_SECONDS) -> 
                 if idle and task is None:
                     break
             if task is None:
-                time.sleep(poll)
+                time.sleep(_POLL_SECONDS)
             elif not RunFolder(Path(task.folder)).cancelled():
                 lane.executor.python = lane.python(task)
                 lane.job = lane.executor.submit(task)
         while not all(lane.free() for lane in lanes):
-            time.sleep(poll)
+            time.sleep(_POLL_SECONDS)
         if batch.parameters.get("then") and not signals():
             while any(map(_is_running, own)):
-                time.sleep(poll)
+                time.sleep(_POLL_SECONDS)
             subprocess.run(batch.parameters["then"], check=False)
     claim.end({"outcome": "done"})
 
@@ -263,12 +263,12 @@ def _lane(journal: Journal, batch: Batch, gpus: list[str], threads: int) -> Lane
     return Lane(executor, python)
 
 
-def _next_lane(lanes: list[Lane], signals: stop.Stop, poll: float) -> Lane | None:
+def _next_lane(lanes: list[Lane], signals: stop.Stop) -> Lane | None:
     while not signals():
         for lane in lanes:
             if lane.free():
                 return lane
-        time.sleep(poll)
+        time.sleep(_POLL_SECONDS)
     return None
 
 

@@ -366,12 +366,11 @@ def _packed(run: RunFolder, state: RunState, job: Job) -> CellStatus | None:
 
 def _pending(state: RunState, job: Job, job_id: str) -> CellStatus:
     reason = "" if job.reason == "None" else job.reason  # it has only just been put in
-    waits = "" if queries.is_usual(reason) else reason
     return CellStatus(
         state,
         job_id,
         reason,
-        waits=waits,
+        waits="" if queries.is_usual(reason) else reason,
         hopeless=queries.NEVER_STARTS.fullmatch(reason) is not None,
         stranded=queries.HELD_BY_SLURM.fullmatch(reason) is not None,
     )

@@ -63,14 +63,12 @@ def from_environment(shape: Shape, environment: Mapping[str, str] = os.environ) 
     }
 
 
-def from_environment_said(
-    shapes: Sequence[Shape], environment: Mapping[str, str] = os.environ
-) -> list[str]:
+def from_environment_said(shapes: Sequence[Shape]) -> list[str]:
     """A line for each SBATCH variable: whether it is used."""
-    used = {f"SBATCH_{name.upper()}" for s in shapes for name in from_environment(s, environment)}
+    used = {f"SBATCH_{name.upper()}" for s in shapes for name in from_environment(s)}
     return [
         f"{name}={value} in the environment is "
         + ("used: the profile does not say" if name in used else "not used: the profile counts")
-        for name, value in sorted(environment.items())
+        for name, value in sorted(os.environ.items())
         if name.startswith("SBATCH_")
     ]

@@ -240,12 +240,9 @@ def settings() -> dict[str, str]:
     Raises:
         SlurmError: no answer.
     """
-    found = {}
-    for line in run_slurm(["scontrol", "show", "config"]).splitlines():
-        key, equals, value = line.partition("=")
-        if equals:
-            found[key.strip()] = value.strip()
-    return found
+    lines = run_slurm(["scontrol", "show", "config"]).splitlines()
+    parts = (line.partition("=") for line in lines)
+    return {key.strip(): value.strip() for key, equals, value in parts if equals}
 
 
 def largest_array() -> int:

@@ -16,10 +16,11 @@ from launch.executors.base import BatchPlan, Executor, Share
 from launch.executors.table import EXECUTORS
 from launch.price.estimate import NOTHING, Point, Range, Rule
 from launch.price.observed import Load, Observed, load_of, observe, takes_steps
+from launch.records.journal import Batch
 from launch.records.process import busy_now
 from launch.records.store import Store
 from launch.records.summary import last_line
-from launch.submit.plan import CellPlan, LaunchPlan
+from launch.submit.plan import LaunchPlan
 
 PROBE_ADVICE = "tevit plan GRID --probe tries the dearest cell for a few steps"
 
@@ -116,17 +117,16 @@ def price_of(store: Store, plan: LaunchPlan, costs: Mapping[str, Costs]) -> Pric
 
 def under_way(plan: LaunchPlan) -> list[tuple[Executor, BatchPlan]]:
     """The cells of a grid that are queued or running, as they were submitted."""
-    cells: dict[str, list[CellPlan]] = {}
+    groups: dict[str, tuple[Batch, list[Cell]]] = {}
     for cell in plan.cells:
-        if cell.first and cell.action in ("queued", "running") and cell.status.batch is not None:
-            cells.setdefault(cell.status.batch.id, []).append(cell)
-    found = []
-    for group in cells.values():
-        batch = group[0].status.batch
-        if batch is not None and (executor := EXECUTORS.get(batch.executor)) is not None:
-            waiting = tuple(cell.cell for cell in group)
-            found.append((executor, BatchPlan(waiting, batch.parameters, pack=batch.pack)))
-    return found
+        batch = cell.status.batch
+        going = cell.first and cell.action in ("queued", "running")
+        if going and batch is not None and batch.executor in EXECUTORS:
+            groups.setdefault(batch.id, (batch, []))[1].append(cell.cell)
+    return [
+        (EXECUTORS[batch.executor], BatchPlan(tuple(cells), batch.parameters, pack=batch.pack))
+        for batch, cells in groups.values()
+    ]
 
 
 def _priced(

@@ -72,11 +72,11 @@ def cause_in_text(text: str) -> str | None:
     return "out of memory" if _MEMORY.search(text) else None
 
 
-def tail(log: Path, size: int = _LOG_TAIL) -> str:
-    """The last ``size`` bytes of a file, or nothing."""
+def tail(log: Path) -> str:
+    """The end of a file, or nothing."""
     try:
         with log.open("rb") as stream:
-            stream.seek(max(0, log.stat().st_size - size))
+            stream.seek(max(0, log.stat().st_size - _LOG_TAIL))
             return stream.read().decode(errors="replace")
     except OSError:
         return ""

@@ -82,12 +82,12 @@ class Claim:
         return self.end is None and not stale and not is_gone(self.holder)
 
 
+@dataclass(frozen=True)
 class Lease:
     """A claim that this process made."""
 
-    def __init__(self, folder: Path, number: int) -> None:
-        self.folder = folder
-        self.number = number
+    folder: Path
+    number: int
 
     @property
     def path(self) -> Path:
@@ -133,9 +133,7 @@ def stale_after() -> float:
     return STALE_BEATS * BEAT_SECONDS
 
 
-def acquire(
-    folder: Path, holder: Mapping[str, Any], *, wait: bool = True, poll: float | None = None
-) -> Lease:
+def acquire(folder: Path, holder: Mapping[str, Any], *, wait: bool = True) -> Lease:
     """Claim ``folder``, taking over from a holder that is dead.
 
     A holder that was silent for less than :func:`stale_after` may have died just now, so it is
@@ -162,7 +160,7 @@ def acquire(
         if moved or not wait:
             raise LeaseHeldError(last)
         watched = last
-        time.sleep(poll if poll is not None else min(1.0, BEAT_SECONDS / 2))
+        time.sleep(min(1.0, BEAT_SECONDS / 2))
 
 
 def latest(folder: Path) -> Claim | None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -83,11 +84,7 @@ class LaunchPlan:
 
     def counts(self) -> dict[Action, int]:
         """How many runs have each action; cells that share a run count once."""
-        counts: dict[Action, int] = {}
-        for cell in self.cells:
-            if cell.first:
-                counts[cell.action] = counts.get(cell.action, 0) + 1
-        return counts
+        return Counter(cell.action for cell in self.cells if cell.first)
 
     def left_text(self) -> str | None:
         """What is left although it has not got done, and the option that would try it again."""

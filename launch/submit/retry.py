@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import takewhile
 
 from core.config.overrides import unknown
 from core.errors import UserError
@@ -76,9 +77,4 @@ def option(cause: str) -> str:
 def futile_attempts(run: RunFolder) -> int:
     """How many of the latest attempts began where the one before them had begun."""
     marks = [claim.holder.get("progress") for claim in run.attempts()]
-    count = 0
-    for mark in reversed(marks):
-        if mark != marks[-1]:
-            break
-        count += 1
-    return count
+    return len(list(takewhile(lambda mark: mark == marks[-1], reversed(marks))))
