@@ -195,7 +195,7 @@ def run_rounds(request: LaunchRequest, options: LaunchOptions) -> bool:
         UserError: the grid does not say what decides, or nothing can be submitted.
     """
     console, asked = Console(), comparison(request.grid)
-    request = frozen(request, report=options.report)
+    request = frozen(request, report=False)
     each = replace(options, report=False, wait=True)
     well = until_decided(
         request.store,
@@ -204,7 +204,7 @@ def run_rounds(request: LaunchRequest, options: LaunchOptions) -> bool:
         lambda line: say(console, line),
     )
     if options.report:  # here, whatever the executor: all have ended
-        say(console, run_report(request.target.then))
+        say(console, run_report(frozen(request, report=True).target.then))
     return well
 
 

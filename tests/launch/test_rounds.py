@@ -173,6 +173,7 @@ def command(store, tmp_path, monkeypatch):
     path.write_text(f"{text}table: {{baseline: {{head.queries: 5}}}}\nseeds: {LIMITS}\n")
 
     def run_launch(request, options):
+        assert request.target.code and not request.target.then, "one code, and no report of its own"
         asked.append((options.wait, options.report, len(request.grid.cells)))
         return run(request.grid)
 
