@@ -35,7 +35,7 @@ def grown_memory(journal: Journal, run: RunFolder, shape: Shape) -> str | None:
 
 
 def more_memory(journal: Journal, run: RunFolder, shape: Shape) -> str | None:
-    """The same, if it is more than the latest attempt had, which ran out of it."""
+    """As :func:`grown_memory`, if that is more than the latest attempt had, which ran out of it."""
     attempts = run.attempts()
     if not attempts or (attempts[-1].end or {}).get("cause") != _OUT_OF_MEMORY:
         return None
